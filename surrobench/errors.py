@@ -1,0 +1,89 @@
+"""Every error a user can cause or mend, each with its remedy.
+
+The command line prints ``message`` and ``remedy`` on one line and exits with ``exit_code``; a traceback
+is shown only for what is not in this tree, because that is a defect of ours.
+
+    SurrobenchError                 1
+    ├── UsageError                  2   the command or its arguments are wrong
+    │   ├── UnknownName             2   a name that is in no registry, with the near miss
+    │   └── SuiteError              2   a suite file that cannot be read or is not valid
+    ├── DataError                   1   a benchmark's data is missing or damaged
+    ├── ResultsError                1   a results folder is missing, damaged, locked or of another suite
+    ├── ModelError                  1   a model or its server
+    │   ├── ModelUnavailable        1   the server does not answer: its runs are parked, others go on
+    │   └── RequestRefused          1   the server refuses one request (4xx): that run fails, others go on
+    └── ReplayDiverged              1   a replayed run asked something else than what was recorded
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SurrobenchError(Exception):
+    """Base of the tree: what went wrong (``message``) and what to do about it (``remedy``)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(message, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class UsageError(SurrobenchError):
+    """The command line or a value given to it is wrong."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is in no registry; the message suggests the nearest known one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        known = list(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"Unknown {kind} {name!r}.{guess}", remedy or f"Known: {', '.join(known)}.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The constructor's arguments differ from the base's: rebuild from the finished message.
+        return (_rebuild, (UnknownName, self.message, self.remedy))
+
+
+class SuiteError(UsageError):
+    """A suite file cannot be read, or does not say a valid study."""
+
+
+class DataError(SurrobenchError):
+    """The data of a benchmark is missing or damaged."""
+
+
+class ResultsError(SurrobenchError):
+    """A results folder is missing, damaged, in use, incomplete, or belongs to another suite."""
+
+
+class ModelError(SurrobenchError):
+    """A language model cannot be used."""
+
+
+class ModelUnavailable(ModelError):
+    """The server does not answer (or only with errors that time could mend), after all retries."""
+
+
+class RequestRefused(ModelError):
+    """The server refuses this request for good (4xx, such as a prompt longer than its context)."""
+
+
+class ReplayDiverged(SurrobenchError):
+    """A replayed run made a request, or got an objective value, that differs from the recorded one."""
+
+
+def _rebuild(kind: type[SurrobenchError], message: str, remedy: str) -> SurrobenchError:
+    error = kind.__new__(kind)
+    SurrobenchError.__init__(error, message, remedy)
+    return error

@@ -1,0 +1,63 @@
+"""What a suite says of a language model: ``[models.NAME]``, or ``--llm NAME=URL,MODEL``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+EMBEDDED_MODEL = "SmolLM2-135M-Instruct-Q4_1"
+
+
+class ModelSpec(BaseModel):
+    """A language model, the server that offers it, and how it is asked.
+
+    ``url`` names a running OpenAI-compatible server (vLLM, llama.cpp, a remote endpoint); ``serve =
+    "embedded"`` lets surrobench start the built-in one, which needs no GPU.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = None
+    """Base URL up to and including ``/v1``."""
+    serve: Literal["embedded"] | None = None
+    model: str = EMBEDDED_MODEL
+    """The model's name, as the server knows it."""
+    revision: str = ""
+    """Which weights: a commit, a file hash, a date. Part of a run's identity."""
+    size: str = ""
+    """Number of parameters as people say it (``135M``), shown beside the method's name."""
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    """Sampling parameters that override the method's own (temperature, top_p, max_tokens, ...)."""
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How decoding is constrained. Part of a run's identity: constraints hide a model's mistakes."""
+    seed: bool = True
+    """Send a seed with each request (off for servers that do not take one)."""
+    key_env: str | None = None
+    """Environment variable that holds the API key."""
+    concurrency: int = Field(default=64, ge=1)
+    """Requests in flight at most."""
+    slots: int = Field(default=2, ge=1)
+    """Embedded server: runs taken on at a time; each is pinned to a slot with its own prompt cache."""
+    context: int = Field(default=4096, ge=256)
+    """Embedded server: tokens of context per slot."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds to wait for one answer."""
+    retries: int = Field(default=6, ge=0)
+    """Further tries after a transport error or a status 408, 429 or 5xx, with back-off."""
+
+    @model_validator(mode="after")
+    def _one_server(self) -> ModelSpec:
+        if (self.url is None) == (self.serve is None):
+            raise ValueError("give either url = \"http://host:port/v1\" or serve = \"embedded\"")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of this determines the answers, and so belongs to a run's identity."""
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "sampling": dict(self.sampling),
+            "structured": self.structured,
+            "seed": self.seed,
+        }

@@ -1,0 +1,22 @@
+"""Where things are: prompts and suites (in the checkout or in the wheel), and the cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_dir(name: str) -> Path:
+    """The folder ``prompts`` or ``suites``: beside the package in a checkout, inside it in a wheel."""
+    inside = _PACKAGE / "_data" / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def cache_dir() -> Path:
+    """Where converted tables are kept: ``SURROBENCH_CACHE``, or the user's cache folder."""
+    if own := os.environ.get("SURROBENCH_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "surrobench"

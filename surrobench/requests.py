@@ -1,0 +1,100 @@
+"""What an optimizer may ask for, and the answers it gets.
+
+An optimizer is a generator that yields these requests (see ``surrobench/optimizers/base.py``); the engine
+answers all pending requests of a kind at once. Objective values are losses here: lower is better for every
+benchmark, maximised objectives having been negated once, at the engine's boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+"""A batch of configurations, shape (m, d), in ConfigSpace's vector encoding; NaN = inactive."""
+
+Purpose = Literal["propose", "predict", "classify", "reflect"]
+FinishReason = Literal["stop", "length", "refusal"]
+
+
+class Message(NamedTuple):
+    """One message of a chat: who speaks (``system``, ``user`` or ``assistant``) and what."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Evaluate a batch of configurations, in row order; one trial per row.
+
+    The batch is cut at the budget, after which the engine closes the generator.
+    """
+
+    configurations: Matrix
+    source: str = "optimizer"
+    """Who proposed them: a word such as ``random``, ``tpe`` or ``llm``."""
+    repairs: tuple[str, ...] = ()
+    """What was mended in a model's proposal before it could be evaluated, e.g. ``snapped:width``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """Spend one trial on a proposal that cannot be evaluated (recorded with status ``invalid``)."""
+
+    reason: str
+    source: str = "llm"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The answer to ``Evaluate`` and ``Waste``.
+
+    Attributes:
+        configurations: shape (m, d), as evaluated (snapped to the benchmark's grid).
+        losses: shape (m,), the observed target objective, lower is better; NaN where nothing was
+            observed (status ``invalid`` or ``failed``).
+    """
+
+    configurations: Matrix
+    losses: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Ask the language model for ``n`` completions of one chat.
+
+    Yield a list of these to have them in flight together; the answers come in request order.
+    """
+
+    messages: tuple[Message, ...]
+    purpose: Purpose
+    n: int = 1
+    schema: Mapping[str, Any] | None = None
+    """JSON schema the reply must satisfy, for servers that constrain decoding."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """The method's published sampling parameters (temperature, top_p, max_tokens); the suite's win."""
+    attempt: int = 0
+    """0 for the first try of a call; a re-ask of the same call counts up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One reply of the language model."""
+
+    text: str
+    finish_reason: FinishReason
+    tokens_in: int
+    """Prompt tokens; counted once per request (0 for the samples after the first)."""
+    tokens_out: int
+    latency: float
+    """Seconds from sending the request to its last byte; per request, as ``tokens_in``."""
+
+
+Request = Evaluate | Waste | Complete | Sequence[Complete]
+Answer = Evaluated | list[Completion] | list[list[Completion]]
+"""``Complete`` is answered by its ``n`` completions; a list of ``Complete`` by a list of such lists."""
