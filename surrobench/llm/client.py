@@ -1,0 +1,257 @@
+"""One client for every server: OpenAI-compatible HTTP, asynchronous, with bounded concurrency.
+
+What can mend itself (a server that restarts, is busy or answers rubbish) is tried again with back-off;
+what cannot (a prompt longer than the context) fails at once, with the server's own words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
+from surrobench.llm.models import ModelSpec
+from surrobench.requests import Complete, Completion, FinishReason
+
+LONGEST_PAUSE = 20.0
+"""Seconds between two tries at most, whatever the server asks for."""
+SEED_MASK = 0x7FFFFFFF
+"""llama.cpp takes 32 bits of seed, and their largest value means "random"."""
+
+
+class Client:
+    """Completions of one model from one OpenAI-compatible server.
+
+        async with Client(spec) as client:
+            [completion] = await client.complete(Complete(messages, "propose"), seed=1)
+
+    Args:
+        spec: the model and how it is asked.
+        base_url: the server, up to and including ``/v1``, in place of ``spec.url``.
+        backoff: seconds before the second try; doubled before each further one.
+
+    Raises:
+        ModelError: the URL is not one, or the environment variable of the key is not set.
+    """
+
+    def __init__(self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5) -> None:
+        self.spec = spec
+        self.url = f"{(base_url or spec.url or '').rstrip('/')}/chat/completions"
+        self.in_flight = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
+        self.completions = 0
+        self._backoff = backoff
+        self._gate = asyncio.Semaphore(spec.concurrency)
+        self._http = httpx.AsyncClient(
+            headers=_authorization(spec),
+            timeout=httpx.Timeout(spec.timeout, connect=10),
+            # The semaphore is the one bound; the default pool of 100 would be a second, hidden one.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=spec.concurrency),
+            # A proxy from the environment must not be asked for a server on this machine.
+            trust_env=_host(self.url) not in ("localhost", "127.0.0.1", "::1"),
+        )
+
+    def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
+        """Everything in the request that determines the answer, and nothing else (it is hashed)."""
+        return chat_body(self.spec, request, seed)
+
+    async def complete(
+        self, request: Complete, seed: int | None, slot: int | None = None
+    ) -> list[Completion]:
+        """The completions of one chat: as many as the server gave, at least one, at most ``request.n``.
+
+        Args:
+            request: the chat.
+            seed: sent if the model's server takes one.
+            slot: llama.cpp only: the slot whose prompt cache holds the earlier part of this chat.
+
+        Raises:
+            ModelUnavailable: no usable answer after all tries.
+            RequestRefused: the server will never answer this request.
+        """
+        sent = self.body(request, seed)
+        if slot is not None:
+            sent |= {"id_slot": slot, "cache_prompt": True}
+        async with self._gate:
+            self.in_flight += 1
+            try:
+                completions = await self._retrying(sent)
+            finally:
+                self.in_flight -= 1
+        completions = completions[: request.n]
+        self.completions += len(completions)
+        self.tokens_in += sum(completion.tokens_in for completion in completions)
+        self.tokens_out += sum(completion.tokens_out for completion in completions)
+        return completions
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _retrying(self, sent: dict[str, Any]) -> list[Completion]:
+        tries = self.spec.retries + 1
+        for number in range(tries):
+            asked_to_wait = 0.0
+            start = time.perf_counter()
+            try:
+                response = await self._http.post(self.url, json=sent)
+                latency = time.perf_counter() - start
+                if response.status_code == httpx.codes.OK:
+                    return _completions(response, latency)
+                problem = f"status {response.status_code}: {_message(response)}"
+                if not _may_recover(response.status_code):
+                    raise self._refusal(response.status_code, problem)
+                asked_to_wait = _retry_after(response)
+            except httpx.RequestError as error:
+                problem = f"{type(error).__name__} {error}".strip()
+            except _NotACompletion as error:
+                problem = f"not a chat completion: {error}"
+            if number + 1 < tries:
+                # Jitter keeps requests that failed together from coming back together.
+                pause = self._backoff * 2**number * random.uniform(0.5, 1.0)
+                await asyncio.sleep(min(max(pause, asked_to_wait), LONGEST_PAUSE))
+        raise ModelUnavailable(
+            f"No answer from {self.url} after {tries} tries (last: {problem}).",
+            "Start the server and repeat the command; it resumes where it stopped.",
+        )
+
+    def _refusal(self, status: int, problem: str) -> RequestRefused:
+        remedy = ""
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            variable = self.spec.key_env
+            remedy = (
+                f"Put a valid API key in the environment variable {variable}."
+                if variable
+                else "Name the environment variable that holds the API key: key_env of the model."
+            )
+        elif status == httpx.codes.NOT_FOUND:
+            remedy = "Check the URL (it ends in /v1) and the model's name."
+        return RequestRefused(f"{self.url} refused the request, {problem}.", remedy)
+
+
+def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str, Any]:
+    """The JSON body of a chat request; the suite's sampling parameters win over the method's."""
+    body: dict[str, Any] = {
+        **request.sampling,
+        **spec.sampling,
+        "model": spec.model,
+        "messages": [message._asdict() for message in request.messages],
+    }
+    if request.n > 1:
+        body["n"] = request.n
+    if request.schema is not None and spec.structured != "none":
+        body["response_format"] = {"type": spec.structured}
+        if spec.structured == "json_schema":
+            # Key order is kept: it is the order in which the model writes the fields.
+            schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
+            body["response_format"]["json_schema"] = schema
+    if spec.seed and seed is not None:
+        body["seed"] = seed & SEED_MASK
+    return body
+
+
+class _NotACompletion(Exception):
+    """A server answered 200, but not with what the protocol promises."""
+
+
+def _completions(response: httpx.Response, latency: float) -> list[Completion]:
+    try:
+        data = response.json()
+    except (ValueError, RecursionError):
+        raise _NotACompletion(f"no JSON: {response.text[:100]!r}") from None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise _NotACompletion("no choices")
+    replies = [_reply(choice) for choice in choices]
+    usage = data.get("usage")
+    # The protocol counts tokens and time per request: all of it goes to the first sample, so sums are true.
+    first = Completion(
+        *replies[0], _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), latency
+    )
+    return [first, *(Completion(text, reason, 0, 0, 0.0) for text, reason in replies[1:])]
+
+
+def _reply(choice: Any) -> tuple[str, FinishReason]:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise _NotACompletion("a choice without a message")
+    text = message.get("content")
+    if text is None:
+        text = ""
+    if not isinstance(text, str):
+        raise _NotACompletion("content that is not text")
+    # JSON can smuggle in half a surrogate pair, which no file and no later prompt could hold.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    reason = choice.get("finish_reason")
+    if reason == "length":
+        return text, "length"
+    if reason == "content_filter" or (not text and message.get("refusal")):
+        return text, "refusal"
+    return text, "stop"
+
+
+def _count(usage: Any, key: str) -> int:
+    value = usage.get(key) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _may_recover(status: int) -> bool:
+    return status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or status >= 500
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return float(response.headers.get("retry-after", "0"))
+    except ValueError:  # the header may also be a date; then the back-off alone decides
+        return 0.0
+
+
+def _message(response: httpx.Response) -> str:
+    """What the server says is wrong, on one line."""
+    try:
+        data = response.json()
+    except (ValueError, RecursionError):
+        data = None
+    error = data.get("error", data) if isinstance(data, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    text = message if isinstance(message, str) else response.text
+    return " ".join(text.split())[:300].rstrip(".") or response.reason_phrase
+
+
+def _host(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ModelError(
+            f"{url!r} is not the URL of a model server.", "Give it as http://host:port/v1 (url of the model)."
+        )
+    return parsed.host
+
+
+def _authorization(spec: ModelSpec) -> dict[str, str]:
+    if spec.key_env is None:
+        return {}
+    key = os.environ.get(spec.key_env, "").strip()
+    if not (key and key.isascii() and key.isprintable()):
+        raise ModelError(
+            f"The environment variable {spec.key_env} holds no API key for {spec.model}.",
+            f"Set it (export {spec.key_env}=...) and repeat the command.",
+        )
+    return {"Authorization": f"Bearer {key}"}

@@ -1,0 +1,114 @@
+"""Start and stop the embedded model's server, on loopback, in a child process that never outlives us."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from surrobench.errors import ModelError
+from surrobench.llm import embedded
+from surrobench.llm.models import ModelSpec
+from surrobench.llm.weights import find_weights
+
+START_LIMIT = 120.0
+"""Seconds the model may take to load."""
+STOP_LIMIT = 5.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running embedded server: its base URL, up to and including ``/v1``, and its process."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def embedded_server(spec: ModelSpec, log: Path) -> Iterator[Server]:
+    """The embedded model's server, running while the context is open.
+
+    Args:
+        spec: its number of slots and the context of each.
+        log: where llama.cpp's log is appended.
+
+    Raises:
+        ModelError: xllamacpp or the weights are missing, or the server does not start.
+    """
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise ModelError(
+            "The embedded model needs the package xllamacpp.",
+            "Install it: pip install 'surrobench[embedded]', then: surrobench data pull smollm2",
+        )
+    settings = {
+        "weights": str(find_weights()),
+        "slots": spec.slots,
+        "context": spec.context,
+        "threads": os.cpu_count() or 1,
+    }
+    # By path, so that the child needs no installed package; -P, or it would see this folder's modules.
+    command = [sys.executable, "-P", embedded.__file__]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("ab") as stderr,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
+        ) as child,
+    ):
+        try:
+            yield Server(_wait_until_healthy(child, json.dumps(settings), log), child.pid)
+        finally:
+            _stop(child)
+
+
+def _wait_until_healthy(child: subprocess.Popen[bytes], settings: str, log: Path) -> str:
+    assert child.stdin is not None  # for the type checker: both are pipes
+    assert child.stdout is not None
+    # Reading a pipe has no time limit of its own: killing the child ends it.
+    limit = threading.Timer(START_LIMIT, child.kill)
+    limit.start()
+    try:
+        with contextlib.suppress(OSError):  # a child that died at once is reported below
+            child.stdin.write(settings.encode() + b"\n")
+        line = child.stdout.readline()
+        if line:
+            url: str = json.loads(line)["url"]
+            while child.poll() is None:
+                if _healthy(url):
+                    return url
+                time.sleep(0.05)
+    finally:
+        limit.cancel()
+    raise ModelError(f"The embedded model did not start: {_last_line(log)}.", f"Its log: {log}")
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url.removesuffix('/v1')}/health", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None
+    child.stdin.close()
+    try:
+        child.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else "it wrote no log"

@@ -1,0 +1,85 @@
+"""The registry of optimizers: name to the generator function, one line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from surrobench.errors import UnknownName
+
+if TYPE_CHECKING:
+    from surrobench.optimizers.base import Steps
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A registry entry: where the generator is, and what the engine must know before it runs."""
+
+    target: str
+    """``module:function`` below ``surrobench.optimizers``."""
+    summary: str
+    version: int = 1
+    """Counts up when the same seed would give other trials; part of every run's identity."""
+    seconds: float = 1e-5
+    """Rough cost of one trial, for sizing shards and for ``--dry-run``."""
+    uses_horizon: bool = False
+    """Whether its trials depend on the budget, which then is part of a run's identity."""
+    prompts: str | None = None
+    """Folder in ``prompts/``; a method that has one needs a language model."""
+
+    @cached_property
+    def function(self) -> Callable[..., Steps]:
+        """The generator function."""
+        module, name = self.target.split(":")
+        function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
+        return function
+
+    def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All keyword parameters, those not given with their defaults.
+
+        Raises:
+            UsageError: the function takes no such parameter.
+        """
+        known = {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        for name in parameters:
+            if name not in known:
+                raise UnknownName(
+                    f"parameter of {self.target.split(':')[1]}", name, known, "" if known else "It takes none."
+                )
+        return {**known, **parameters}
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "random": Optimizer("random_search:random_search", "independent draws from the prior"),
+    "grid": Optimizer("grid:grid", "full factorial, visited in a shuffled order", uses_horizon=True),
+    "sobol": Optimizer("sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
+    "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
+    "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
+    "karpathy-agent": Optimizer(
+        "karpathy_agent:karpathy_agent",
+        "a language model sees space and history and proposes the next configuration",
+        seconds=1.5,
+        prompts="karpathy-agent",
+    ),
+}
+
+
+def optimizer(name: str) -> Optimizer:
+    """The registry entry of an optimizer.
+
+    Raises:
+        UnknownName: there is none of that name; the message names the nearest.
+    """
+    if name not in OPTIMIZERS:
+        raise UnknownName("optimizer", name, OPTIMIZERS)
+    return OPTIMIZERS[name]
+
+

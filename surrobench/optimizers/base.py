@@ -1,0 +1,71 @@
+"""What an optimizer is: a generator that yields requests and receives answers.
+
+    def my_method(task, rng, *, strength=0.5):
+        best = task.initial                                    # what every method was granted
+        while True:
+            X = task.space.sample(1, rng)
+            answer = yield Evaluate(X, source="my-method")     # one trial per row
+            ...                                                # answer.losses: lower is better
+
+It never calls a benchmark or a model itself, so it can be tested by driving it with made-up answers. It may
+go on forever: the engine cuts the last request at the budget and closes it. All its randomness comes from
+``rng``. To add one: copy ``random_search.py`` and add a line to ``OPTIMIZERS`` in ``__init__.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from surrobench.benchmarks.base import Objective, TaskCard
+from surrobench.requests import Evaluated, Request
+from surrobench.space import Matrix, SearchSpace
+
+Steps = Generator[Request, Any, None]
+"""An optimizer at work. What it is sent depends on what it yielded, see ``requests.Answer``."""
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the seconds spent inside other people's libraries."""
+
+    seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of the ``with`` block."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an optimizer is told: everything but the best value.
+
+    Attributes:
+        space: the search space.
+        objective: the target objective; losses are its values times ``objective.sign``.
+        card: what may be said about the task in a prompt.
+        default: shape (d,), the benchmark's default configuration.
+        initial: the initial design that every method of the study was granted, already evaluated and paid
+            for (possibly empty). A method that builds a model puts it into its model.
+        horizon: trials left after the initial design.
+        invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
+            ``clip``), see ``llm.propose``.
+        library: stopwatch for calls into an optimization library.
+    """
+
+    space: SearchSpace
+    objective: Objective
+    card: TaskCard
+    default: Matrix
+    initial: Evaluated
+    horizon: int
+    invalid: str = "waste"
+    library: Stopwatch = field(default_factory=Stopwatch)

@@ -1,0 +1,111 @@
+"""Tree-structured Parzen estimator: Bergstra et al., NeurIPS 2011, as Optuna implements it.
+
+What Optuna really does is described by Watanabe, arXiv 2304.11127.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from surrobench.optimizers.ask_tell import AskTell, ask_tell
+from surrobench.optimizers.base import Steps, Task
+from surrobench.space import Matrix, SearchSpace, UniformIntegerHyperparameter, is_log, values_of
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
+
+
+def tpe(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
+    """Optuna's ``TPESampler`` with its defaults, univariate.
+
+    Ordinal hyperparameters are integers over their index, so their order is kept. The granted initial
+    design is told as finished trials and counts towards the ``startup`` random ones, as in Optuna itself.
+    A failed evaluation is told as ``FAIL``, which TPE leaves out of its model.
+    """
+
+    def start() -> AskTell:
+        from optuna.samplers import TPESampler
+
+        seed = int(rng.integers(2**32))
+        sampler = TPESampler(n_startup_trials=startup, n_ei_candidates=candidates, seed=seed)
+        return OptunaStudy(task, sampler)
+
+    yield from ask_tell(task, "tpe", start)
+
+
+class OptunaStudy:
+    """One in-memory Optuna study over a search space, conditions included, as ask and tell."""
+
+    def __init__(self, task: Task, sampler: BaseSampler) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = task.space
+        self._distributions = [_distribution(task.space, j) for j in range(task.space.d)]
+        self._study = optuna.create_study(sampler=sampler)
+        self._trial: Trial | None = None
+        self._add(task.initial.configurations, task.initial.losses)
+
+    def ask(self) -> Matrix:
+        """Shape (1, d): the next trial's parameters, drawn one by one as conditions allow."""
+        self._trial = self._study.ask()
+        x = np.full(self._space.d, np.nan)
+        for j, distribution in enumerate(self._distributions):
+            if self._space.is_active(j, x):
+                value = self._trial._suggest(self._space.names[j], distribution)
+                x[j] = self._to_vector(j, value)
+        return x[None, :]
+
+    def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
+        """Finish the trial that was asked for."""
+        from optuna.trial import TrialState
+
+        assert self._trial is not None, "tell follows ask"
+        if np.isfinite(losses[0]):
+            self._study.tell(self._trial, float(losses[0]))
+        else:
+            self._study.tell(self._trial, state=TrialState.FAIL)
+
+    def _add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
+        from optuna.trial import create_trial
+
+        for x, loss in zip(configurations, losses, strict=True):
+            if np.isfinite(loss):
+                active = [j for j in range(self._space.d) if not np.isnan(x[j])]
+                trial = create_trial(
+                    params={self._space.names[j]: self._to_value(j, x[j]) for j in active},
+                    distributions={self._space.names[j]: self._distributions[j] for j in active},
+                    value=float(loss),
+                )
+                self._study.add_trial(trial)
+
+    def _to_vector(self, j: int, value: float) -> float:
+        hp = self._space.hyperparameters[j]
+        return float(value) if values_of(hp) is not None else float(hp.to_vector(value))
+
+    def _to_value(self, j: int, x: float) -> float | int:
+        hp = self._space.hyperparameters[j]
+        if values_of(hp) is not None:
+            return round(x)
+        value = hp.to_value(np.array([x]))[0]
+        return int(value) if isinstance(hp, UniformIntegerHyperparameter) else float(value)
+
+
+def _distribution(space: SearchSpace, j: int) -> BaseDistribution:
+    """Optuna's counterpart of a hyperparameter; categories and ordinals stand for their index."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    hp = space.hyperparameters[j]
+    if space.is_categorical[j]:
+        return CategoricalDistribution(range(int(space.levels[j])))
+    if values_of(hp) is not None:
+        return IntDistribution(0, int(space.levels[j]) - 1)
+    if isinstance(hp, UniformIntegerHyperparameter):
+        return IntDistribution(hp.lower, hp.upper, log=is_log(hp))
+    return FloatDistribution(hp.lower, hp.upper, log=is_log(hp))

@@ -1,0 +1,174 @@
+"""Read and check a suite: a study as a TOML file in ``suites/``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from surrobench.benchmarks import expand
+from surrobench.benchmarks.base import Noise
+from surrobench.errors import SuiteError, UnknownName
+from surrobench.llm.models import ModelSpec
+from surrobench.optimizers import OPTIMIZERS, optimizer
+from surrobench.paths import data_dir
+
+
+class Method(BaseModel):
+    """``[optimizers.LABEL]``: one method of the study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str | None = None
+    """The optimizer's name; the label itself where not given."""
+    seeds: int | None = Field(default=None, ge=1)
+    """Fewer or more repetitions than the study's."""
+    models: list[str] = Field(default_factory=list)
+    """Labels of the language models it is run with."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Suite(BaseModel):
+    """A study: which methods, on which benchmarks, with which budget and seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str = ""
+    benchmarks: list[str] = Field(min_length=1)
+    """Ids or patterns such as ``hpobench/mlp/*``."""
+    trials: int = Field(ge=1)
+    """Budget of a run in trials, the initial design included."""
+    seeds: int = Field(ge=1)
+    """Repetitions: seeds 0 .. seeds - 1."""
+    initial: str = Field(default="default", pattern=r"^(none|default|random:[1-9][0-9]*)$")
+    """What every method starts from: ``none``, ``default`` or ``random:k``."""
+    noise: Noise = "seeded"
+    control: str = "random"
+    """The method that all others are compared with; fixed here, never chosen by the results."""
+    invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
+    """What happens to a model's reply that is no legal configuration."""
+    optimizers: dict[str, Method] = Field(min_length=1)
+    models: dict[str, ModelSpec] = Field(default_factory=dict)
+
+    @field_validator("optimizers")
+    @classmethod
+    def _known_optimizers(cls, methods: dict[str, Method]) -> dict[str, Method]:
+        for label, method in methods.items():
+            try:
+                optimizer(method.method or label).resolve(method.parameters)
+            except UnknownName as error:
+                raise ValueError(str(error)) from error
+        return methods
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if self.control not in self.optimizers:
+            raise ValueError(_unknown("control", self.control, self.optimizers))
+        for label, method in self.optimizers.items():
+            needs = OPTIMIZERS[method.method or label].prompts is not None
+            if needs and not method.models:
+                raise ValueError(f'optimizers.{label} needs a language model: add models = ["NAME"]')
+            if method.models and not needs:
+                raise ValueError(f"optimizers.{label} takes no language model")
+            for model in method.models:
+                if model not in self.models:
+                    raise ValueError(_unknown(f"model of optimizers.{label}", model, self.models))
+        if self.initial.startswith("random:") and int(self.initial[7:]) >= self.trials:
+            raise ValueError(f"initial = {self.initial!r} leaves nothing of {self.trials} trials")
+        return self
+
+    def benchmark_ids(self) -> list[str]:
+        """The ids of the study's benchmarks, patterns expanded."""
+        return expand(self.benchmarks)
+
+
+def load_suite(name: str) -> tuple[Suite, str]:
+    """A suite and its text, from a file or by the name of one in ``suites/``.
+
+    Raises:
+        SuiteError: it cannot be read or is not valid; the message names the key, its line and the near miss.
+    """
+    path = Path(name)
+    if not path.is_file():
+        own = data_dir("suites") / f"{path.stem}.toml"
+        if not own.is_file() or path.suffix not in {"", ".toml"}:
+            known = [file.stem for file in sorted(data_dir("suites").glob("*.toml"))]
+            near = difflib.get_close_matches(path.stem, known, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise SuiteError(f"No suite {name!r}.{guess}", f"Name a TOML file, or one of {', '.join(known)}.")
+        path = own
+    try:
+        text = path.read_text()
+        return parse_suite(text, str(path)), text
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} cannot be read: {error}.") from error
+
+
+def parse_suite(text: str, origin: str = "suite") -> Suite:
+    """A suite from its TOML text; ``origin`` is named in errors.
+
+    Raises:
+        SuiteError: see ``load_suite``.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    try:
+        suite = Suite.model_validate(values)
+    except ValidationError as error:
+        raise SuiteError(f"{origin}: {_first_problem(error, text)}") from None
+    suite.benchmark_ids()
+    return suite
+
+
+def _first_problem(error: ValidationError, text: str) -> str:
+    """The first of pydantic's findings as one line: key, what is wrong, near miss, and where it stands."""
+    problem = error.errors()[0]
+    keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    key = ".".join(keys) or "the suite"
+    if problem["type"] == "extra_forbidden":
+        message = _unknown("key", key, _keys_beside(keys))
+    elif problem["type"] == "missing":
+        message = f"{key} is missing"
+    else:
+        message = re.sub(r"^Value error, ", "", problem["msg"])
+        message = f"{key}: {message}" if keys else message
+        if not isinstance(problem["input"], dict):
+            message += f", not {problem['input']!r}"
+    number = _line(keys, text)
+    return message.rstrip(".") + (f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else ".")
+
+
+def _keys_beside(keys: list[str]) -> list[str]:
+    """The keys that are allowed where an unknown one was found."""
+    owner = {"optimizers": Method, "models": ModelSpec}.get(keys[0], Suite) if len(keys) > 1 else Suite
+    return list(owner.model_fields)
+
+
+def _unknown(kind: str, name: str, known: Any) -> str:
+    leaf = name.rpartition(".")[2]
+    near = difflib.get_close_matches(leaf, list(known), n=1, cutoff=0.5)
+    return f"unknown {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})")
+
+
+def _line(keys: list[str], text: str) -> int | None:
+    """Number of the line where a key stands: ``key = ...``, or its table's header."""
+    if not keys:
+        return None
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\]]+)\]", line):
+            table = header[1].strip()
+            if table == ".".join(keys):
+                return number
+        elif match := re.match(r"\s*([\w-]+)\s*=", line):
+            here = [*table.split("."), match[1]] if table else [match[1]]
+            if here == keys or here == keys[: len(here)] and len(here) > 1:
+                return number
+    return None
