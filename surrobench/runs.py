@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Noise
+from surrobench.errors import SuiteError
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers import optimizer
 from surrobench.seeding import content_hash
-from surrobench.suite import Suite
+from surrobench.suite import Method, Suite
 
 
 @dataclass(frozen=True)
 class Run:
     """One run, as data: it is sent to workers and stored with its trials.
 
-    ``id`` is a hash of all that determines the trials (``identity``); the labels and the budget are not in it.
+    ``id`` is a hash of all that determines the trials (``run_identity``), not of labels and budget.
     """
 
     id: str
@@ -47,23 +47,33 @@ def plan(suite: Suite) -> list[Run]:
     """All runs of a suite, in the order benchmark, method, seed.
 
     Raises:
-        UsageError: an unknown benchmark, optimizer or parameter.
+        UsageError: an unknown benchmark, optimizer or parameter, or one method under two labels.
     """
-    return [
-        _run(suite, id, label, model, seed)
-        for id in suite.benchmark_ids()
+    runs = [
+        _run(suite, benchmark_id, label, model, seed)
+        for benchmark_id in suite.benchmark_ids()
         for label, method in suite.optimizers.items()
-        for model in (method.models or [None])
+        for model in _models(method)
         for seed in range(method.seeds or suite.seeds)
     ]
+    labels: dict[str, Run] = {}
+    for run in runs:
+        if (same := labels.setdefault(run.id, run)) is not run:
+            one, other = method_name(same.method, same.model), method_name(run.method, run.model)
+            raise SuiteError(f"Methods {one!r} and {other!r} are the same.", "Drop one of them.")
+    return runs
 
 
-def _run(suite: Suite, id: str, label: str, model: str | None, seed: int) -> Run:
+def _models(method: Method) -> list[str] | list[None]:
+    return method.models or [None]
+
+
+def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: int) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
     parameters = optimizer(name).resolve(method.parameters)
     identity = run_identity(
-        benchmark_id=id,
+        benchmark_id=benchmark_id,
         optimizer_name=name,
         parameters=parameters,
         initial=suite.initial,
@@ -75,7 +85,7 @@ def _run(suite: Suite, id: str, label: str, model: str | None, seed: int) -> Run
     )
     return Run(
         id=content_hash(identity),
-        benchmark=id,
+        benchmark=benchmark_id,
         method=label,
         optimizer=name,
         parameters=parameters,
@@ -121,16 +131,10 @@ def run_identity(
 
 
 @cache
-def _benchmark_version(id: str) -> int:  # noqa: A002
-    return benchmark(id).scenario.version
+def _benchmark_version(benchmark_id: str) -> int:
+    return benchmark(benchmark_id).scenario.version
 
 
 def method_name(method: str, model: str | None) -> str:
     """How a method is called in tables: its label, and its model where it has one."""
     return f"{method} ({model})" if model else method
-
-
-def by_model(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """Runs that need a model, and all others."""
-    runs = list(runs)
-    return [run for run in runs if run.model], [run for run in runs if not run.model]

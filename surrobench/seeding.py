@@ -3,7 +3,7 @@
 A stream is a function of its name and of an identity, never of the order in which streams are made, of the
 number of workers, or of Python's hash seed:
 
-- ``initial`` and ``noise`` come from (benchmark, seed, initial design): all methods share them and are paired;
+- ``initial`` and ``noise`` come from (benchmark, seed, initial design): methods share them and are paired;
 - ``optimizer`` comes from (benchmark, optimizer, seed);
 - ``model`` comes from (run, call, attempt): the seed sent with a request.
 

@@ -58,16 +58,10 @@ class SearchSpace:
 
     def __init__(self, config_space: ConfigurationSpace) -> None:
         self.config_space = config_space
-        self.hyperparameters: tuple[Hyperparameter, ...] = tuple(config_space.values())
+        self.hyperparameters = tuple(map(_supported, config_space.values()))
         self.names: tuple[str, ...] = tuple(hp.name for hp in self.hyperparameters)
         self.d = len(self.names)
         self._column = {name: j for j, name in enumerate(self.names)}
-        for hp in self.hyperparameters:
-            if not isinstance(hp, Hyperparameter):
-                raise DataError(
-                    f"Hyperparameter {hp.name!r} is a {type(hp).__name__}, which is not supported.",
-                    "Use uniform, log-uniform, categorical, ordinal or constant ones.",
-                )
         if config_space.forbidden_clauses:
             raise DataError(
                 "Search spaces with forbidden clauses are not supported.", "Express them as conditions."
@@ -94,7 +88,7 @@ class SearchSpace:
     @cached_property
     def is_continuous(self) -> Mask:
         """Shape (d,): floating-point hyperparameters."""
-        return self.levels == 0
+        return np.asarray(self.levels == 0)
 
     @cached_property
     def is_categorical(self) -> Mask:
@@ -170,11 +164,13 @@ class SearchSpace:
         X = np.asarray(X, dtype=np.float64)
         inactive = np.isnan(X)
         upper = np.where(self.is_continuous, 1.0, np.maximum(self.levels - 1, 0) * self._step)
-        inside = (X >= -_ROUNDING) & (X <= upper + _ROUNDING)
+        inside = (X >= -_ROUNDING) & (upper + _ROUNDING >= X)
         on_grid = np.isclose(X, self.snap(X), rtol=0, atol=_ROUNDING)
         # Filled with any legal value, an inactive hyperparameter must be deactivated again, and no other.
         expected = np.isnan(self.deactivate(np.where(inactive, 0.0, X)))
-        return np.asarray(np.all(inactive | (inside & on_grid), axis=1) & np.all(inactive == expected, axis=1))
+        return np.asarray(
+            np.all(inactive | (inside & on_grid), axis=1) & np.all(inactive == expected, axis=1)
+        )
 
     def snap(self, X: Matrix) -> Matrix:
         """The nearest values that exist: discrete ones rounded, all clipped to their range; NaN stays."""
@@ -227,6 +223,22 @@ class SearchSpace:
                     raise UsageError(f"Configuration {i}: {name!r} {what}.")
         return X
 
+    def from_columns(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
+        """Shape (m, d): the inverse of ``columns`` with None where inactive, for values known to be legal."""
+        out = []
+        for hp in self.hyperparameters:
+            values, choices = columns[hp.name], values_of(hp)
+            x = np.full(len(values), np.nan)
+            active = [i for i, value in enumerate(values) if value is not None]
+            if choices is not None:
+                index = {choice: i for i, choice in enumerate(choices)}
+                x[active] = [index[values[i]] for i in active]
+            elif active:
+                ranged: Any = hp
+                x[active] = ranged.to_vector(np.array([values[i] for i in active]))
+            out.append(x)
+        return np.stack(out, axis=1)
+
     def _encode_value(self, name: str, value: Any) -> float:
         hp = self[name]
         vector = self.nearest(name, value)
@@ -248,20 +260,30 @@ class SearchSpace:
         if choices is not None and value in choices and not isinstance(value, bool):
             return float(choices.index(value))
         numeric = choices is None or all(isinstance(choice, int | float) for choice in choices)
-        if not numeric or isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        if not (numeric and number):
             raise UsageError(f"{name} = {value!r} is not in the space.", f"It is {describe(hp)}.")
         if choices is not None:
             grid = np.asarray(choices, dtype=np.float64)
             if is_log(hp) and value > 0:
                 return float(np.argmin(np.abs(np.log(grid) - math.log(value))))
             return float(np.argmin(np.abs(grid - value)))
-        value = min(max(value, hp.lower), hp.upper)
-        if isinstance(hp, UniformIntegerHyperparameter):
-            value = round(value)
-        return float(hp.to_vector(value))
+        low, high = bounds_of(hp)
+        inside = min(max(value, low), high)
+        ranged: Any = hp  # its class decides between int and float
+        return float(ranged.to_vector(round(inside) if is_integer(hp) else inside))
 
 
 # ---------------------------------------------------------------------- one hyperparameter
+
+
+def _supported(hp: object) -> Hyperparameter:
+    if isinstance(hp, Hyperparameter):
+        return hp
+    raise DataError(
+        f"Hyperparameter {getattr(hp, 'name', hp)!r} is a {type(hp).__name__}, which is not supported.",
+        "Use uniform, log-uniform, categorical, ordinal or constant ones.",
+    )
 
 
 def values_of(hp: Hyperparameter) -> list[Any] | None:
@@ -273,6 +295,19 @@ def values_of(hp: Hyperparameter) -> list[Any] | None:
     if isinstance(hp, Constant):
         return [hp.value]
     return None
+
+
+def bounds_of(hp: Hyperparameter) -> tuple[float, float]:
+    """Lowest and highest value of a range (integers as integers), or of a list of numbers."""
+    if isinstance(hp, UniformFloatHyperparameter | UniformIntegerHyperparameter):
+        return hp.lower, hp.upper
+    choices = values_of(hp) or []
+    return min(choices), max(choices)
+
+
+def is_integer(hp: Hyperparameter) -> bool:
+    """Whether the hyperparameter is a range of integers."""
+    return isinstance(hp, UniformIntegerHyperparameter)
 
 
 def is_log(hp: Hyperparameter) -> bool:
@@ -287,8 +322,9 @@ def describe(hp: Hyperparameter) -> str:
     choices = values_of(hp)
     if choices is not None:
         return f"one of {', '.join(map(str, choices))}"
-    kind = "an integer" if isinstance(hp, UniformIntegerHyperparameter) else "a number"
-    return f"{kind} in [{hp.lower}, {hp.upper}]{' on a log scale' if is_log(hp) else ''}"
+    low, high = bounds_of(hp)
+    kind = "an integer" if is_integer(hp) else "a number"
+    return f"{kind} in [{low}, {high}]{' on a log scale' if is_log(hp) else ''}"
 
 
 def _levels(hp: Hyperparameter) -> int:
@@ -306,9 +342,10 @@ def _values(hp: Hyperparameter, column: Matrix) -> NDArray[Any]:
     return np.array(choices, dtype=None if numbers else object)[np.rint(column).astype(np.intp)]
 
 
-def _log_edges(hp: UniformIntegerHyperparameter) -> tuple[float, float]:
+def _log_edges(hp: Hyperparameter) -> tuple[float, float]:
     # As Optuna and ConfigSpace do: integer v owns the interval [v - 1/2, v + 1/2] of the log scale.
-    return math.log(hp.lower - 0.5), math.log(hp.upper + 0.5)
+    low, high = bounds_of(hp)
+    return math.log(low - 0.5), math.log(high + 0.5)
 
 
 def _uneven_from_unit(hp: Hyperparameter, u: Matrix) -> Matrix:
@@ -316,7 +353,7 @@ def _uneven_from_unit(hp: Hyperparameter, u: Matrix) -> Matrix:
         edges = np.cumsum(hp.probabilities)[:-1]
         return np.searchsorted(edges, u, side="right").astype(np.float64)
     low, high = _log_edges(hp)
-    integers = np.clip(np.rint(np.exp(low + u * (high - low))), hp.lower, hp.upper).astype(np.int64)
+    integers = np.clip(np.rint(np.exp(low + u * (high - low))), *bounds_of(hp)).astype(np.int64)
     return np.asarray(hp.to_vector(integers), dtype=np.float64)
 
 

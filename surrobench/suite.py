@@ -142,19 +142,24 @@ def _first_problem(error: ValidationError, text: str) -> str:
         if not isinstance(problem["input"], dict):
             message += f", not {problem['input']!r}"
     number = _line(keys, text)
-    return message.rstrip(".") + (f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else ".")
+    return message.rstrip(".") + (
+        f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
+    )
 
 
 def _keys_beside(keys: list[str]) -> list[str]:
     """The keys that are allowed where an unknown one was found."""
-    owner = {"optimizers": Method, "models": ModelSpec}.get(keys[0], Suite) if len(keys) > 1 else Suite
+    tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec}
+    owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
     return list(owner.model_fields)
 
 
 def _unknown(kind: str, name: str, known: Any) -> str:
     leaf = name.rpartition(".")[2]
     near = difflib.get_close_matches(leaf, list(known), n=1, cutoff=0.5)
-    return f"unknown {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})")
+    return f"unknown {kind} {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+    )
 
 
 def _line(keys: list[str], text: str) -> int | None:
@@ -169,6 +174,6 @@ def _line(keys: list[str], text: str) -> int | None:
                 return number
         elif match := re.match(r"\s*([\w-]+)\s*=", line):
             here = [*table.split("."), match[1]] if table else [match[1]]
-            if here == keys or here == keys[: len(here)] and len(here) > 1:
+            if here == keys or (here == keys[: len(here)] and len(here) > 1):
                 return number
     return None

@@ -108,6 +108,11 @@ class Table(Scenario):
         """Shape (m,): the table's row of each configuration."""
         return (np.asarray(X) @ self._strides).astype(np.intp)
 
+    def lookup(self, instance: int, row: int) -> NDArray[np.float64]:
+        """Shape (repetitions, metrics + 1): all that is known of one row; the last column is the time."""
+        arrays = self._arrays
+        return np.asarray(arrays.values[instance, row, : arrays.repetitions[instance, row]])
+
     def evaluate(self, X: Matrix, instances: NDArray[np.intp], noise: Keys | None) -> Columns:
         """See ``Scenario.evaluate``: two gathers."""
         arrays = self._arrays
@@ -124,7 +129,9 @@ class Table(Scenario):
 
     def default(self) -> Matrix:
         """The default configuration, snapped to the grid."""
-        return np.array([self.space.nearest(name, self.default_configuration[name]) for name in self.space.names])
+        return np.array(
+            [self.space.nearest(name, self.default_configuration[name]) for name in self.space.names]
+        )
 
     def card(self, instance: str) -> TaskCard:
         """Facts of the data set and the metric by its true name."""
@@ -266,9 +273,9 @@ def hpobench() -> Table:
         log=("alpha", "batch_size", "learning_rate_init", "width"),
         metrics=(
             # The package calls it val_acc, but a constant classifier scores 1/classes on it.
-            Metric("val_acc", Objective("val_balanced_accuracy", False, "balanced accuracy on validation data")),
-            Metric("val_precision", Objective("val_precision", False, "precision on validation data")),
-            Metric("val_f1", Objective("val_f1", False, "F1 score on validation data")),
+            Metric("val_acc", Objective("val_balanced_accuracy", False, "balanced validation accuracy")),
+            Metric("val_precision", Objective("val_precision", False, "validation precision")),
+            Metric("val_f1", Objective("val_f1", False, "validation F1 score")),
         ),
         target="val_balanced_accuracy",
         datasets={
@@ -303,7 +310,7 @@ def hpolib() -> Table:
         grid=dict(HPOLib.search_space),
         log=("batch_size", "init_lr", "n_units_1", "n_units_2"),
         metrics=(
-            Metric("val_loss", Objective("val_mse", True, "mean squared error on validation data")),
+            Metric("val_loss", Objective("val_mse", True, "validation mean squared error")),
             Metric("model_size", Objective("model_size", True, "number of parameters")),
         ),
         target="val_mse",
@@ -325,8 +332,8 @@ def hpolib() -> Table:
             "n_units_1": 64,
             "n_units_2": 64,
         },
-        default_origin="Keras (batch size 32, Adam's learning rate 1e-3 held constant, no dropout); Keras has "
-        "no default for layers: 64 relu units, the lower middle of the grid",
+        default_origin="Keras (batch size 32, Adam's learning rate 1e-3 held constant, no dropout); it "
+        "has no default for layers: 64 relu units, the lower middle of the grid",
     )
 
 
@@ -340,7 +347,7 @@ def nasbench201() -> Table:
         grid=dict(NASBench201.search_space),
         log=(),
         metrics=(
-            Metric("val_acc", Objective("val_accuracy", False, "accuracy on validation data in per cent")),
+            Metric("val_acc", Objective("val_accuracy", False, "validation accuracy in per cent")),
             Metric("model_size", Objective("model_size", True, "million parameters")),
             Metric("latency", Objective("latency", True, "seconds of inference per batch")),
         ),

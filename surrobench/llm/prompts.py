@@ -10,7 +10,7 @@ import jinja2
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
-from surrobench.space import Hyperparameter, is_log, values_of
+from surrobench.space import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 
 @cache
@@ -23,7 +23,9 @@ def prompts_hash(method: str) -> str:
     digest = hashlib.blake2b(digest_size=8)
     files = sorted((data_dir("prompts") / method).glob("*.jinja"))
     if not files:
-        raise DataError(f"No prompt templates in {data_dir('prompts') / method}.", "Install surrobench again.")
+        raise DataError(
+            f"No prompt templates in {data_dir('prompts') / method}.", "Install surrobench again."
+        )
     for file in files:
         digest.update(f"{file.name}\0{file.read_text()}\0".encode())
     return digest.hexdigest()
@@ -59,5 +61,6 @@ def describe(hp: Hyperparameter) -> str:
     if choices is not None:
         listed = ", ".join(str(number(choice)) for choice in choices)
         return f"one of {listed}"
-    kind = "integer" if type(hp).__name__.endswith("IntegerHyperparameter") else "number"
-    return f"{kind} from {number(hp.lower)} to {number(hp.upper)}{', log scale' if is_log(hp) else ''}"
+    low, high = bounds_of(hp)
+    kind = "integer" if is_integer(hp) else "number"
+    return f"{kind} from {number(low)} to {number(high)}{', log scale' if is_log(hp) else ''}"

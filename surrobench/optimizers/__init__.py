@@ -52,7 +52,10 @@ class Optimizer:
         for name in parameters:
             if name not in known:
                 raise UnknownName(
-                    f"parameter of {self.target.split(':')[1]}", name, known, "" if known else "It takes none."
+                    f"parameter of {self.target.split(':')[1]}",
+                    name,
+                    known,
+                    "" if known else "It takes none.",
                 )
         return {**known, **parameters}
 
@@ -81,5 +84,3 @@ def optimizer(name: str) -> Optimizer:
     if name not in OPTIMIZERS:
         raise UnknownName("optimizer", name, OPTIMIZERS)
     return OPTIMIZERS[name]
-
-

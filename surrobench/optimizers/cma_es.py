@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from surrobench.optimizers.ask_tell import AskTell, ask_tell
+from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
 from surrobench.space import Matrix
 
@@ -87,7 +87,9 @@ class Strategy(Protocol):
 class _Numeric:
     """``CMAwM``, or plain ``CMA`` where every hyperparameter is continuous."""
 
-    def __init__(self, levels: NDArray[np.int64], mean: Matrix, sigma: float, population: int, seed: int) -> None:
+    def __init__(
+        self, levels: NDArray[np.int64], mean: Matrix, sigma: float, population: int, seed: int
+    ) -> None:
         from cmaes import CMA, CMAwM
 
         n = np.maximum(levels, 1)

@@ -5,7 +5,7 @@ What Optuna really does is described by Watanabe, arXiv 2304.11127.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surrobench.optimizers.ask_tell import AskTell, ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.space import Matrix, SearchSpace, UniformIntegerHyperparameter, is_log, values_of
+from surrobench.space import Matrix, SearchSpace, bounds_of, is_integer, is_log, values_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -86,7 +86,7 @@ class OptunaStudy:
                 self._study.add_trial(trial)
 
     def _to_vector(self, j: int, value: float) -> float:
-        hp = self._space.hyperparameters[j]
+        hp: Any = self._space.hyperparameters[j]
         return float(value) if values_of(hp) is not None else float(hp.to_vector(value))
 
     def _to_value(self, j: int, x: float) -> float | int:
@@ -94,7 +94,7 @@ class OptunaStudy:
         if values_of(hp) is not None:
             return round(x)
         value = hp.to_value(np.array([x]))[0]
-        return int(value) if isinstance(hp, UniformIntegerHyperparameter) else float(value)
+        return int(value) if is_integer(hp) else float(value)
 
 
 def _distribution(space: SearchSpace, j: int) -> BaseDistribution:
@@ -106,6 +106,7 @@ def _distribution(space: SearchSpace, j: int) -> BaseDistribution:
         return CategoricalDistribution(range(int(space.levels[j])))
     if values_of(hp) is not None:
         return IntDistribution(0, int(space.levels[j]) - 1)
-    if isinstance(hp, UniformIntegerHyperparameter):
-        return IntDistribution(hp.lower, hp.upper, log=is_log(hp))
-    return FloatDistribution(hp.lower, hp.upper, log=is_log(hp))
+    low, high = bounds_of(hp)
+    if is_integer(hp):
+        return IntDistribution(int(low), int(high), log=is_log(hp))
+    return FloatDistribution(low, high, log=is_log(hp))

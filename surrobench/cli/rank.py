@@ -1,0 +1,78 @@
+"""``surrobench rank``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "--figure", type=click.Path(path_type=Path), help="Critical-difference diagram: .svg, .png or .pdf."
+)
+@click.option("--budget", type=click.IntRange(min=1), help="Trials that count.  [default: the suite's]")
+@click.option(
+    "--anchor",
+    type=click.Choice(["median", "worst"]),
+    default="median",
+    show_default=True,
+    help="Loss at which normalised regret is 1.",
+)
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
+)
+@click.option("--control", help="Method to compare with.  [default: the suite's]")
+@click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
+def command(
+    results: Path,
+    form: str,
+    figure: Path | None,
+    budget: int | None,
+    anchor: str,
+    alpha: float,
+    control: str | None,
+    partial: bool,
+) -> None:
+    """Rank the methods of the study in RESULTS.
+
+    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count.
+
+    \b
+    Examples:
+      surrobench rank results/quick --figure cd.svg
+      surrobench rank results/quick --format latex > table.tex
+    """
+    from rich.console import Console
+
+    from surrobench.report.ranking import rank_methods
+    from surrobench.report.study import load_study
+    from surrobench.report.tables import render, rich_table
+    from surrobench.results import Results
+
+    study = load_study(Results(results), budget, partial=partial)
+    ranking = rank_methods(
+        study.incumbents,
+        study.references,
+        control=control or study.control,
+        anchor=anchor,  # type: ignore[arg-type] # click has checked it
+        alpha=alpha,
+        models=study.models,
+    )
+    if form == "table":
+        Console().print(rich_table(ranking))
+    else:
+        click.echo(render(ranking, form), nl=False)  # type: ignore[arg-type] # click has checked it
+    if figure:
+        from surrobench.report.figures import cd_diagram
+
+        cd_diagram(ranking, figure)
+        click.echo(f"Critical-difference diagram: {figure}", err=True)

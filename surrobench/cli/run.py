@@ -1,0 +1,238 @@
+"""``surrobench run``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from surrobench.study import Status, Summary
+    from surrobench.suite import Suite
+
+
+@click.command()
+@click.argument("suite_name", metavar="SUITE")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/SUITE]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+@click.option(
+    "--llm",
+    "llms",
+    multiple=True,
+    metavar="NAME=URL,MODEL",
+    help="Ask this server (redirects a model of the suite, or adds one). May be repeated.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, exists=True),
+    help="Serve all completions from a recording: a results folder or a journal. Needs no model.",
+)
+@click.option(
+    "--reevaluate", is_flag=True, help="With --replay: compare objective values with the recorded ones."
+)
+@click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
+@click.option("--discard-unfinished", is_flag=True, help="Start half-finished runs anew.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
+def command(
+    suite_name: str,
+    out: Path | None,
+    jobs: int | None,
+    llms: tuple[str, ...],
+    replay: Path | None,
+    reevaluate: bool,
+    retry_failed: bool,
+    discard_unfinished: bool,
+    dry_run: bool,
+) -> None:
+    """Run SUITE: a TOML file, or the name of one in suites/.
+
+    Finished runs are never repeated, interrupted ones go on where they were: after Ctrl-C, a crash or an
+    edit of the suite, repeat the command.
+
+    \b
+    Examples:
+      surrobench run quick
+      surrobench run suites/tabular.toml --jobs 8
+      surrobench run quick --llm qwen=http://127.0.0.1:8000/v1,Qwen/Qwen3-8B
+      surrobench run quick --replay results/quick
+    """
+    from rich.console import Console
+
+    from surrobench.errors import UsageError
+    from surrobench.manifest import usable_cores
+    from surrobench.study import Options, Status, add_models, run_study
+    from surrobench.suite import load_suite
+
+    if reevaluate and replay is None:
+        raise UsageError("--reevaluate goes with --replay.")
+    suite, text = load_suite(suite_name)
+    suite = add_models(suite, dict(_model(flag) for flag in llms))
+    out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
+    console = Console(stderr=True)
+    jobs = jobs or usable_cores()
+    if dry_run:
+        _print_estimate(suite, out, jobs)
+        return
+    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished)
+    status = Status(note=lambda line: console.print(line, style="dim", highlight=False))
+    with _Display(status, console):
+        summary = run_study(suite, text, options, status)
+    _print_summary(summary, out, console)
+    if not summary.complete:
+        resume = " ".join(["surrobench", *sys.argv[1:]])
+        hint = (
+            f"Resume with: {resume}"
+            if summary.parked
+            else f"Repeat the failed ones with: {resume} --retry-failed"
+        )
+        click.echo(hint, err=True)
+        sys.exit(1)
+
+
+def _model(flag: str) -> tuple[str, tuple[str, str]]:
+    from surrobench.errors import UsageError
+
+    label, equals, rest = flag.partition("=")
+    url, comma, name = rest.partition(",")
+    if not (label and equals and comma and name and url.startswith(("http://", "https://"))):
+        raise UsageError(
+            f"--llm {flag!r} is not NAME=URL,MODEL.", "Example: qwen=http://127.0.0.1:8000/v1,Qwen3-8B"
+        )
+    return label, (url, name)
+
+
+# ---------------------------------------------------------------------- progress
+
+
+class _Display:
+    """A live progress bar that reads ``Status``; nothing at all when standard error is no terminal."""
+
+    def __init__(self, status: Status, console: Console) -> None:
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._status = status
+        self._start = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            expand=True,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
+        self._console = console
+
+    def __enter__(self) -> None:
+        if self._console.is_terminal:
+            self._live.start()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def _render(self) -> Progress:
+        status = self._status
+        trials = status.trials + status.live.trials
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        parts = [f"{status.done:,}/{status.total:,} runs", f"{trials / seconds:,.0f} trials/s"]
+        clients = [model.client for model in status.models if model.client is not None]
+        if clients:
+            flying = sum(client.in_flight for client in clients)
+            tokens = sum(client.tokens_in + client.tokens_out for client in clients)
+            parts += [f"{flying} in flight", f"{tokens / seconds:,.0f} tokens/s"]
+        self._bar.update(
+            self._task,
+            description=" · ".join(parts),
+            total=status.work or None,
+            completed=min(status.work_done + status.live_work(), status.work),
+        )
+        return self._bar
+
+
+# ---------------------------------------------------------------------- what is printed
+
+
+def _print_estimate(suite: Suite, out: Path, jobs: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from surrobench.estimate import dry_run
+
+    cost = dry_run(suite, out, jobs)
+    table = Table(
+        show_header=False, box=None, title=f"{suite.name}: what it would cost", title_justify="left"
+    )
+    table.add_row("runs", f"{cost.pending:,} of {cost.runs:,} to do")
+    table.add_row("trials", f"{cost.trials:,}")
+    table.add_row("time", f"about {_duration(cost.seconds)} (a rough figure; models: of the embedded one)")
+    if cost.calls:
+        table.add_row("completions", f"{cost.calls:,}")
+        table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
+    table.add_row("disk", f"about {max(cost.disk_bytes / 2**20, 0.1):,.1f} MiB in {out}")
+    Console().print(table)
+
+
+def _print_summary(summary: Summary, out: Path, console: Console) -> None:
+    from surrobench.runs import method_name
+
+    ended = ", ".join(f"{count:,} {state}" for state, count in sorted(summary.states.items()))
+    console.print(
+        f"{summary.total:,} runs: {summary.finished_before:,} were finished before"
+        + (f", now {ended}" if ended else "")
+        + f". {summary.trials:,} trials in {_duration(summary.wall)}. Results: {out}",
+        highlight=False,
+    )
+    if summary.unnamed:
+        console.print(f"{summary.unnamed:,} runs in {out} are not named by the suite and are left out.")
+    if summary.trials:
+        console.print(_where_the_time_went(summary), highlight=False, style="dim")
+    for model in summary.models:
+        client = model.client
+        if client is None or not client.completions:
+            continue
+        rate = (client.tokens_in + client.tokens_out) / summary.wall
+        console.print(
+            f"{model.spec.model}: {client.completions:,} completions, {client.tokens_in:,} tokens in, "
+            f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
+            highlight=False,
+            style="dim",
+        )
+    for reason, runs in summary.problems.items():
+        first = runs[0]
+        names = f"{method_name(first.method, first.model)} on {first.benchmark}, seed {first.seed}"
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        console.print(f"[bold red]not finished[/]: {names} ({first.id}){more}: ", end="", highlight=False)
+        console.print(reason, markup=False, highlight=False)
+
+
+def _where_the_time_went(summary: Summary) -> str:
+    """The session's core-seconds by what they were spent on."""
+    whole = summary.wall * summary.cores
+    library, looked_up = summary.timing.library, summary.timing.benchmark
+    ours = max(summary.timing.busy - library - looked_up, 0.0) + summary.storing
+    idle = max(whole - library - looked_up - ours, 0.0)
+    shares = {
+        "optimizers' libraries": library,
+        "benchmarks": looked_up,
+        "engine and results": ours,
+        "starting, waiting": idle,
+    }
+    listed = ", ".join(f"{name} {_duration(part)} ({part / whole:.1%})" for name, part in shares.items())
+    return (
+        f"Where {_duration(whole)} on {summary.cores} core{'s' if summary.cores > 1 else ''} went: {listed}."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,155 @@
+"""``surrobench show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from surrobench.results import Results
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--results",
+    "folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Where to look.  [default: every folder in results/]",
+)
+@click.option("--prompts", is_flag=True, help="Show every prompt and reply in full.")
+def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
+    """One RUN: its trials and, with --prompts, every prompt and reply.
+
+    RUN is a run id or its beginning, or METHOD:BENCHMARK:SEED.
+
+    \b
+    Examples:
+      surrobench show karpathy-agent:hpobench/mlp/australian:0 --prompts
+      surrobench show 3f9a --results results/quick
+    """
+    from rich.console import Console
+
+    from surrobench.llm.journal import Journal
+    from surrobench.results import Results
+
+    folder, found = _find(run, folders)
+    results = Results(folder)
+    entries = Journal(results.journal_path).of_run(found["run"])
+    console = Console()
+    _print_head(console, folder, results, found)
+    _print_trials(console, results, found)
+    if not entries:
+        return
+    console.print(
+        f"{len(entries)} completions." + ("" if prompts else " Add --prompts to read them."), style="dim"
+    )
+    if prompts:
+        for entry in entries:
+            console.rule(
+                f"call {entry.key.call}, attempt {entry.key.attempt}, sample {entry.sample} ({entry.purpose})"
+            )
+            for message in entry.prompt or ():
+                console.print(f"[bold]{message.role}[/]")
+                console.print(message.content, markup=False, highlight=False)
+            done = entry.completion
+            console.print(
+                f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out, "
+                f"{done.latency:.2f} s)"
+            )
+            console.print(done.text, markup=False, highlight=False)
+
+
+def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
+    """The results folder and the plan's row of the run that is meant."""
+    from surrobench.errors import UsageError
+    from surrobench.results import Results
+    from surrobench.runs import method_name
+
+    where = folders or tuple(sorted(path.parent for path in Path("results").glob("*/manifest.json")))
+    if not where:
+        raise UsageError("There are no results in results/.", "Name a folder with --results.")
+    matches = []
+    for folder in where:
+        for row in Results(folder).plan().iter_rows(named=True):
+            names = {row["optimizer"], method_name(row["optimizer"], row["llm"])}
+            labels = {f"{name}:{row['benchmark']}:{row['seed']}" for name in names}
+            if run in labels or (":" not in run and row["run"].startswith(run)):
+                matches.append((folder, row))
+    if not matches:
+        listed = ", ".join(map(str, where))
+        raise UsageError(f"No run {run!r} in {listed}.", "Name an id, or METHOD:BENCHMARK:SEED.")
+    if len(matches) > 1:
+        first = ", ".join(f"{row['run']} ({folder})" for folder, row in matches[:4])
+        raise UsageError(f"{run!r} means {len(matches)} runs: {first} ...", "Name more of it, or a folder.")
+    return matches[0]
+
+
+def _print_head(console: Console, folder: Path, results: Results, found: dict[str, Any]) -> None:
+    from surrobench.runs import method_name
+
+    record = results.records().get(str(found["run"]))
+    method = method_name(str(found["optimizer"]), str(found["llm"]) if found["llm"] else None)
+    state = f"{record.state}, {record.trials} trials" if record else "not finished"
+    console.print(
+        f"[bold]{method}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False
+    )
+    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False)
+    if record and record.error:
+        console.print(record.error, markup=False, style="red")
+
+
+def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> None:
+    import polars as pl
+    from rich.table import Table
+
+    from surrobench.benchmarks import benchmark
+
+    where = benchmark(str(found["benchmark"]))
+    trials = (
+        results.trials(scenario_key=where.scenario.key)
+        .filter(pl.col("run") == found["run"])
+        .sort("trial")
+        .collect()
+        if found["run"] in results.records()
+        else pl.DataFrame()
+    )
+    if trials.is_empty():
+        return
+    configuration = [name for name in trials.columns if name.startswith("config.")]
+    table = Table(title=f"value: {where.objective.label}", title_justify="left")
+    for name in (
+        "trial",
+        "source",
+        "value",
+        *[name.removeprefix("config.") for name in configuration],
+        "remarks",
+    ):
+        table.add_column(name, justify="left" if name in {"source", "remarks"} else "right")
+    sign, best = where.objective.sign, float("inf")
+    for row in trials.iter_rows(named=True):
+        better = row["value"] is not None and row["value"] * sign < best
+        best = row["value"] * sign if better else best
+        remarks = [row["status"] if row["status"] != "ok" else "", "duplicate" if row["duplicate"] else ""]
+        remarks += [row["repairs"] or "", row["error"] or ""]
+        value = "-" if row["value"] is None else f"{row['value']:.5g}"
+        table.add_row(
+            str(row["trial"]),
+            row["source"],
+            f"[bold]{value}[/]" if better else value,
+            *[
+                ""
+                if row[name] is None
+                else f"{row[name]:.4g}"
+                if isinstance(row[name], float)
+                else str(row[name])
+                for name in configuration
+            ],
+            ", ".join(filter(None, remarks)),
+        )
+    console.print(table)

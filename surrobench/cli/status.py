@@ -1,0 +1,72 @@
+"""``surrobench status``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+def command(results: Path) -> None:
+    """What is finished in the folder RESULTS, by method.
+
+    \b
+    Example:
+      surrobench status results/quick
+    """
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from surrobench.llm.journal import Journal
+    from surrobench.results import Results
+    from surrobench.runs import method_name
+
+    folder = Results(results)
+    records = folder.records()
+    begun = Journal(folder.journal_path).runs() - records.keys()
+    counts: dict[str, Counter[str]] = {}
+    plan = folder.plan()
+    for row in plan.iter_rows(named=True):
+        record = records.get(row["run"])
+        done = record is not None and (
+            record.trials >= row["trials"] if record.state == "ok" else record.run.trials >= row["trials"]
+        )
+        state: str = (
+            record.state
+            if record is not None and done
+            else "half-finished"
+            if row["run"] in begun
+            else "to do"
+        )
+        counts.setdefault(method_name(row["optimizer"], row["llm"]), Counter())[state] += 1
+    table = Table(title=f"{folder.suite_name}: runs in {results}", title_justify="left")
+    states = [
+        s
+        for s in ("ok", "exhausted", "failed", "half-finished", "to do")
+        if any(c[s] for c in counts.values())
+    ]
+    table.add_column("method")
+    for state in states:
+        table.add_column(state, justify="right")
+    for method, count in counts.items():
+        table.add_row(method, *[f"{count[state]:,}" if count[state] else "-" for state in states])
+    console = Console()
+    console.print(table)
+    for record in records.values():
+        if record.state == "failed":
+            console.print(
+                f"failed: {record.run.method} on {record.run.benchmark}, seed {record.run.seed}: ", end=""
+            )
+            console.print(record.error, markup=False, highlight=False)
+    unnamed = len(records.keys() - set(plan["run"]))
+    if unnamed:
+        console.print(f"{unnamed:,} further runs are not named by the suite.")
+    sessions = folder.manifest["sessions"]
+    if sessions:
+        console.print(
+            f"{len(sessions)} sessions, the last ended {sessions[-1]['ended']}.", style="dim", highlight=False
+        )

@@ -1,0 +1,99 @@
+"""What a suite would cost, without running it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surrobench.benchmarks import benchmark
+from surrobench.engine import program
+from surrobench.optimizers.base import Stopwatch
+from surrobench.requests import Complete, Completion, Evaluate, Evaluated
+from surrobench.results import Results
+from surrobench.runs import Run, plan
+from surrobench.suite import Suite
+from surrobench.workers import estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a suite would cost."""
+
+    runs: int
+    pending: int
+    trials: int
+    seconds: float
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    disk_bytes: int
+
+
+CHARACTERS_PER_TOKEN = 2.6
+"""Of prompts full of numbers; measured with SmolLM2's tokenizer."""
+BYTES_PER_TRIAL = 40
+"""On disk, merged; measured on the tabular suites."""
+
+
+def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
+    """Estimate runs, time, tokens and disk of what is not finished.
+
+    Tokens are counted on a rehearsal: each method with a model is driven once per benchmark with the default
+    configuration as every reply.
+    """
+    runs = plan(suite)
+    records = Results(out).records() if (out / "manifest.json").exists() else {}
+    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run))]
+    calls = characters_in = characters_out = 0
+    seconds = {"model": 0.0, "library": 0.0}
+    rehearsed: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for run in pending:
+        if run.model is None:
+            seconds["library"] += estimate(run) / jobs
+            continue
+        if (run.benchmark, run.method) not in rehearsed:
+            rehearsed[run.benchmark, run.method] = rehearse(run)
+        count, asked, answered = rehearsed[run.benchmark, run.method]
+        calls, characters_in, characters_out = calls + count, characters_in + asked, characters_out + answered
+        seconds["model"] += estimate(run)
+    trials = sum(run.trials for run in pending)
+    return Estimate(
+        runs=len(runs),
+        pending=len(pending),
+        trials=trials,
+        seconds=max(seconds.values()),
+        calls=calls,
+        tokens_in=round(characters_in / CHARACTERS_PER_TOKEN),
+        tokens_out=round(characters_out / CHARACTERS_PER_TOKEN),
+        disk_bytes=trials * BYTES_PER_TRIAL + round(1.5 * (characters_out + 300 * calls)),
+    )
+
+
+def rehearse(run: Run) -> tuple[int, int, int]:
+    """Completions, prompt characters and reply characters of a run that proposes the default each time."""
+    where = benchmark(run.benchmark)
+    reply = json.dumps(where.space.decode(where.scenario.default())[0])
+    steps = program(run, where, Stopwatch())
+    calls = asked = trials = 0
+    request = next(steps)
+    while True:
+        answer: Any
+        if isinstance(request, Complete | list | tuple):
+            batch = [request] if isinstance(request, Complete) else request
+            calls += sum(part.n for part in batch)
+            asked += sum(len(message.content) for part in batch for message in part.messages)
+            answers = [[Completion(reply, "stop", 0, 0, 0.0)] * part.n for part in batch]
+            answer = answers[0] if isinstance(request, Complete) else answers
+        else:
+            X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
+            trials += len(X)
+            answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
+        if trials >= run.trials:
+            steps.close()
+            return calls, asked, calls * len(reply)
+        try:
+            request = steps.send(answer)
+        except StopIteration:
+            return calls, asked, calls * len(reply)

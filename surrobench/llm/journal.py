@@ -1,0 +1,220 @@
+"""The journal: every completion, on disk before it is delivered.
+
+One JSON object per line, appended and fsynced; never rewritten. An entry is keyed by (run, call, attempt,
+sample) and carries the hash of its request, so a resumed or replayed run gets exactly the answers it got
+before, and one that asks something else is an error ("diverged at call k") instead of a wrong answer.
+
+The prompt is kept as the number of characters it shares with the run's previous prompt and the rest, since
+prompts are mostly append-only. Every time a journal is opened for writing, a line with the versions of the
+libraries that shape requests is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from surrobench.errors import ResultsError
+from surrobench.requests import Completion, Message
+
+
+class Call(NamedTuple):
+    """Which request of a run: its ordinal and the re-ask (0 for the first try)."""
+
+    run: str
+    call: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One completion as journalled."""
+
+    key: Call
+    sample: int
+    request: str
+    """Hash of the request."""
+    purpose: str
+    completion: Completion
+    prompt: tuple[Message, ...] | None
+    """The messages; only with the first sample of a request."""
+
+
+class Journal:
+    """All completions of a results folder, in memory by call, and the file they are appended to.
+
+    Raises:
+        ResultsError: the file is damaged, other than by a write cut short at its end.
+    """
+
+    def __init__(self, path: Path, *, versions: dict[str, str] | None = None) -> None:
+        """Read ``path`` if it exists; open it for appending if ``versions`` are given."""
+        self.path = path
+        self._entries: dict[Call, list[Entry]] = {}
+        self._last_prompt: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        """Versions under which the last session wrote; empty for a new journal."""
+        self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        if path.exists():
+            for line in _lines(path):
+                self._read(line)
+        self._file = None
+        if versions is not None:
+            self._file = _open_for_appending(path)
+            if versions != self.versions:
+                self._file.write(_encode({"versions": versions}))
+                self._file.flush()
+
+    def _read(self, line: dict[str, Any]) -> None:
+        if "versions" in line:
+            self.versions = line["versions"]
+            return
+        key = Call(line["run"], line["call"], line["attempt"])
+        prompt = None
+        if "prompt" in line:
+            shared, rest = line["prompt"]
+            text = self._last_prompt.get(key.run, "")[:shared] + rest
+            self._last_prompt[key.run] = text
+            prompt = tuple(Message(*message) for message in json.loads(text))
+        completion = Completion(
+            line["text"], line["finish"], line["tokens_in"], line["tokens_out"], line["latency"]
+        )
+        entry = Entry(key, line["sample"], line["request"], line["purpose"], completion, prompt)
+        self._entries.setdefault(key, []).append(entry)
+
+    def get(self, key: Call) -> list[Entry]:
+        """What is recorded for a call, in the order of the samples; empty if nothing is."""
+        return self._entries.get(key, [])
+
+    def of_run(self, run: str) -> list[Entry]:
+        """All entries of a run in the order they were asked."""
+        return [entry for key, entries in self._entries.items() if key.run == run for entry in entries]
+
+    def runs(self) -> set[str]:
+        """Ids of the runs that have entries."""
+        return {key.run for key in self._entries}
+
+    def __len__(self) -> int:
+        """Number of completions."""
+        return sum(map(len, self._entries.values()))
+
+    async def append(
+        self,
+        key: Call,
+        request: str,
+        purpose: str,
+        messages: tuple[Message, ...],
+        completions: Iterable[Completion],
+    ) -> None:
+        """Add completions of a call and return when they are on disk.
+
+        Concurrent calls share one write and one fsync.
+
+        Raises:
+            ResultsError: they could not be written (a full disk, say).
+        """
+        first = len(self.get(key))
+        lines = []
+        for sample, completion in enumerate(completions, first):
+            line = {
+                "run": key.run,
+                "call": key.call,
+                "attempt": key.attempt,
+                "sample": sample,
+                "request": request,
+                "purpose": purpose,
+                "text": completion.text,
+                "finish": completion.finish_reason,
+                "tokens_in": completion.tokens_in,
+                "tokens_out": completion.tokens_out,
+                "latency": completion.latency,
+            }
+            if sample == 0:
+                text = json.dumps(messages, ensure_ascii=False)
+                before = self._last_prompt.get(key.run, "")
+                shared = len(os.path.commonprefix([text, before]))  # noqa: RUF071 - of characters
+                line["prompt"] = [shared, text[shared:]]
+            self._read(line)
+            lines.append(_encode(line))
+        done = asyncio.get_running_loop().create_future()
+        self._queue.append((b"".join(lines), done))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush())
+        await done
+
+    async def _flush(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            failure: Exception | None = None
+            try:
+                await asyncio.to_thread(self._write, b"".join(data for data, _ in batch))
+            except OSError as error:
+                failure = ResultsError(
+                    f"{self.path} cannot be written: {error.strerror}.",
+                    "Free some space and repeat the command.",
+                )
+            for _, done in batch:
+                if done.cancelled():
+                    continue
+                if failure:
+                    done.set_exception(failure)
+                else:
+                    done.set_result(None)
+        self._flusher = None
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None, "a journal opened for reading only"
+        self._file.write(data)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; what was appended is already on disk."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    # Lone surrogates, which a model can produce through \ud800 escapes, have no UTF-8 form.
+    return (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode(errors="replace")
+
+
+def _open_for_appending(path: Path) -> Any:
+    """Open ``path``, without the line that a killed process may have left half-written at its end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab+")
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        if whole != size:
+            file.truncate(whole)
+    return file
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            data = file.read()
+    except (OSError, EOFError) as error:
+        raise ResultsError(f"{path} cannot be read: {error}.") from error
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            value = json.loads(line)
+            if not isinstance(value, dict) or not ("versions" in value or "run" in value):
+                raise ValueError
+        except ValueError:
+            raise ResultsError(
+                f"{path} is damaged at line {number}.",
+                "It is no journal, or was edited; restore it from a copy.",
+            ) from None
+        yield value

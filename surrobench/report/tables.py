@@ -1,0 +1,377 @@
+"""A ranking as text: one list of columns, shown by Rich, Markdown, LaTeX, CSV and JSON alike.
+
+The text tables show rounded values and state how they came about; CSV and JSON keep every digit, and JSON
+holds all that is needed to check the ranking, instance by instance.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from surrobench.errors import UnknownName
+from surrobench.report.ranking import Ranking
+
+Format = Literal["markdown", "latex", "csv", "json"]
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        key: its name in CSV and JSON.
+        title: its heading, short.
+        value: the exact value of a method (its index); None where there is none.
+        show: the value as people read it; what is empty for every method leaves its column out.
+        best: which of the values is set in bold.
+    """
+
+    key: str
+    title: str
+    value: Callable[[Ranking, int], Value]
+    show: Callable[[Ranking, int], str]
+    best: Callable[[list[float]], float] | None = None
+
+
+def _clipped(ranking: Ranking, method: int) -> str:
+    return _small(min(1.0, max(0.0, float(ranking.mean_normalised[method]))))
+
+
+def _small(value: float) -> str:
+    """Three decimals, or two digits with an exponent where that would hide the value."""
+    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def _versus(attribute: str) -> Callable[[Ranking, int], Value]:
+    def value(ranking: Ranking, method: int) -> Value:
+        comparison = ranking.comparison(method)
+        found: Value = None if comparison is None else getattr(comparison, attribute)
+        return found
+
+    return value
+
+
+def _p_holm(ranking: Ranking, method: int) -> str:
+    comparison = ranking.comparison(method)
+    if comparison is None:
+        return "control" if ranking.methods[method] == ranking.control else ""
+    return _small(comparison.p_holm) + ("*" if ranking.significant(method) else "")
+
+
+def _effect(ranking: Ranking, method: int) -> str:
+    comparison = ranking.comparison(method)
+    return f"{comparison.effect:+.2f}" if comparison else ""
+
+
+def _record(ranking: Ranking, method: int) -> str:
+    comparison = ranking.comparison(method)
+    return f"{comparison.wins}/{comparison.ties}/{comparison.losses}" if comparison else ""
+
+
+def _raw_record(ranking: Ranking, method: int) -> Value:
+    return _record(ranking, method) or None
+
+
+COLUMNS = (
+    Column("method", "method", lambda r, j: r.methods[j], lambda r, j: r.methods[j]),
+    Column("model", "model", lambda r, j: r.models.get(r.methods[j]),
+           lambda r, j: r.models.get(r.methods[j], "")),
+    Column("mean_rank", "mean rank", lambda r, j: float(r.mean_rank[j]),
+           lambda r, j: f"{r.mean_rank[j]:.2f}", min),
+    Column("normalised_regret", "norm. regret", lambda r, j: float(r.mean_normalised[j]), _clipped, min),
+    Column("quantile_regret", "quantile regret", lambda r, j: float(r.mean_quantile[j]),
+           lambda r, j: _small(r.mean_quantile[j]), min),
+    Column("random_trials", "random trials", lambda r, j: float(r.random_trials[j]),
+           lambda r, j: f"{r.random_trials[j]:.1f}", max),
+    Column("wins", "wins", lambda r, j: int(r.wins[j]), lambda r, j: str(r.wins[j]), max),
+    Column("p", "p", _versus("p"), lambda r, j: ""),
+    Column("p_holm", "p (Holm)", _versus("p_holm"), _p_holm),
+    Column("effect", "effect", _versus("effect"), _effect),
+    Column("win_tie_loss", "w/t/l", _raw_record, _record),
+)  # fmt: skip
+"""What a ranking shows of each method, in order."""
+
+NAMES = ("method", "model")
+"""The columns that hold words, aligned left."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The cells of a text table, and which are the best of their column."""
+
+    columns: list[Column]
+    cells: list[list[str]]
+    bold: list[list[bool]]
+
+
+def _shown(ranking: Ranking) -> _Shown:
+    everyone = range(len(ranking.methods))
+    columns, cells, bold = [], [], []
+    for column in COLUMNS:
+        texts = [column.show(ranking, j) for j in everyone]
+        if not any(texts):
+            continue
+        columns.append(column)
+        cells.append(texts)
+        best = ""
+        if column.best:
+            values = [float(column.value(ranking, j) or 0) for j in everyone]
+            # As shown: two methods that read the same are both bold.
+            best = texts[values.index(column.best(values))]
+        bold.append([bool(column.best) and text == best for text in texts])
+    return _Shown(columns, _transposed(cells), _transposed(bold))
+
+
+def _transposed(rows: list[list[Any]]) -> list[list[Any]]:
+    return [list(row) for row in zip(*rows, strict=True)]
+
+
+def _title(ranking: Ranking) -> str:
+    return ", ".join(
+        f"{number} {noun}{'' if number == 1 else 's'}"
+        for number, noun in (
+            (len(ranking.methods), "method"),
+            (len(ranking.instances), "instance"),
+            (len(ranking.seeds), "common seed"),
+        )
+    )
+
+
+def render(ranking: Ranking, format: Format) -> str:  # noqa: A002 - the name of the command's option
+    """The ranking as text, ending in a newline; a further ranking, of methods with more seeds, follows it.
+
+    Args:
+        ranking: what to show.
+        format: ``markdown``, ``latex`` (a table for a document with booktabs), ``csv`` or ``json``.
+
+    Raises:
+        UnknownName: there is no such format.
+    """
+    formats = {"markdown": _markdown, "latex": _latex, "csv": _csv, "json": _json}
+    if format not in formats:
+        raise UnknownName("format", format, formats)
+    return formats[format](ranking)
+
+
+def rich_table(ranking: Ranking) -> RenderableType:
+    """The ranking for a terminal; a further ranking, of methods with more seeds, follows it.
+
+    A method's model stands beside it, or below it where the terminal is too narrow for that.
+    """
+    return _Terminal(ranking)
+
+
+class _Terminal:
+    """Chooses the layout once the width is known."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self.ranking = ranking
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _rich_table(self.ranking, stacked=False)
+        unbounded = options.update(max_width=10_000)
+        if Measurement.get(console, unbounded, table).maximum > options.max_width:
+            table = _rich_table(self.ranking, stacked=True)
+        yield table
+        yield Text("\n".join(self.ranking.notes), style="dim")
+        if self.ranking.further:
+            yield Text(f"\nWith more seeds: {', '.join(self.ranking.further.methods)}", style="bold")
+            yield _Terminal(self.ranking.further)
+
+
+def _rich_table(ranking: Ranking, stacked: bool) -> Table:
+    """The table alone; ``stacked``: a method's model is a second line below its name."""
+    shown = _shown(ranking)
+    table = Table(
+        title=_title(ranking),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for column in shown.columns:
+        if column.key in NAMES:
+            if not (stacked and column.key == "model"):
+                table.add_column(column.title, overflow="fold")
+            continue
+        # A heading of two words takes two lines, numbers never do.
+        heading = Text(column.title.replace(" ", "\n", 1), justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
+    for j, (cells, bold) in enumerate(zip(shown.cells, shown.bold, strict=True)):
+        row: list[Text] = []
+        for column, cell, is_best in zip(shown.columns, cells, bold, strict=True):
+            text = Text(cell, style=_style(ranking, j, column, is_best))
+            if stacked and column.key == "model":
+                row[-1] = Text.assemble(row[-1], "\n", text) if cell else row[-1]
+            else:
+                row.append(text)
+        table.add_row(*row)
+    return table
+
+
+def _style(ranking: Ranking, method: int, column: Column, is_best: bool) -> str:
+    comparison = ranking.comparison(method)
+    if column.key == "model":
+        return "dim"
+    if column.key in ("p_holm", "effect") and comparison and ranking.significant(method):
+        return "bold green" if comparison.effect > 0 else "bold red"
+    return "bold" if is_best else ""
+
+
+def _markdown(ranking: Ranking) -> str:
+    def cell(text: str, bold: bool = False) -> str:
+        for special in "\\`*_[]<>|":
+            text = text.replace(special, "\\" + special)
+        return f"**{text}**" if bold and text else text
+
+    shown = _shown(ranking)
+    rows = [[cell(column.title) for column in shown.columns]]
+    rows.append([":---" if column.key in NAMES else "---:" for column in shown.columns])
+    rows += [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
+    lines = [f"**{_title(ranking)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+    lines += [f"- {cell(note)}" for note in ranking.notes]
+    text = "\n".join(lines) + "\n"
+    if ranking.further:
+        text += f"\nWith more seeds: {cell(', '.join(ranking.further.methods))}\n\n"
+        text += _markdown(ranking.further)
+    return text
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "*": r"\textsuperscript{*}",
+    '"': "''",
+    "[": "{[}",  # else an option of the row end before it
+    "]": "{]}",
+    **{special: "\\" + special for special in "&%$#_"},
+}
+
+
+def _latex(ranking: Ranking) -> str:
+    def cell(text: str, bold: bool = False) -> str:
+        escaped = "".join(_LATEX.get(character, character) for character in text)
+        return rf"\textbf{{{escaped}}}" if bold and escaped else escaped
+
+    shown = _shown(ranking)
+    rows = [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
+    for j, row in enumerate(rows):
+        for i, column in enumerate(shown.columns):
+            if column.key == "effect" and row[i]:
+                row[i] = f"${shown.cells[j][i]}$"
+    alignment = "".join("l" if column.key in NAMES else "r" for column in shown.columns)
+    lines = [
+        r"% Needs \usepackage{booktabs}.",
+        r"\begin{table}",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption[{cell(_title(ranking))}]{{{cell(_title(ranking) + '. ' + ' '.join(ranking.notes))}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        " & ".join(cell(column.title) for column in shown.columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    text = "\n".join(lines) + "\n"
+    if ranking.further:
+        text += f"\n% With more seeds: {', '.join(ranking.further.methods)}\n{_latex(ranking.further)}"
+    return text
+
+
+def _csv(ranking: Ranking) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["seeds", "instances", *(column.key for column in COLUMNS)])
+    part: Ranking | None = ranking
+    while part:
+        for j in range(len(part.methods)):
+            exact = [column.value(part, j) for column in COLUMNS]
+            writer.writerow([len(part.seeds), len(part.instances), *exact])
+        part = part.further
+    return out.getvalue()
+
+
+def _json(ranking: Ranking) -> str:
+    return json.dumps(_finite(_document(ranking)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _document(ranking: Ranking) -> dict[str, Any]:
+    test, pairs, versus = ranking.friedman, ranking.nemenyi, ranking.versus_control
+
+    def by_method(values: Any) -> dict[str, Any]:
+        return dict(zip(ranking.methods, np.asarray(values).tolist(), strict=True))
+
+    return {
+        "instances": len(ranking.instances),
+        "seeds": list(ranking.seeds),
+        "control": ranking.control,
+        "anchor": ranking.anchor,
+        "alpha": ranking.alpha,
+        "methods": [
+            {column.key: column.value(ranking, j) for column in COLUMNS}
+            for j in range(len(ranking.methods))
+        ],
+        "friedman": {
+            "chi_square": test.chi_square, "p": test.p, "iman_davenport_f": test.f,
+            "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
+        },
+        "nemenyi": {
+            "critical_difference": pairs.critical_difference,
+            "p": {method: by_method(row) for method, row in zip(ranking.methods, pairs.p, strict=True)},
+            "cliques": [[ranking.methods[j] for j in group] for group in ranking.cliques],
+        },
+        "wilcoxon_holm": versus and {
+            "n": versus.n,
+            "comparisons": len(versus.comparisons),
+            "smallest_reachable_p_holm": versus.smallest_p,
+            "statistic": {ranking.methods[c.method]: c.statistic for c in versus.comparisons},
+        },
+        "per_instance": [
+            {
+                "benchmark": instance,
+                "best_loss": float(ranking.best[i]),
+                "anchor_loss": float(ranking.anchor_loss[i]),
+                "loss": by_method(ranking.loss[i]),
+                "normalised_regret": by_method(ranking.normalised[i]),
+                "quantile_regret": by_method(ranking.quantile[i]),
+                "rank": by_method(ranking.ranks[i]),
+            }
+            for i, instance in enumerate(ranking.instances)
+        ],
+        "notes": list(ranking.notes),
+        "further": ranking.further and _document(ranking.further),
+    }  # fmt: skip
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null, which the notes explain."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,453 @@
+"""The one reader and writer of a results folder.
+
+    results/STUDY/
+        manifest.json                     versions, suite, models, prompts, hardware, commit, sessions
+        plan.parquet                      the runs the suite names, so that missing ones can be listed
+        journal.jsonl                     every completion (``llm.journal``)
+        trials/FAMILY.SCENARIO/*.parquet  a row per trial; the file's metadata holds a record per run
+
+A run is finished when its record is in a file: a file is written under a temporary name, fsynced and moved
+into place, so there is no half-written run. Writing is idempotent: where a run stands in several files, the
+one with most trials counts. At the end the files of a scenario are merged into one, rows in a fixed order,
+so that equal trials give equal bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from surrobench.benchmarks import benchmark, scenario
+from surrobench.benchmarks.base import Columns
+from surrobench.errors import ResultsError
+from surrobench.requests import Matrix
+from surrobench.runs import Run
+from surrobench.seeding import content_hash
+from surrobench.trial import Outcome, RunState
+
+SCHEMA_VERSION = 1
+MERGED = "all.parquet"
+_METADATA = "surrobench"
+_ORDER = ["benchmark", "optimizer", "llm", "seed", "run", "trial"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a results folder says of a run, beside its trials."""
+
+    run: Run
+    state: RunState
+    error: str
+    trials: int
+    """How many it has spent."""
+
+    def finishes(self, run: Run) -> bool:
+        """Whether nothing is left to do for ``run``, which may have a larger budget than when recorded."""
+        if self.state == "ok":
+            return self.trials >= run.trials
+        return self.run.trials >= run.trials
+
+
+class Results:
+    """A results folder.
+
+    Raises:
+        ResultsError: it is no results folder, is damaged, or of a newer version of surrobench.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = self._read_manifest()
+        self._forgotten: set[int] = set()
+        self._files: dict[Path, list[RunRecord]] = {
+            path: _read_records(path) for path in sorted(folder.glob("trials/*/*.parquet"))
+        }
+
+    @staticmethod
+    def create(folder: Path, manifest: Mapping[str, Any], runs: Sequence[Run]) -> Results:
+        """Open a folder for a study, making it where there is none; its manifest and plan are replaced.
+
+        Raises:
+            ResultsError: the folder holds something else, or another suite's results.
+        """
+        if (folder / "manifest.json").exists():
+            before = Results(folder).manifest
+            if before["suite"]["name"] != manifest["suite"]["name"]:
+                raise ResultsError(
+                    f"{folder} holds results of suite {before['suite']['name']!r}, not of "
+                    f"{manifest['suite']['name']!r}.",
+                    "Name another folder with --out.",
+                )
+            manifest = {**manifest, "sessions": before["sessions"]}
+        elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+            raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
+        with _disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / "manifest.json", manifest)
+            _write_parquet(_plan_frame(runs), folder / "plan.parquet")
+        return Results(folder)
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the completions are."""
+        return self.folder / "journal.jsonl"
+
+    @property
+    def suite_name(self) -> str:
+        """Name of the study."""
+        return str(self.manifest["suite"]["name"])
+
+    def plan(self) -> pl.DataFrame:
+        """The runs the suite names: run, benchmark, optimizer, llm, seed, trials.
+
+        Raises:
+            ResultsError: it is missing or damaged.
+        """
+        try:
+            return pl.read_parquet(self.folder / "plan.parquet")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise _damaged(
+                self.folder / "plan.parquet", "Repeat the run command, which writes it."
+            ) from error
+
+    def records(self) -> dict[str, RunRecord]:
+        """Run id -> its record, from the file that counts."""
+        return {record.run.id: record for path in self._files for record in self._counted(path)}
+
+    def trials(self, columns: Sequence[str] | None = None, scenario_key: str | None = None) -> pl.LazyFrame:
+        """The trials of all recorded runs, lazily, ordered within each file.
+
+        Args:
+            columns: which; by default those common to all scenarios.
+            scenario_key: only this scenario's, with all its columns unless ``columns`` are given.
+        """
+        if columns is None and scenario_key is None:
+            columns = list(_common_schema())
+        frames = []
+        for path in self._files:
+            if scenario_key is not None and path.parent.name != _slug(scenario_key):
+                continue
+            frame = pl.scan_parquet(path)
+            counted = self._counted(path)
+            if len(counted) < len(self._files[path]):
+                frame = frame.filter(pl.col("run").is_in([record.run.id for record in counted]))
+            frames.append(frame if columns is None else frame.select(columns))
+        if not frames:
+            return pl.LazyFrame(schema=_common_schema())
+        return pl.concat(frames)
+
+    def recorded(self) -> dict[str, tuple[Matrix, Columns]]:
+        """Run id -> configurations and observations, to replay them."""
+        out: dict[str, tuple[Matrix, Columns]] = {}
+        for key in sorted({record.run.benchmark.rpartition("/")[0] for record in self.records().values()}):
+            where = scenario(key)
+            for (run,), frame in self.trials(scenario_key=key).collect().group_by("run", maintain_order=True):
+                values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
+                objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
+                out[str(run)] = (
+                    where.space.from_columns(values),
+                    Columns(
+                        np.stack([_floats(column) for column in objectives], axis=1),
+                        _floats(frame["score"]),
+                        _floats(frame["cost"]),
+                    ),
+                )
+        return out
+
+    def _counted(self, path: Path) -> list[RunRecord]:
+        """The records of a file that stand in no better file."""
+        best: dict[str, tuple[int, Path]] = {}
+        for other, records in self._files.items():
+            for record in records:
+                if id(record) in self._forgotten:
+                    continue
+                if record.trials > best.get(record.run.id, (-1, other))[0]:
+                    best[record.run.id] = (record.trials, other)
+        return [
+            record
+            for record in self._files[path]
+            if id(record) not in self._forgotten and best[record.run.id][1] == path
+        ]
+
+    def _read_manifest(self) -> dict[str, Any]:
+        path = self.folder / "manifest.json"
+        if not self.folder.is_dir():
+            raise ResultsError(f"No results folder {self.folder}.", "Make one with: surrobench run SUITE")
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text())
+            version = manifest["schema_version"]
+        except FileNotFoundError:
+            raise ResultsError(f"{self.folder} holds no results (no manifest.json).") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(path, "Restore it, or repeat the study into another folder.") from error
+        if version > SCHEMA_VERSION:
+            raise ResultsError(f"{self.folder} was written by a newer surrobench.", "Upgrade surrobench.")
+        return manifest
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Store finished runs, a file per scenario.
+
+        Raises:
+            ResultsError: they could not be written (a full disk, say); nothing is left half-written.
+        """
+        groups: dict[str, list[Outcome]] = {}
+        for outcome in outcomes:
+            groups.setdefault(outcome.run.benchmark.rpartition("/")[0], []).append(outcome)
+        for key, group in groups.items():
+            records = [RunRecord(outcome.run, outcome.state, outcome.error, outcome.n) for outcome in group]
+            name = content_hash([[record.run.id, record.trials] for record in records])
+            path = self.folder / "trials" / _slug(key) / f"part-{name}.parquet"
+            self._store(_frame(group), records, path)
+
+    def merge(self) -> None:
+        """Merge the files of each scenario into one, with rows and records in a fixed order."""
+        for folder in sorted({path.parent for path in self._files}):
+            paths = [path for path in self._files if path.parent == folder]
+            if paths == [folder / MERGED]:
+                continue
+            records = [record for path in paths for record in self._counted(path)]
+            records.sort(
+                key=lambda r: (r.run.benchmark, r.run.method, r.run.model or "", r.run.seed, r.run.id)
+            )
+            frame = self.trials(scenario_key=folder.name.replace(".", "/", 1)).collect().sort(_ORDER)
+            for path in paths:
+                del self._files[path]
+            self._store(frame, records, folder / MERGED)
+            for path in paths:
+                if path.name != MERGED:
+                    path.unlink()
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Leave out what is recorded of some runs until they are written again."""
+        gone = set(runs)
+        for records in self._files.values():
+            for record in records:
+                if record.run.id in gone:
+                    self._forgotten.add(id(record))
+
+    def end_session(self, session: Mapping[str, Any]) -> None:
+        """Add a session to the manifest."""
+        self.manifest = {**self.manifest, "sessions": [*self.manifest["sessions"], dict(session)]}
+        with _disk_errors(self.folder):
+            _write_json(self.folder / "manifest.json", self.manifest)
+
+    def _store(self, frame: pl.DataFrame, records: list[RunRecord], path: Path) -> None:
+        metadata = {
+            "schema_version": SCHEMA_VERSION,
+            "runs": [
+                {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
+                for record in records
+            ],
+        }
+        with _disk_errors(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_parquet(frame, path, {_METADATA: json.dumps(metadata, sort_keys=True)})
+        self._files[path] = records
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a results folder for writing, against another process.
+
+    Raises:
+        ResultsError: somebody else holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ResultsError(
+                f"{folder} is being written by another process.", "Wait for it, or name another with --out."
+            ) from None
+        yield
+
+
+# ---------------------------------------------------------------------- frames
+
+
+def _common_schema() -> dict[str, Any]:
+    """Columns every scenario has, in their order."""
+    return {
+        "run": pl.String,
+        "benchmark": pl.String,
+        "optimizer": pl.String,
+        "llm": pl.String,
+        "seed": pl.UInt32,
+        "trial": pl.UInt32,
+        "source": pl.String,
+        "status": pl.String,
+        "duplicate": pl.Boolean,
+        "repairs": pl.String,
+        "error": pl.String,
+        "value": pl.Float64,
+        "score": pl.Float64,
+        "cost": pl.Float64,
+        "calls": pl.UInt32,
+        "tokens_in": pl.UInt32,
+        "tokens_out": pl.UInt32,
+        "latency": pl.Float64,
+    }
+
+
+def _frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
+    """The trials of some runs of one scenario as rows."""
+    where = benchmark(outcomes[0].run.benchmark)
+    n = [outcome.n for outcome in outcomes]
+    of_run = np.repeat(np.arange(len(outcomes)), n)
+    requests = [(outcome, i) for outcome in outcomes for i in range(len(outcome.lengths))]
+    lengths = np.array([outcome.lengths[i] for outcome, i in requests], dtype=np.int64)
+    of_request = np.repeat(np.arange(len(requests)), lengths)
+    first = np.zeros(len(of_request), dtype=bool)
+    first[np.cumsum(lengths) - lengths] = True
+
+    def per_run(values: list[Any], dtype: Any = pl.String) -> pl.Series:
+        return pl.Series(values, dtype=dtype).gather(of_run)
+
+    def per_request(values: list[Any], dtype: Any = pl.String) -> pl.Series:
+        return pl.Series(values, dtype=dtype).gather(of_request)
+
+    def on_first(values: list[Any], dtype: Any) -> pl.Series:
+        # What a request cost is booked on its first trial.
+        return per_request(values, dtype).zip_with(
+            pl.Series(first), pl.Series([0], dtype=dtype).new_from_index(0, len(first))
+        )
+
+    origins = [outcome.origins[i] for outcome, i in requests]
+    spent = [outcome.spent[i] for outcome, i in requests]
+    X = np.concatenate([outcome.configurations for outcome in outcomes])
+    values = np.concatenate([outcome.values for outcome in outcomes])
+    value = _series([outcome.values[:, where.scenario.target_index] for outcome in outcomes])
+    status = per_request([origin.status for origin in origins])
+    failed = status.eq("ok") & value.is_null()
+    columns = {
+        "run": per_run([outcome.run.id for outcome in outcomes]),
+        "benchmark": per_run([outcome.run.benchmark for outcome in outcomes]),
+        "optimizer": per_run([outcome.run.method for outcome in outcomes]),
+        "llm": per_run([outcome.run.model for outcome in outcomes]),
+        "seed": per_run([outcome.run.seed for outcome in outcomes], pl.UInt32),
+        "trial": pl.Series(np.concatenate([np.arange(k, dtype=np.uint32) for k in n])),
+        "source": per_request([origin.source for origin in origins]),
+        "status": pl.select(pl.when(failed).then(pl.lit("failed")).otherwise(status)).to_series(),
+        "duplicate": pl.Series(np.concatenate([outcome.duplicate for outcome in outcomes])),
+        "repairs": per_request([",".join(origin.repairs) or None for origin in origins]),
+        "error": per_request([origin.error or None for origin in origins]),
+        "value": value,
+        "score": _series([outcome.score for outcome in outcomes]),
+        "cost": _series([outcome.cost for outcome in outcomes]),
+        "calls": on_first([part.calls for part in spent], pl.UInt32),
+        "tokens_in": on_first([part.tokens_in for part in spent], pl.UInt32),
+        "tokens_out": on_first([part.tokens_out for part in spent], pl.UInt32),
+        "latency": on_first([part.latency for part in spent], pl.Float64),
+    }
+    for j, objective in enumerate(where.scenario.objectives):
+        columns[f"objective.{objective.name}"] = _series([values[:, j]])
+    for name, (typed, active) in where.space.columns(X).items():
+        inactive = pl.Series(~active)
+        typed_series = pl.Series(typed.tolist() if typed.dtype == object else typed)
+        columns[f"config.{name}"] = pl.select(
+            pl.when(inactive).then(None).otherwise(typed_series)
+        ).to_series()
+    return pl.DataFrame(columns)
+
+
+def _series(parts: list[Any]) -> pl.Series:
+    """Floats with null where nothing was observed."""
+    return pl.Series(np.concatenate(parts), dtype=pl.Float64).fill_nan(None)
+
+
+def _floats(column: pl.Series) -> Any:
+    return column.fill_null(np.nan).to_numpy()
+
+
+def _plan_frame(runs: Sequence[Run]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "run": [run.id for run in runs],
+            "benchmark": [run.benchmark for run in runs],
+            "optimizer": [run.method for run in runs],
+            "llm": [run.model for run in runs],
+            "seed": [run.seed for run in runs],
+            "trials": [run.trials for run in runs],
+        },
+        schema_overrides={"llm": pl.String, "seed": pl.UInt32, "trials": pl.UInt32},
+    )
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _slug(key: str) -> str:
+    return key.replace("/", ".", 1)
+
+
+def _read_records(path: Path) -> list[RunRecord]:
+    """The run records in a file's metadata.
+
+    Raises:
+        ResultsError: the file is damaged, or no file of ours.
+    """
+    try:
+        metadata = json.loads(pl.read_parquet_metadata(path)[_METADATA])
+        records = []
+        for entry in metadata["runs"]:
+            state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
+            records.append(RunRecord(Run(**entry), state, error, spent))
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise _damaged(path, "Delete it and repeat the run command: only its runs are run again.") from error
+    return records
+
+
+def _damaged(path: Path, remedy: str) -> ResultsError:
+    return ResultsError(f"{path} is damaged.", remedy)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about a full or read-only disk into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            "What is there is whole; free some space and repeat the command, which goes on from it.",
+        ) from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    _atomically(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=1) + "\n"))
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
+    _atomically(path, lambda unfinished: frame.write_parquet(unfinished, metadata=metadata or {}))
+
+
+def _atomically(path: Path, write: Any) -> None:
+    """Write under a temporary name, fsync, and move into place."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

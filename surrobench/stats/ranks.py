@@ -1,0 +1,163 @@
+"""Ranks per block, Friedman's test and Nemenyi's critical difference.
+
+A block is a benchmark instance with its seeds averaged first: two seeds of one instance are not two
+independent data sets. Losses are lower-is-better, so rank 1 is the best; ties share their mean rank.
+
+Sources: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006);
+R. L. Iman & J. M. Davenport, Approximations of the critical region of the Friedman statistic,
+Communications in Statistics A 9 (1980); S. García & F. Herrera, JMLR 9 (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """Friedman's test that k methods rank alike over n blocks.
+
+    Attributes:
+        mean_ranks: shape (k,), 1 is the best.
+        chi_square: corrected for ties, with k - 1 degrees of freedom.
+        p: its upper tail.
+        f: Iman and Davenport's statistic, with k - 1 and (k - 1)(n - 1) degrees of freedom; infinite if
+            the methods rank identically in every block.
+        f_p: its upper tail.
+        n: number of blocks.
+        k: number of methods.
+        note: why there is nothing to test (then both p are NaN), or how to read the result; or "".
+    """
+
+    mean_ranks: NDArray[np.float64]
+    chi_square: float
+    p: float
+    f: float
+    f_p: float
+    n: int
+    k: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Nemenyi:
+    """Nemenyi's test of all pairs.
+
+    Attributes:
+        critical_difference: of two mean ranks, at level ``alpha``; NaN with fewer than two blocks.
+        p: shape (k, k), adjusted for all pairs; 1 on the diagonal.
+        alpha: the family-wise level.
+    """
+
+    critical_difference: float
+    p: NDArray[np.float64]
+    alpha: float
+
+
+def rank_blocks(losses: ArrayLike) -> NDArray[np.float64]:
+    """Shape (n, k): the rank of each method within each block, 1 is the best, ties share their mean.
+
+    Args:
+        losses: shape (n, k), n blocks by k methods, lower is better.
+
+    Raises:
+        ValueError: not a matrix, empty, or a loss is NaN.
+    """
+    losses = np.asarray(losses, dtype=np.float64)
+    if losses.ndim != 2 or losses.size == 0 or np.isnan(losses).any():
+        raise ValueError(
+            "losses must be a non-empty (blocks, methods) matrix without NaN, but got "
+            f"shape {losses.shape} with {int(np.isnan(losses).sum())} NaN"
+        )
+    return np.asarray(stats.rankdata(losses, axis=1), dtype=np.float64)
+
+
+def friedman(losses: ArrayLike) -> Friedman:
+    """Friedman's chi-square, corrected for ties, and the F statistic of Iman and Davenport from it.
+
+    The chi-square is that of ``scipy.stats.friedmanchisquare``, here for two methods as well. Demšar (2006)
+    recommends F, since the chi-square is conservative.
+
+    Args:
+        losses: shape (n, k), n blocks by k methods, lower is better.
+
+    Raises:
+        ValueError: not a matrix, empty, or a loss is NaN.
+    """
+    ranks = rank_blocks(losses)
+    n, k = ranks.shape
+    mean_ranks = ranks.mean(axis=0)
+    if n < 2 or k < 2:
+        what = f"{n} instance" if n < 2 else f"{k} method"
+        nan = float("nan")
+        return Friedman(mean_ranks, nan, nan, nan, nan, n, k, f"{what}: not testable, two are needed")
+    # As in a two-way analysis of variance. Deviations are multiples of 1/2, so n times either sum of
+    # squares is exact: no rounding decides whether ties are complete or agreement is perfect.
+    deviations = ranks - (k + 1) / 2
+    total = n * float(np.square(deviations).sum())
+    between = float(np.square(deviations.sum(axis=0)).sum())
+    if total == 0:
+        return Friedman(mean_ranks, 0.0, 1.0, 0.0, 1.0, n, k, "all methods tie in every instance")
+    chi_square = n * (k - 1) * between / total
+    f, note = float("inf"), "the methods rank identically in every instance: F is infinite"
+    if between < total:
+        # (n - 1) chi2 / (n (k - 1) - chi2), Iman & Davenport (1980), with chi2 put in and shortened.
+        f, note = (n - 1) * between / (total - between), ""
+    p = float(stats.chi2.sf(chi_square, k - 1))
+    f_p = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
+    return Friedman(mean_ranks, chi_square, p, f, f_p, n, k, note)
+
+
+def nemenyi(losses: ArrayLike, alpha: float = 0.05) -> Nemenyi:
+    """The critical difference of mean ranks and the p-value of each pair (Demšar 2006, section 3.2.2).
+
+    It assumes ranks without ties; with ties it is conservative.
+
+    Args:
+        losses: shape (n, k), n blocks by k methods, lower is better.
+        alpha: the family-wise level.
+
+    Raises:
+        ValueError: not a matrix, empty, or a loss is NaN.
+    """
+    ranks = rank_blocks(losses)
+    n, k = ranks.shape
+    if n < 2 or k < 2:
+        return Nemenyi(float("nan"), np.where(np.eye(k, dtype=bool), 1.0, np.nan), alpha)
+    mean_ranks = ranks.mean(axis=0)
+    # The studentised range, divided by sqrt(2), is Demšar's q.
+    unit = np.sqrt(k * (k + 1) / (12 * n))
+    p = np.ones((k, k))
+    i, j = np.triu_indices(k, 1)
+    p[i, j] = p[j, i] = stats.studentized_range.sf(np.abs(mean_ranks[i] - mean_ranks[j]) / unit, k, np.inf)
+    return Nemenyi(float(stats.studentized_range.isf(alpha, k, np.inf) * unit), p, alpha)
+
+
+def cliques(mean_ranks: ArrayLike, critical_difference: float) -> list[tuple[int, ...]]:
+    """The maximal groups of two or more methods whose extremes differ by at most the critical difference.
+
+    These are the bars of a critical-difference diagram: none lies inside another.
+
+    Args:
+        mean_ranks: shape (k,).
+        critical_difference: NaN gives no groups.
+
+    Returns:
+        Indices into ``mean_ranks``, each group from best to worst, groups from best to worst.
+    """
+    ranks = np.asarray(mean_ranks, dtype=np.float64)
+    order = np.argsort(ranks, kind="stable")
+    groups: list[tuple[int, ...]] = []
+    covered = 0
+    for start in range(len(order)):
+        within: Sequence[np.bool] = ranks[order] - ranks[order[start]] <= critical_difference
+        end = int(np.count_nonzero(within))
+        if end > max(covered, start + 1):
+            groups.append(tuple(int(index) for index in order[start:end]))
+            covered = end
+    return groups

@@ -1,0 +1,91 @@
+"""Regret: how far a loss is from the best, by value and by rank in the search space.
+
+Losses are lower-is-better; so are both regrets. The reference values are fixed by the benchmark, never by the
+methods that were run. Nothing is clipped: on a surrogate a run may exceed the best value known before it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surrobench.errors import DataError
+
+Anchor = Literal["median", "worst"]
+"""Which reference value has a normalised regret of one."""
+
+
+class Reference(Protocol):
+    """Reference values of one benchmark's target objective, as losses."""
+
+    @property
+    def best(self) -> float:
+        """The smallest mean loss of any configuration known."""
+
+    @property
+    def median(self) -> float:
+        """The median over the space under its prior."""
+
+    @property
+    def worst(self) -> float:
+        """The largest."""
+
+    @property
+    def sorted_losses(self) -> NDArray[np.float64]:
+        """Shape (N,), ascending: the space under its prior, or a frozen sample of it."""
+
+
+def normalised_regret(losses: ArrayLike, best: float, anchor: float) -> NDArray[np.float64]:
+    """(loss - best) / (anchor - best), elementwise: 0 is the best known, 1 the anchor. Unclipped.
+
+    Args:
+        losses: any shape.
+        best: the benchmark's best loss.
+        anchor: its median or worst loss.
+
+    Raises:
+        DataError: ``best < anchor`` does not hold, so that the unit of regret is undefined.
+    """
+    if not best < anchor:
+        raise DataError(
+            f"normalised regret needs best < anchor, but got (best={best}, anchor={anchor}).",
+            "Rank with the anchor 'worst', or leave out this benchmark: all its configurations are as good.",
+        )
+    return (np.asarray(losses, dtype=np.float64) - best) / (anchor - best)
+
+
+def quantile_position(losses: ArrayLike, reference_losses_sorted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Better + ties/2 + 1: where a loss stands among the N reference losses, from 1 (best) to N + 1.
+
+    A multiple of one half, so that sums of positions are exact and equal sums compare equal.
+
+    Args:
+        losses: any shape, without NaN.
+        reference_losses_sorted: shape (N,), ascending.
+    """
+    losses = np.asarray(losses, dtype=np.float64)
+    better = np.searchsorted(reference_losses_sorted, losses, side="left")
+    not_worse = np.searchsorted(reference_losses_sorted, losses, side="right")
+    return np.asarray((better + not_worse) / 2 + 1)
+
+
+def quantile_regret(losses: ArrayLike, reference_losses_sorted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(better + ties/2 + 1) / (N + 1), elementwise: about the share of the space that is better.
+
+    Free of the objective's scale: a strictly increasing transform of all losses changes nothing.
+
+    Args:
+        losses: any shape, without NaN.
+        reference_losses_sorted: shape (N,), ascending.
+    """
+    return quantile_position(losses, reference_losses_sorted) / (len(reference_losses_sorted) + 1)
+
+
+def random_trials_worth(mean_q: ArrayLike) -> NDArray[np.float64]:
+    """1/q - 1: the number of random trials whose best has the expected quantile regret ``mean_q``.
+
+    The best of t uniform draws lies at the quantile 1 / (t + 1) on average.
+    """
+    return 1 / np.asarray(mean_q, dtype=np.float64) - 1

@@ -1,0 +1,419 @@
+"""Run a suite: plan, skip what is finished, execute the rest, store it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from surrobench.engine import Progress, Recorded, Timing, drive_async
+from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
+from surrobench.llm.journal import Journal
+from surrobench.llm.models import ModelSpec
+from surrobench.llm.service import ModelService
+from surrobench.manifest import library_versions, make_manifest
+from surrobench.requests import Complete, Completion
+from surrobench.results import Results, locked
+from surrobench.runs import Run, plan
+from surrobench.suite import Suite
+from surrobench.trial import Outcome
+from surrobench.workers import InlineExecutor, estimate, execute, make_shards, process_pool, stop_children
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a suite is run; nothing here changes a result."""
+
+    out: Path
+    jobs: int = 1
+    replay: Path | None = None
+    """A results folder or a journal that serves all completions (a folder: objective values, too)."""
+    reevaluate: bool = False
+    """Replay completions only; compare the benchmarks' values with the recorded ones."""
+    retry_failed: bool = False
+    """Run again what has failed."""
+    discard_unfinished: bool = False
+    """Start half-finished runs anew instead of resuming them."""
+
+
+@dataclass
+class Status:
+    """Live counters of a study, for a progress bar."""
+
+    total: int = 0
+    done: int = 0
+    trials: int = 0
+    work: float = 0.0
+    """Estimated seconds of all pending runs."""
+    work_done: float = 0.0
+    models: list[ModelService] = field(default_factory=list)
+    live: Progress = field(default_factory=Progress)
+    """Trials of runs that a model drives, counted as they happen."""
+    note: Callable[[str], None] = lambda text: None
+    """Takes a line worth saying at once."""
+    live_stored: int = 0
+    """Of those, the ones whose runs are finished."""
+    seconds_per_live_trial: float = 0.0
+
+    def live_work(self) -> float:
+        """Estimated seconds of the trials of runs that a model drives and that are not finished."""
+        return max(self.live.trials - self.live_stored, 0) * self.seconds_per_live_trial
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a session did.
+
+    Attributes:
+        total, finished_before: runs of the suite, and those that were finished when the session began.
+        states: how this session's runs ended.
+        problems: reason -> runs that failed or are parked for it.
+        wall: seconds in all; ``cores``: how many processes shared the work.
+        timing: of all processes together.
+        storing: seconds of writing results.
+        unnamed: runs in the folder that the suite does not name (any more).
+    """
+
+    total: int
+    finished_before: int
+    states: Counter[str]
+    problems: dict[str, list[Run]]
+    wall: float
+    cores: int
+    timing: Timing
+    storing: float
+    trials: int
+    unnamed: int
+    models: list[ModelService]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run of the suite is finished and none failed."""
+        return not self.problems
+
+    @property
+    def parked(self) -> int:
+        """Runs to be resumed."""
+        return self.states["parked"]
+
+
+def run_study(suite: Suite, text: str, options: Options, status: Status | None = None) -> Summary:
+    """Run what is not finished of a suite.
+
+    Args:
+        suite: the study.
+        text: its file, for the manifest.
+        options: how to run it.
+        status: counters to keep up to date.
+
+    Raises:
+        ResultsError: the folder cannot be used, or a disk is full; what is stored stays whole.
+        KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
+    """
+    runs = plan(suite)
+    if options.replay and _inside(options.replay, options.out):
+        raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
+    with locked(options.out), contextlib.ExitStack() as stack:
+        results = Results.create(options.out, make_manifest(suite, text), runs)
+        return _Session(suite, runs, options, status or Status(), results, stack).run()
+
+
+class _Session:
+    """One call of ``run_study``, once the results folder is open."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        runs: Sequence[Run],
+        options: Options,
+        status: Status,
+        results: Results,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._suite, self._options, self._status, self._results = suite, options, status, results
+        self._timing = Timing()
+        self._storing = 0.0
+        self._trials = 0
+        self._states: Counter[str] = Counter()
+        self._problems: dict[str, list[Run]] = {}
+        self._start = time.perf_counter()
+        self._total = len(runs)
+        records = results.records()
+        if options.retry_failed:
+            results.forget(run for run, record in records.items() if record.state == "failed")
+            records = results.records()
+        self._pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run))]
+        self._unnamed = len(records.keys() - {run.id for run in runs})
+        for run in runs:
+            if run.id in records and records[run.id].state == "failed" and run not in self._pending:
+                self._problems.setdefault(records[run.id].error, []).append(run)
+        self._recorded = _recorded(options.replay)
+        self._services = self._open_models(stack)
+        self._cores = options.jobs
+
+    def run(self) -> Summary:
+        with_model = [run for run in self._pending if run.model]
+        without = [run for run in self._pending if not run.model]
+        status = self._status
+        status.total, status.done = self._total, self._total - len(self._pending)
+        status.work = sum(map(estimate, self._pending))
+        status.models = list(self._services.values())
+        live_trials = sum(run.trials for run in with_model)
+        status.seconds_per_live_trial = sum(map(estimate, with_model)) / max(live_trials, 1)
+        try:
+            if self._pending:
+                asyncio.run(self._execute(with_model, without))
+            self._store(self._results.merge)
+        finally:
+            for service in self._services.values():
+                service.journal.close()
+            self._end()
+        return Summary(
+            total=self._total,
+            finished_before=self._total - len(self._pending),
+            states=self._states,
+            problems=self._problems,
+            wall=time.perf_counter() - self._start,
+            cores=self._cores,
+            timing=self._timing,
+            storing=self._storing,
+            trials=self._trials,
+            unnamed=self._unnamed,
+            models=list(self._services.values()),
+        )
+
+    # ------------------------------------------------------------------ execution
+
+    async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
+        """Runs with a model in this process, all others in shards, at the same time."""
+        shards = make_shards(without)
+        inline = self._options.jobs == 1 and not with_model
+        executor: Executor = (
+            InlineExecutor() if inline else process_pool(min(self._options.jobs, len(shards)) or 1)
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._execute_shards(executor, shards))
+                group.create_task(self._execute_live(with_model))
+        except BaseExceptionGroup as errors:
+            stop_children()
+            raise errors.exceptions[0] from None
+        except BaseException:
+            stop_children()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
+        waiting: set[asyncio.Future[Any]] = set()
+        for shard in shards:
+            future = executor.submit(execute, shard)
+            if future.done():  # inline: store it before the next is executed
+                self._shard_done(*future.result())
+            else:
+                waiting.add(asyncio.wrap_future(future))
+            await asyncio.sleep(0)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for finished in done:
+                try:
+                    self._shard_done(*finished.result())
+                except BrokenExecutor:
+                    raise ResultsError(
+                        "A worker process was killed (out of memory?).",
+                        "Repeat the command with fewer --jobs: it goes on from what is stored.",
+                    ) from None
+
+    async def _execute_live(self, runs: Sequence[Run]) -> None:
+        try:
+            timing = await drive_async(
+                runs,
+                lambda outcome: self._finished([outcome]),
+                models=self._services,
+                recorded=self._recorded,
+                reevaluate=self._options.reevaluate,
+                progress=self._status.live,
+            )
+            self._timing.add(timing)
+        finally:
+            for service in self._services.values():
+                if service.client is not None:
+                    await service.client.aclose()
+
+    def _shard_done(self, outcomes: list[Outcome], timing: Timing) -> None:
+        self._timing.add(timing)
+        self._status.trials += sum(outcome.n for outcome in outcomes)
+        self._finished(outcomes)
+
+    def _finished(self, outcomes: list[Outcome]) -> None:
+        """Store outcomes, parked ones excepted, and count them."""
+        self._store(lambda: self._results.write([o for o in outcomes if o.state != "parked"]))
+        for outcome in outcomes:
+            self._states[outcome.state] += 1
+            self._trials += outcome.n
+            self._status.done += outcome.state != "parked"
+            self._status.live_stored += outcome.n if outcome.run.model else 0
+            self._status.work_done += estimate(outcome.run)
+            if outcome.error:
+                self._problems.setdefault(outcome.error, []).append(outcome.run)
+
+    def _store(self, write: Callable[[], None]) -> None:
+        start = time.perf_counter()
+        write()
+        self._storing += time.perf_counter() - start
+
+    def _end(self) -> None:
+        seconds = time.perf_counter() - self._start
+        self._results.end_session(
+            {
+                "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                "jobs": self._options.jobs,
+                "replay": self._options.replay is not None,
+                "runs": dict(self._states),
+                "library_seconds": round(self._timing.library, 3),
+            }
+        )
+
+    # ------------------------------------------------------------------ models
+
+    def _open_models(self, stack: contextlib.ExitStack) -> dict[str, ModelService]:
+        """A service for each model that a pending run needs."""
+        labels = sorted({run.model for run in self._pending if run.model})
+        if not labels:
+            return {}
+        journal = self._open_journal()
+        if self._options.replay:
+            return {label: ModelService(self._suite.models[label], journal) for label in labels}
+        return {label: self._open_model(label, journal, stack) for label in labels}
+
+    def _open_model(self, label: str, journal: Journal, stack: contextlib.ExitStack) -> ModelService:
+        from surrobench.llm.client import Client
+        from surrobench.llm.server import embedded_server
+
+        spec = self._suite.models[label]
+        service = ModelService(spec, journal, slots=spec.slots if spec.serve else None)
+        try:
+            url = spec.url
+            if spec.serve == "embedded":
+                self._status.note(f"Starting the embedded model {spec.model} ...")
+                url = stack.enter_context(
+                    embedded_server(spec, self._results.folder / f"server-{label}.log")
+                ).url
+            service.client = Client(spec, url)
+        except ModelError as error:
+            # Its runs are parked with this reason; all others go on.
+            self._status.note(str(error))
+            service.dead = error if isinstance(error, ModelUnavailable) else _unavailable(error)
+            service.client = _Nobody()
+        return service
+
+    def _open_journal(self) -> Journal:
+        path = self._results.journal_path
+        if self._options.replay:
+            source = _journal_of(self._options.replay)
+            journal = Journal(source)
+            if source.suffix != ".gz":
+                shutil.copyfile(source, path)
+            return journal
+        versions = library_versions()
+        before = Journal(path)
+        unfinished = before.runs() & {run.id for run in self._pending}
+        if unfinished and before.versions != versions:
+            if not self._options.discard_unfinished:
+                raise _other_versions(len(unfinished), before.versions, versions)
+            _drop(path, unfinished)
+        return Journal(path, versions=versions)
+
+
+class _Nobody:
+    """Stands for a server that could not be started; its service is marked dead and never asks it."""
+
+    in_flight = completions = tokens_in = tokens_out = 0
+
+    async def complete(
+        self, request: Complete, seed: int | None, slot: int | None = None
+    ) -> list[Completion]:
+        raise ModelUnavailable("There is no server.")
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:
+    changed = [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    return ResultsError(
+        f"{n} half-finished runs were begun under other versions ({', '.join(changed)}).",
+        "Install those again, or start these runs anew with --discard-unfinished.",
+    )
+
+
+def _unavailable(error: SurrobenchError) -> ModelUnavailable:
+    return ModelUnavailable(error.message, error.remedy)
+
+
+def _drop(path: Path, runs: set[str]) -> None:
+    """Rewrite a journal without the entries of some runs, keeping the old one beside it."""
+    kept = [
+        line for line in path.read_text().splitlines(keepends=True) if json.loads(line).get("run") not in runs
+    ]
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text("".join(kept))
+    path.replace(path.with_suffix(f".{int(time.time())}.bak"))
+    unfinished.replace(path)
+
+
+# ---------------------------------------------------------------------- recordings
+
+
+def _journal_of(replay: Path) -> Path:
+    """The journal of a recording: the file itself, or the one in a results folder."""
+    candidates = [replay / "journal.jsonl", replay / "journal.jsonl.gz"] if replay.is_dir() else [replay]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
+
+
+def _recorded(replay: Path | None) -> Recorded:
+    """Objective values of a recording; a journal alone has none, the benchmarks are asked."""
+    if replay is None or not (replay / "manifest.json").is_file():
+        return {}
+    return Results(replay).recorded()
+
+
+def _inside(replay: Path, out: Path) -> bool:
+    return out.resolve() in {replay.resolve(), replay.resolve().parent}
+
+
+# ---------------------------------------------------------------------- models from the command line
+
+
+def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
+    """The suite with models from the command line: label -> (URL, model name).
+
+    A label the suite knows is redirected; a new one is added to every method that uses a language model.
+    """
+    if not flags:
+        return suite
+    models = dict(suite.models)
+    methods = dict(suite.optimizers)
+    for label, (url, name) in flags.items():
+        if label in models:
+            kept = models[label].model_dump(exclude={"url", "serve", "model", "revision", "size"})
+            models[label] = ModelSpec(**kept, url=url, model=name)
+            continue
+        models[label] = ModelSpec(url=url, model=name)
+        for key, method in methods.items():
+            if method.models:
+                methods[key] = method.model_copy(update={"models": [*method.models, label]})
+    return suite.model_copy(update={"models": models, "optimizers": methods})

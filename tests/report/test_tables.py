@@ -1,0 +1,163 @@
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from surrobench.errors import UnknownName
+from surrobench.report.ranking import rank_methods
+from surrobench.report.tables import COLUMNS, render, rich_table
+
+from .test_ranking import frame, random_scores, references, study
+
+MODEL = "SmolLM2-135M_Instruct & co (135M)"
+METHODS = ("random", "tpe", "llm_agent")
+
+
+def ranking(n=8, k=3, **options):
+    return study(random_scores(n, k), METHODS, models={"llm_agent": MODEL}, **options)
+
+
+def with_further():
+    runs = frame(random_scores(6, 3, 5), METHODS).filter(
+        (pl.col("method") != "llm_agent") | (pl.col("seed") < 2)
+    )
+    return rank_methods(runs, references(6), models={"llm_agent": MODEL})
+
+
+def printed(shown, width=140):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(rich_table(shown))
+    return console.file.getvalue()
+
+
+def test_every_format_shows_every_method_and_its_model():
+    for text in (*(render(ranking(), f) for f in ("markdown", "latex", "csv", "json")), printed(ranking())):
+        plain = text.replace("\\", "")
+        for expected in ("random", "tpe", "llm_agent", MODEL):
+            assert expected in plain
+
+
+def test_text_formats_state_n_test_correction_effect_and_the_smallest_reachable_p():
+    for text in (render(ranking(), "markdown"), render(ranking(), "latex"), printed(ranking(), 2000)):
+        for expected in ("n = 8", "Wilcoxon", "Holm", "rank-biserial", "could reach: 0.0156", "Nemenyi"):
+            assert expected in text
+
+
+def test_the_best_is_bold_and_significance_is_marked():
+    scores = random_scores(8, 3)
+    scores[:, 1] /= 50
+    shown = study(scores, METHODS)
+    row = next(line for line in render(shown, "markdown").splitlines() if line.startswith("| tpe"))
+    assert row.startswith("| tpe | **1.00** |")
+    assert r"| 0.016\* | +1.00 | 8/0/0 |" in row
+    assert r"0.016\textsuperscript{*} & $+1.00$ & 8/0/0 \\" in render(shown, "latex")
+    assert "0.016*" in printed(shown)
+    console = Console(width=140, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(rich_table(shown))
+    assert re.search(r"\x1b\[1;32m *0\.016\*", console.file.getvalue())
+
+
+def test_displayed_means_are_clipped_and_data_are_not():
+    scores = random_scores(8, 3)
+    scores[:, 0] = 0.9
+    shown = study(scores, METHODS)
+    row = next(line for line in render(shown, "markdown").splitlines() if line.startswith("| random"))
+    assert "| 1.000 |" in row
+    data = json.loads(render(shown, "json"))
+    by_name = {row["method"]: row for row in data["methods"]}
+    assert by_name["random"]["normalised_regret"] == pytest.approx(1.8)
+
+
+def test_a_narrow_terminal_keeps_every_number_whole():
+    text = printed(ranking(), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    for number in re.findall(r"\d\.\d{3}", printed(ranking(), 200).split("n = 8")[0]):
+        assert number in text
+
+
+def test_markdown_is_a_table_of_even_rows():
+    lines = [line for line in render(ranking(), "markdown").splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 3
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_latex_is_balanced_and_escaped():
+    text = render(ranking(), "latex")
+    assert r"llm\_agent & SmolLM2-135M\_Instruct \& co (135M)" in text
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert re.findall(r"(?<!\\)[#%_~]", body) == []
+    assert len(re.findall(r"(?<!\\)\{", body)) == len(re.findall(r"(?<!\\)\}", body))
+    assert body.isascii()
+    for name in ("table", "tabular"):
+        assert body.count(rf"\begin{{{name}}}") == body.count(rf"\end{{{name}}}") == 1
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + 3
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+
+
+def test_latex_escapes_every_special_character_of_a_name():
+    shown = study(random_scores(4, 2), ("random", r"[a] \{b}~^#$%&_<>|*"))
+    assert (
+        r"{[}a{]} \textbackslash{}\{b\}\textasciitilde{}\textasciicircum{}\#\$\%\&\_"
+        r"\textless{}\textgreater{}\textbar{}\textsuperscript{*}"
+    ) in render(shown, "latex")
+
+
+def test_markup_in_a_name_is_text():
+    assert "[red]x[/]" in printed(study(random_scores(4, 2), ("random", "[red]x[/]")))
+
+
+def test_csv_keeps_every_digit():
+    shown = ranking()
+    rows = list(csv.DictReader(io.StringIO(render(shown, "csv"))))
+    assert [row["method"] for row in rows] == list(shown.methods)
+    assert [float(row["quantile_regret"]) for row in rows] == list(shown.mean_quantile)
+    assert list(rows[0])[2:] == [column.key for column in COLUMNS]
+    control = rows[shown.methods.index("random")]
+    assert control["p_holm"] == ""
+
+
+def test_json_is_enough_to_check_the_ranking():
+    shown = ranking()
+    data = json.loads(render(shown, "json"))
+    per_instance = np.array(
+        [[row["quantile_regret"][method] for method in shown.methods] for row in data["per_instance"]]
+    )
+    assert study(random_scores(8, 3), METHODS).methods == shown.methods
+    assert np.array_equal(per_instance, shown.quantile)
+    assert per_instance.mean(axis=0) == pytest.approx([row["quantile_regret"] for row in data["methods"]])
+    for row in data["per_instance"]:
+        for method, loss in row["loss"].items():
+            regret = (loss - row["best_loss"]) / (row["anchor_loss"] - row["best_loss"])
+            assert row["normalised_regret"][method] == pytest.approx(regret)
+    assert data["friedman"]["p"] == shown.friedman.p
+    assert data["wilcoxon_holm"]["smallest_reachable_p_holm"] == pytest.approx(2 / 2**7)
+    assert data["seeds"] == [0, 1, 2]
+    assert data["notes"] == list(shown.notes)
+
+
+def test_what_is_not_a_number_is_null_in_json():
+    data = json.loads(render(ranking(1), "json"))
+    assert data["friedman"]["p"] is None
+    assert data["nemenyi"]["critical_difference"] is None
+
+
+def test_a_further_ranking_follows_in_every_format():
+    shown = with_further()
+    assert "With more seeds: tpe, random" in printed(shown)
+    assert "With more seeds: tpe, random" in render(shown, "markdown")
+    assert render(shown, "latex").count(r"\begin{tabular}") == 2
+    assert [row["seeds"] for row in csv.DictReader(io.StringIO(render(shown, "csv")))] == ["2"] * 3 + [
+        "5"
+    ] * 2
+    assert len(json.loads(render(shown, "json"))["further"]["methods"]) == 2
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(UnknownName, match="Did you mean 'markdown'"):
+        render(ranking(), "markdwn")

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import scikit_posthocs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from surrobench.stats.paired import holm, wilcoxon_holm
+
+
+def matrices():
+    rng = np.random.default_rng(11)
+    for n, k in [(1, 2), (5, 3), (8, 6), (14, 4), (60, 5)]:
+        yield pytest.param(rng.random((n, k)), id=f"random-{n}x{k}")
+        yield pytest.param(rng.integers(0, 4, (n, k)).astype(float), id=f"tied-{n}x{k}")
+
+
+@pytest.mark.parametrize("losses", list(matrices()))
+@pytest.mark.parametrize("control", [0, 1])
+def test_agrees_with_scipy_and_statsmodels(losses, control):
+    found = wilcoxon_holm(losses, control)
+    others = [j for j in range(losses.shape[1]) if j != control]
+    assert [c.method for c in found.comparisons] == others
+    raw = []
+    for c in found.comparisons:
+        difference = losses[:, control] - losses[:, c.method]
+        expected = stats.wilcoxon(difference, zero_method="zsplit") if difference.any() else None
+        raw.append(expected.pvalue if expected else 1.0)
+        assert c.p == pytest.approx(raw[-1], abs=1e-12)
+        if expected:
+            assert c.statistic == pytest.approx(expected.statistic, abs=1e-12)
+    corrected = multipletests(raw, method="holm")[1]
+    assert [c.p_holm for c in found.comparisons] == pytest.approx(corrected, abs=1e-12)
+
+
+@pytest.mark.parametrize("losses", [m for m in matrices() if not m.id.startswith("tied-1x")])
+def test_agrees_with_scikit_posthocs(losses):
+    # It corrects for all pairs, we for the pairs with the control: take its raw p of the control's row.
+    theirs = scikit_posthocs.posthoc_wilcoxon(losses.T, zero_method="zsplit").to_numpy()[0, 1:]
+    found = wilcoxon_holm(losses, 0).comparisons
+    assert [c.p for c in found] == pytest.approx(theirs, abs=1e-9)
+    assert [c.p_holm for c in found] == pytest.approx(multipletests(theirs, method="holm")[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("m", [1, 2, 5, 30])
+def test_holm_agrees_with_statsmodels(m):
+    rng = np.random.default_rng(m)
+    for p in (rng.random(m), rng.random(m) ** 6, rng.integers(0, 4, m) / 100):
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]).shape == (0,)
+
+
+def test_the_effect_is_positive_where_the_method_is_better_than_the_control():
+    # Gains over the control: +1, +2, +3, -4: rank sums 6 and 4 of 10.
+    losses = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    (found,) = wilcoxon_holm(losses, 0).comparisons
+    assert found.effect == pytest.approx(0.2)
+    assert (found.wins, found.ties, found.losses) == (3, 0, 1)
+    (reversed_,) = wilcoxon_holm(losses, 1).comparisons
+    assert reversed_.effect == pytest.approx(-0.2)
+    assert reversed_.p == found.p
+
+
+def test_ties_with_the_control_count_for_neither_side_but_in_the_total():
+    # Ranks of |gain|: zeros 1.5 and 1.5, then 3 and 4; 7 of 10 are favourable, zeros are split.
+    losses = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 0.5], [1.0, 0.0]])
+    (found,) = wilcoxon_holm(losses, 0).comparisons
+    assert found.effect == pytest.approx(0.7)
+    assert (found.wins, found.ties, found.losses) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("n", [1, 7, 80])
+def test_no_difference_at_all_is_p_one(n):
+    (found,) = wilcoxon_holm(np.ones((n, 2)), 0).comparisons
+    assert (found.p, found.p_holm, found.effect, found.ties) == (1, 1, 0, n)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 2), (4, 3), (8, 6), (50, 3)])
+def test_the_smallest_reachable_p_is_that_of_winning_everywhere(n, k):
+    losses = np.arange(1.0, n + 1)[:, None] * np.arange(k, 0, -1)
+    found = wilcoxon_holm(losses, 0)
+    assert found.smallest_p == pytest.approx(min(1, (k - 1) * 2.0 ** (1 - n)))
+    assert min(c.p_holm for c in found.comparisons) == pytest.approx(found.smallest_p)
+
+
+def test_differences_equal_but_for_rounding_tie_if_asked():
+    losses = np.array([[0.3, 0.2], [0.1, 0.2], [0.2, 0.1], [0.5, 0.1]])
+    (exact,) = wilcoxon_holm(losses, 0).comparisons
+    (rounded,) = wilcoxon_holm(losses, 0, decimals=12).comparisons
+    assert rounded.effect == pytest.approx((2 + 2 + 4 - 2) / 10)
+    assert exact.effect != rounded.effect
+
+
+@pytest.mark.parametrize(("losses", "control"), [([[0.1, np.nan]], 0), ([[0.1, 0.2]], 2), ([[0.1, 0.2]], -1)])
+def test_nan_and_an_unknown_control_are_refused(losses, control):
+    with pytest.raises(ValueError, match=r"must"):
+        wilcoxon_holm(losses, control)
+
+
+small = arrays(float, st.tuples(st.integers(1, 7), st.integers(2, 4)), elements=st.integers(0, 6).map(float))
+
+
+@settings(max_examples=40, deadline=None)
+@given(small, st.randoms(use_true_random=False))
+def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
+    n, k = losses.shape
+    rows, columns = random.sample(range(n), n), random.sample(range(k), k)
+    plain = {c.method: c for c in wilcoxon_holm(losses, 0).comparisons}
+    for c in wilcoxon_holm(losses[rows][:, columns], columns.index(0)).comparisons:
+        other = plain[columns[c.method]]
+        assert (c.p, c.p_holm, c.effect, c.statistic, c.wins) == pytest.approx(
+            (other.p, other.p_holm, other.effect, other.statistic, other.wins)
+        )

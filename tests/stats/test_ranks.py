@@ -1,0 +1,154 @@
+import math
+
+import numpy as np
+import pytest
+import scikit_posthocs
+from autorank._util import _critical_distance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from surrobench.stats.ranks import cliques, friedman, nemenyi, rank_blocks
+
+
+def matrices():
+    rng = np.random.default_rng(7)
+    for n, k in [(2, 3), (5, 4), (8, 6), (20, 12), (60, 5)]:
+        yield pytest.param(rng.random((n, k)), id=f"random-{n}x{k}")
+        yield pytest.param(rng.integers(0, 3, (n, k)).astype(float), id=f"tied-{n}x{k}")
+        yield pytest.param(rng.random((n, k)) + np.linspace(0, 2, k), id=f"apart-{n}x{k}")
+
+
+@pytest.mark.parametrize("losses", list(matrices()))
+def test_friedman_agrees_with_scipy(losses):
+    ours, theirs = friedman(losses), stats.friedmanchisquare(*losses.T)
+    assert ours.chi_square == pytest.approx(theirs.statistic, rel=1e-9, abs=1e-9)
+    assert ours.p == pytest.approx(theirs.pvalue, rel=1e-9, abs=1e-12)
+    assert ours.mean_ranks == pytest.approx(stats.rankdata(losses, axis=1).mean(axis=0), abs=1e-12)
+
+
+@pytest.mark.parametrize("losses", list(matrices()))
+def test_iman_davenport_follows_from_the_tie_corrected_chi_square(losses):
+    n, k = losses.shape
+    chi2 = stats.friedmanchisquare(*losses.T).statistic
+    ours = friedman(losses)
+    if chi2 == pytest.approx(n * (k - 1)):
+        assert ours.f == math.inf
+        return
+    f = (n - 1) * chi2 / (n * (k - 1) - chi2)
+    assert ours.f == pytest.approx(f, rel=1e-9, abs=1e-9)
+    assert ours.f_p == pytest.approx(stats.f.sf(f, k - 1, (k - 1) * (n - 1)), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "table"),
+    [
+        (0.05, [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]),
+        (0.10, [1.645, 2.052, 2.291, 2.459, 2.589, 2.693, 2.780, 2.855, 2.920]),
+    ],
+)
+def test_critical_differences_are_those_of_demsars_table_5a(alpha, table):
+    for k, q in enumerate(table, start=2):
+        losses = np.random.default_rng(k).random((14, k))
+        expected = q * math.sqrt(k * (k + 1) / (6 * 14))
+        assert nemenyi(losses, alpha).critical_difference == pytest.approx(expected, rel=3e-4)
+
+
+@pytest.mark.parametrize("losses", list(matrices()))
+def test_nemenyi_agrees_with_scikit_posthocs(losses):
+    theirs = scikit_posthocs.posthoc_nemenyi_friedman(losses).to_numpy()
+    assert nemenyi(losses).p == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "k", "alpha"), [(8, 3, 0.05), (8, 6, 0.05), (20, 12, 0.1), (15, 2, 0.01)])
+def test_critical_difference_agrees_with_scipy_and_autorank(n, k, alpha):
+    ours = nemenyi(np.random.default_rng(0).random((n, k)), alpha).critical_difference
+    q = stats.studentized_range.ppf(1 - alpha, k, np.inf) / math.sqrt(2)
+    assert ours == pytest.approx(q * math.sqrt(k * (k + 1) / (6 * n)), abs=1e-9)
+    # autorank interpolates the studentised range from a table.
+    assert ours == pytest.approx(_critical_distance(alpha, k, n), rel=2e-3)
+
+
+def test_the_critical_difference_and_the_p_values_draw_one_line():
+    losses = np.random.default_rng(3).random((12, 8)) + np.linspace(0, 1, 8)
+    result, ranks = nemenyi(losses), friedman(losses).mean_ranks
+    apart = np.abs(ranks[:, None] - ranks) > result.critical_difference
+    assert np.array_equal(apart, result.p < 0.05)
+    assert apart.any()
+
+
+def test_two_methods_are_tested():
+    losses = np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0]])
+    result = friedman(losses)
+    # Without the tied block this is the sign test's normal approximation, (3 - 1)^2 / 4.
+    assert result.chi_square == pytest.approx(1.0)
+    assert result.p == pytest.approx(stats.chi2.sf(1.0, 1))
+    assert nemenyi(losses).critical_difference == pytest.approx(1.959963984540054 / math.sqrt(5), abs=1e-7)
+
+
+def test_one_instance_is_not_testable_and_says_so():
+    result = friedman([[0.1, 0.2, 0.3]])
+    assert math.isnan(result.p)
+    assert math.isnan(result.f_p)
+    assert "1 instance: not testable" in result.note
+    assert list(result.mean_ranks) == [1, 2, 3]
+    assert math.isnan(nemenyi([[0.1, 0.2, 0.3]]).critical_difference)
+
+
+def test_all_tied_gives_p_one():
+    result = friedman(np.ones((6, 4)))
+    assert (result.chi_square, result.p, result.f, result.f_p) == (0, 1, 0, 1)
+
+
+def test_perfect_agreement_is_an_infinite_f_without_a_warning():
+    result = friedman(np.tile([0.1, 0.2, 0.3, 0.3], (9, 1)))
+    assert result.f == math.inf
+    assert result.f_p == 0
+    assert "identically" in result.note
+
+
+@pytest.mark.parametrize("bad", [[[0.1, math.nan]], [0.1, 0.2], np.empty((0, 3))])
+def test_nan_and_wrong_shapes_are_refused(bad):
+    with pytest.raises(ValueError, match="without NaN"):
+        rank_blocks(bad)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "cd", "expected"),
+    [
+        ([1.0, 2.0, 3.0], 1.0, [(0, 1), (1, 2)]),
+        ([1.0, 2.0, 3.0], 5.0, [(0, 1, 2)]),
+        ([1.0, 2.0, 3.0], 0.5, []),
+        ([3.0, 1.0, 2.0], 1.0, [(1, 2), (2, 0)]),
+        ([1.5, 1.5, 3.0], 0.1, [(0, 1)]),
+        ([1.0, 2.0, 2.0, 3.0], 1.0, [(0, 1, 2), (1, 2, 3)]),
+        ([2.0, 2.0, 2.0], 0.0, [(0, 1, 2)]),
+        ([1.0, 2.0], math.nan, []),
+    ],
+)
+def test_cliques(ranks, cd, expected):
+    assert cliques(ranks, cd) == expected
+
+
+@given(st.lists(st.integers(2, 12).map(lambda i: i / 2), min_size=1, max_size=12), st.floats(0, 6))
+def test_cliques_are_the_maximal_groups(ranks, cd):
+    found = [set(group) for group in cliques(ranks, cd)]
+    together = {(i, j) for i in range(len(ranks)) for j in range(i) if abs(ranks[i] - ranks[j]) <= cd}
+    assert {(i, j) for group in found for i in group for j in group if j < i} == together
+    assert not any(a < b or (a == b and i != j) for i, a in enumerate(found) for j, b in enumerate(found))
+
+
+small = arrays(float, st.tuples(st.integers(2, 6), st.integers(2, 5)), elements=st.integers(0, 5).map(float))
+
+
+@settings(max_examples=50, deadline=None)
+@given(small, st.randoms(use_true_random=False))
+def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
+    n, k = losses.shape
+    rows, columns = random.sample(range(n), n), random.sample(range(k), k)
+    plain, permuted = friedman(losses), friedman(losses[rows][:, columns])
+    assert permuted.mean_ranks == pytest.approx(plain.mean_ranks[columns], abs=1e-12)
+    assert (permuted.chi_square, permuted.p, permuted.f, permuted.f_p) == (
+        plain.chi_square, plain.p, plain.f, plain.f_p,
+    )  # fmt: skip
