@@ -27,7 +27,7 @@ from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Matrix, Request, Waste
 from surrobench.runs import Run
 from surrobench.seeding import Keys, key, mix, stream
-from surrobench.trial import Origin, Outcome, RunState, Spent, TrialLog, close_log
+from surrobench.trial import NOTHING_SPENT, Origin, Outcome, RunState, Spent, TrialLog, close_log
 
 Recorded = Mapping[str, tuple[Matrix, Columns]]
 """Run id -> the configurations and the observations of a recording."""
@@ -78,11 +78,12 @@ def drive(
         reevaluate: ask the benchmarks all the same, and park a run whose observations differ from these.
         progress: counters to keep up to date.
     """
-    return asyncio.run(
-        drive_async(
-            runs, finished, models=models, recorded=recorded, reevaluate=reevaluate, progress=progress
-        )
-    )
+    engine = _Engine(finished, models or {}, recorded or {}, reevaluate, progress or Progress())
+    if models:
+        asyncio.run(engine.drive(runs))
+    else:
+        engine.drive_without_models(runs)
+    return engine.timing
 
 
 async def drive_async(
@@ -111,7 +112,7 @@ class _Active:
     library: Stopwatch
     slot: int | None
     log: TrialLog = field(default_factory=TrialLog)
-    spent: Spent = field(default_factory=Spent)
+    spent: Spent = NOTHING_SPENT
     calls: int = 0
     """Completions asked for, re-asks not counted: the ordinal of the next call."""
 
@@ -143,22 +144,32 @@ class _Engine:
         waited = 0.0
         try:
             while True:
-                self._admit(waiting)
-                while self._evaluating:
-                    self._evaluate()
-                    self._admit(waiting)
+                self._advance_all(waiting)
                 if not self._asking:
                     break
                 before = time.perf_counter()
                 done, _ = await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
                 waited += time.perf_counter() - before
-                for task in done:
+                for task in [asked for asked in self._asking if asked in done]:  # in the order asked
                     self._deliver(task)
         finally:
             for task in self._asking:
                 task.cancel()
             await asyncio.gather(*self._asking, return_exceptions=True)
         self.timing.busy = time.perf_counter() - start - waited
+
+    def drive_without_models(self, runs: Sequence[Run]) -> None:
+        """``drive`` for runs that ask no model: no event loop is needed, and one may be running."""
+        start = time.perf_counter()
+        self._advance_all(deque(runs))
+        self.timing.busy = time.perf_counter() - start
+
+    def _advance_all(self, waiting: deque[Run]) -> None:
+        """Bring every run as far as it goes without an answer of a model."""
+        self._admit(waiting)
+        while self._evaluating:
+            self._evaluate()
+            self._admit(waiting)
 
     # ------------------------------------------------------------------ starting and ending
 
@@ -188,7 +199,10 @@ class _Engine:
         self._advance(active, None)
 
     def _end(self, active: _Active, state: RunState, error: str = "") -> None:
-        active.program.close()
+        try:
+            active.program.close()
+        except Exception as problem:  # an optimizer's clean-up must not end the other runs
+            state, error = "failed", error or _describe(problem)
         if active.slot is not None:
             self._free_slots[active.run.model or ""].append(active.slot)
         shape = (active.benchmark.space.d, len(active.benchmark.scenario.objectives))
@@ -225,7 +239,7 @@ class _Engine:
         ):
             self._ask(active, request, alone=False)
         else:
-            self._end(active, "failed", f"The optimizer yielded {request!r}, which is no request.")
+            self._end(active, "failed", f"The optimizer yielded {_brief(request)}, which is no request.")
 
     def _ask(self, active: _Active, requests: Sequence[Complete], *, alone: bool) -> None:
         model = self._models.get(active.run.model or "")
@@ -286,12 +300,14 @@ class _Engine:
         if not legal.all():
             self._reject(requests, legal, ends)
             return
+        X = scenario.space.snap(X)  # legal values may be a rounding error off the grid
         instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
         start = time.perf_counter()
         columns = scenario.evaluate(X, instances, _noise(requests, lengths))
         self.timing.benchmark += time.perf_counter() - start
-        for (active, request, own), end in zip(requests, ends.tolist(), strict=True):
-            part = slice(end - len(own), end)
+        for (active, request, asked), end in zip(requests, ends.tolist(), strict=True):
+            part = slice(end - len(asked), end)
+            own = X[part]
             mine = Columns(columns.values[part], columns.score[part], columns.cost[part])
             if active.run.id in self._recorded:
                 try:
@@ -322,14 +338,21 @@ class _Engine:
         configurations, columns = self._recorded[active.run.id]
         part = slice(active.log.n, active.log.n + len(X))
         recorded = Columns(columns.values[part], columns.score[part], columns.cost[part])
-        what = ""
-        if not np.allclose(configurations[part], X, rtol=0, atol=1e-9, equal_nan=True):
-            what = "it proposes another configuration"
-        elif self._reevaluate and not np.array_equal(recorded.values, anew.values, equal_nan=True):
-            what = "the benchmark gives another value"
-        if what:
+        if len(recorded.cost) < len(X):
             raise ReplayDiverged(
-                f"Run {active.run.id} diverged at trial {active.log.n}: {what} than was recorded.",
+                f"The recording of run {active.run.id} ends after {len(columns.cost)} trials.",
+                "It was made with a smaller budget or cut short; leave out --replay to go on.",
+            )
+        same = np.isclose(configurations[part], X, rtol=0, atol=1e-9, equal_nan=True).all(axis=1)
+        what = "it proposes another configuration"
+        if same.all() and self._reevaluate:
+            a, b = recorded.values, anew.values
+            same = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
+            what = "the benchmark gives another value"
+        if not same.all():
+            first = active.log.n + int(np.argmin(same))
+            raise ReplayDiverged(
+                f"Run {active.run.id} diverged at trial {first}: {what} than was recorded.",
                 "Use the library versions of the recording (see its manifest.json).",
             )
         return recorded
@@ -342,7 +365,7 @@ class _Engine:
             else Origin(request.source, repairs=request.repairs)
         )
         active.log.add(X, columns, origin, active.spent)
-        active.spent = Spent()
+        active.spent = NOTHING_SPENT
         self._progress.trials += len(X)
         if active.log.n >= active.run.trials:
             self._end(active, "ok")
@@ -411,10 +434,19 @@ def _problem(request: Evaluate | Waste, d: int) -> str:
     """What is wrong with a request's form, or the empty string."""
     if isinstance(request, Waste):
         return ""
-    shape = np.shape(request.configurations)
+    try:
+        shape = np.asarray(request.configurations, dtype=np.float64).shape
+    except (TypeError, ValueError) as error:
+        return f"The optimizer asked to evaluate something that is no matrix: {' '.join(str(error).split())}."
     if len(shape) != 2 or shape[1] != d:
         return f"The optimizer asked to evaluate an array of shape {shape}; it must be (m, {d})."
     return "" if shape[0] else "The optimizer asked to evaluate no configuration."
+
+
+def _brief(value: object) -> str:
+    """A value's representation on one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _describe(error: Exception) -> str:

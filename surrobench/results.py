@@ -15,6 +15,7 @@ so that equal trials give equal bytes.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from surrobench.trial import Outcome, RunState
 SCHEMA_VERSION = 1
 MERGED = "all.parquet"
 _METADATA = "surrobench"
+_DELETE = "Delete it and repeat the run command: only its runs are run again."
 _ORDER = ["benchmark", "optimizer", "llm", "seed", "run", "trial"]
 
 
@@ -89,7 +91,7 @@ class Results:
             manifest = {**manifest, "sessions": before["sessions"]}
         elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
-        with _disk_errors(folder):
+        with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _write_json(folder / "manifest.json", manifest)
             _write_parquet(_plan_frame(runs), folder / "plan.parquet")
@@ -122,7 +124,7 @@ class Results:
 
     def records(self) -> dict[str, RunRecord]:
         """Run id -> its record, from the file that counts."""
-        return {record.run.id: record for path in self._files for record in self._counted(path)}
+        return {record.run.id: record for records in self._counted().values() for record in records}
 
     def trials(self, columns: Sequence[str] | None = None, scenario_key: str | None = None) -> pl.LazyFrame:
         """The trials of all recorded runs, lazily, ordered within each file.
@@ -134,11 +136,10 @@ class Results:
         if columns is None and scenario_key is None:
             columns = list(_common_schema())
         frames = []
-        for path in self._files:
+        for path, counted in self._counted().items():
             if scenario_key is not None and path.parent.name != _slug(scenario_key):
                 continue
             frame = pl.scan_parquet(path)
-            counted = self._counted(path)
             if len(counted) < len(self._files[path]):
                 frame = frame.filter(pl.col("run").is_in([record.run.id for record in counted]))
             frames.append(frame if columns is None else frame.select(columns))
@@ -151,7 +152,9 @@ class Results:
         out: dict[str, tuple[Matrix, Columns]] = {}
         for key in sorted({record.run.benchmark.rpartition("/")[0] for record in self.records().values()}):
             where = scenario(key)
-            for (run,), frame in self.trials(scenario_key=key).collect().group_by("run", maintain_order=True):
+            with self.reading():
+                trials = self.trials(scenario_key=key).collect()
+            for (run,), frame in trials.group_by("run", maintain_order=True):
                 values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
                 objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
                 out[str(run)] = (
@@ -164,20 +167,39 @@ class Results:
                 )
         return out
 
-    def _counted(self, path: Path) -> list[RunRecord]:
-        """The records of a file that stand in no better file."""
-        best: dict[str, tuple[int, Path]] = {}
-        for other, records in self._files.items():
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Name the file that is to blame where collecting the trials fails.
+
+        Raises:
+            ResultsError: a file is damaged behind its intact metadata, or was merged by another process.
+        """
+        try:
+            yield
+        except (OSError, pl.exceptions.PolarsError):
+            for path in self._files:
+                try:
+                    pl.read_parquet(path)
+                except FileNotFoundError as error:
+                    raise ResultsError(f"{path} has just been merged.", "Repeat the command.") from error
+                except (OSError, pl.exceptions.PolarsError) as error:
+                    raise _damaged(path, _DELETE) from error
+            raise
+
+    def _counted(self) -> dict[Path, list[RunRecord]]:
+        """For each file, those of its records that stand in no better file."""
+        best: dict[str, tuple[RunRecord, Path]] = {}
+        for path, records in self._files.items():
             for record in records:
                 if id(record) in self._forgotten:
                     continue
-                if record.trials > best.get(record.run.id, (-1, other))[0]:
-                    best[record.run.id] = (record.trials, other)
-        return [
-            record
-            for record in self._files[path]
-            if id(record) not in self._forgotten and best[record.run.id][1] == path
-        ]
+                before = best.get(record.run.id)
+                if before is None or record.trials > before[0].trials:
+                    best[record.run.id] = record, path
+        counted: dict[Path, list[RunRecord]] = {path: [] for path in self._files}
+        for record, path in best.values():
+            counted[path].append(record)
+        return counted
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.folder / "manifest.json"
@@ -185,7 +207,7 @@ class Results:
             raise ResultsError(f"No results folder {self.folder}.", "Make one with: surrobench run SUITE")
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())
-            version = manifest["schema_version"]
+            version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
         except FileNotFoundError:
             raise ResultsError(f"{self.folder} holds no results (no manifest.json).") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -217,11 +239,13 @@ class Results:
             paths = [path for path in self._files if path.parent == folder]
             if paths == [folder / MERGED]:
                 continue
-            records = [record for path in paths for record in self._counted(path)]
+            counted = self._counted()
+            records = [record for path in paths for record in counted[path]]
             records.sort(
                 key=lambda r: (r.run.benchmark, r.run.method, r.run.model or "", r.run.seed, r.run.id)
             )
-            frame = self.trials(scenario_key=folder.name.replace(".", "/", 1)).collect().sort(_ORDER)
+            with self.reading():
+                frame = self.trials(scenario_key=folder.name.replace(".", "/", 1)).collect().sort(_ORDER)
             for path in paths:
                 del self._files[path]
             self._store(frame, records, folder / MERGED)
@@ -240,7 +264,7 @@ class Results:
     def end_session(self, session: Mapping[str, Any]) -> None:
         """Add a session to the manifest."""
         self.manifest = {**self.manifest, "sessions": [*self.manifest["sessions"], dict(session)]}
-        with _disk_errors(self.folder):
+        with disk_errors(self.folder):
             _write_json(self.folder / "manifest.json", self.manifest)
 
     def _store(self, frame: pl.DataFrame, records: list[RunRecord], path: Path) -> None:
@@ -251,7 +275,7 @@ class Results:
                 for record in records
             ],
         }
-        with _disk_errors(self.folder):
+        with disk_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_parquet(frame, path, {_METADATA: json.dumps(metadata, sort_keys=True)})
         self._files[path] = records
@@ -269,7 +293,7 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
-    with _disk_errors(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
     with file:
@@ -361,12 +385,13 @@ def _frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
     }
     for j, objective in enumerate(where.scenario.objectives):
         columns[f"objective.{objective.name}"] = _series([values[:, j]])
-    for name, (typed, active) in where.space.columns(X).items():
+    # One row more than there are: without any, Polars could not tell a column's type.
+    for name, (typed, active) in where.space.columns(np.vstack([where.scenario.default(), X])).items():
         inactive = pl.Series(~active)
         typed_series = pl.Series(typed.tolist() if typed.dtype == object else typed)
-        columns[f"config.{name}"] = pl.select(
-            pl.when(inactive).then(None).otherwise(typed_series)
-        ).to_series()
+        columns[f"config.{name}"] = (
+            pl.select(pl.when(inactive).then(None).otherwise(typed_series)).to_series().slice(1)
+        )
     return pl.DataFrame(columns)
 
 
@@ -413,7 +438,7 @@ def _read_records(path: Path) -> list[RunRecord]:
             state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
             records.append(RunRecord(Run(**entry), state, error, spent))
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise _damaged(path, "Delete it and repeat the run command: only its runs are run again.") from error
+        raise _damaged(path, _DELETE) from error
     return records
 
 
@@ -422,14 +447,14 @@ def _damaged(path: Path, remedy: str) -> ResultsError:
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what the operating system says about a full or read-only disk into one line."""
     try:
         yield
     except OSError as error:
         raise ResultsError(
             f"{folder} cannot be written: {error.strerror or error}.",
-            "What is there is whole; free some space and repeat the command, which goes on from it.",
+            "What is there is whole; free some space, or make it writable, and repeat the command.",
         ) from error
 
 
@@ -438,7 +463,10 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
-    _atomically(path, lambda unfinished: frame.write_parquet(unfinished, metadata=metadata or {}))
+    # In memory first: Polars says of a full disk that the file is "out of specification".
+    data = io.BytesIO()
+    frame.write_parquet(data, metadata=metadata or {})
+    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getbuffer()))
 
 
 def _atomically(path: Path, write: Any) -> None:

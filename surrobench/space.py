@@ -66,12 +66,17 @@ class SearchSpace:
             raise DataError(
                 "Search spaces with forbidden clauses are not supported.", "Express them as conditions."
             )
-        # levels: number of values of a discrete hyperparameter (0: continuous); step: distance between two
-        # neighbouring values in the vector encoding. Columns that are no evenly spaced list of values
-        # (integers on a log scale, weighted categories) are mapped one by one.
+        # levels: number of values of a discrete hyperparameter (0: continuous). Value number i stands at
+        # origin + i / intervals in the vector encoding (a division, as in ConfigSpace: conditions compare
+        # these numbers exactly). Columns that are no evenly spaced list of values (integers on a log scale,
+        # weighted categories) are mapped one by one.
         self.levels = np.array([_levels(hp) for hp in self.hyperparameters], dtype=np.int64)
         integer = np.array([isinstance(hp, UniformIntegerHyperparameter) for hp in self.hyperparameters])
-        self._step = np.where(integer & (self.levels > 1), 1.0 / np.maximum(self.levels - 1, 1), 1.0)
+        self._intervals = np.where(integer, np.maximum(self.levels - 1, 1), 1).astype(np.float64)
+        # ConfigSpace numbers a constant's only value 1, all others from 0.
+        self.origin = np.array([float(isinstance(hp, Constant)) for hp in self.hyperparameters])
+        self._last = np.maximum(self.levels - 1.0, 0.0)  # index of the last value
+        self._bins = np.asarray(self.levels, dtype=np.float64)
         self._uneven = {
             j: hp
             for j, hp in enumerate(self.hyperparameters)
@@ -80,8 +85,7 @@ class SearchSpace:
         }
         self._conditions: dict[int, list[Any]] = {}
         for condition in config_space.conditions:
-            for child in np.atleast_1d(_child(condition)):
-                self._conditions.setdefault(int(child), []).append(condition)
+            self._conditions.setdefault(self._column[condition.child.name], []).append(condition)
 
     # ------------------------------------------------------------------ what kind of space
 
@@ -121,8 +125,8 @@ class SearchSpace:
     def from_unit(self, U: Matrix) -> Matrix:
         """Unit cube, shape (m, d), to vector encoding; what is inactive becomes NaN."""
         U = np.asarray(U, dtype=np.float64)
-        index = np.minimum(np.floor(U * self.levels), np.maximum(self.levels - 1, 0))
-        X = np.where(self.is_continuous, U, index * self._step)
+        index = np.minimum(np.floor(U * self._bins), self._last)
+        X = np.where(self.is_continuous, U, self.origin + index / self._intervals)
         for j, hp in self._uneven.items():
             X[:, j] = _uneven_from_unit(hp, U[:, j])
         return self.deactivate(X)
@@ -130,7 +134,8 @@ class SearchSpace:
     def to_unit(self, X: Matrix) -> Matrix:
         """Vector encoding to unit cube: discrete values at the middle of their bins; NaN stays."""
         X = np.asarray(X, dtype=np.float64)
-        U = np.where(self.is_continuous, X, (np.rint(X / self._step) + 0.5) / np.maximum(self.levels, 1))
+        index = np.rint((X - self.origin) * self._intervals)
+        U = np.where(self.is_continuous, X, (index + 0.5) / np.maximum(self.levels, 1))
         for j, hp in self._uneven.items():
             U[:, j] = _uneven_to_unit(hp, X[:, j])
         return U
@@ -163,20 +168,17 @@ class SearchSpace:
         """Shape (m,): rows whose values are all in the space and active exactly where they should be."""
         X = np.asarray(X, dtype=np.float64)
         inactive = np.isnan(X)
-        upper = np.where(self.is_continuous, 1.0, np.maximum(self.levels - 1, 0) * self._step)
-        inside = (X >= -_ROUNDING) & (upper + _ROUNDING >= X)
-        on_grid = np.isclose(X, self.snap(X), rtol=0, atol=_ROUNDING)
+        snapped = self.snap(X)
+        on_grid = np.isclose(X, snapped, rtol=0, atol=_ROUNDING)
         # Filled with any legal value, an inactive hyperparameter must be deactivated again, and no other.
-        expected = np.isnan(self.deactivate(np.where(inactive, 0.0, X)))
-        return np.asarray(
-            np.all(inactive | (inside & on_grid), axis=1) & np.all(inactive == expected, axis=1)
-        )
+        expected = np.isnan(self.deactivate(np.where(inactive, 0.0, snapped)))
+        return np.asarray(np.all(inactive | on_grid, axis=1) & np.all(inactive == expected, axis=1))
 
     def snap(self, X: Matrix) -> Matrix:
         """The nearest values that exist: discrete ones rounded, all clipped to their range; NaN stays."""
         X = np.asarray(X, dtype=np.float64)
-        index = np.clip(np.rint(X / self._step), 0, np.maximum(self.levels - 1, 0))
-        snapped = np.where(self.is_continuous, np.clip(X, 0.0, 1.0), index * self._step)
+        index = np.clip(np.rint((X - self.origin) * self._intervals), 0, self._last)
+        snapped = np.where(self.is_continuous, np.clip(X, 0.0, 1.0), self.origin + index / self._intervals)
         for j, hp in self._uneven.items():
             if isinstance(hp, UniformIntegerHyperparameter):
                 column, active = np.clip(X[:, j], 0.0, 1.0), ~np.isnan(X[:, j])
@@ -232,7 +234,7 @@ class SearchSpace:
             active = [i for i, value in enumerate(values) if value is not None]
             if choices is not None:
                 index = {choice: i for i, choice in enumerate(choices)}
-                x[active] = [index[values[i]] for i in active]
+                x[active] = [self.origin[self.column(hp.name)] + index[values[i]] for i in active]
             elif active:
                 ranged: Any = hp
                 x[active] = ranged.to_vector(np.array([values[i] for i in active]))
@@ -244,7 +246,13 @@ class SearchSpace:
         vector = self.nearest(name, value)
         back = _values(hp, np.array([vector]))[0]
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        same = math.isclose(float(back), float(value), rel_tol=1e-6) if number else back == value
+        # A value near zero is rounded with the width of its range.
+        rounding = 1e-12 * abs(bounds_of(hp)[1] - bounds_of(hp)[0]) if values_of(hp) is None else 0.0
+        same = (
+            math.isclose(float(back), float(value), rel_tol=1e-6, abs_tol=rounding)
+            if number
+            else back == value
+        )
         if not same:
             raise UsageError(f"{name} = {value!r} is not in the space.", f"It is {describe(hp)}.")
         return vector
@@ -257,17 +265,21 @@ class SearchSpace:
         """
         hp = self[name]
         choices = values_of(hp)
-        if choices is not None and value in choices and not isinstance(value, bool):
-            return float(choices.index(value))
-        numeric = choices is None or all(isinstance(choice, int | float) for choice in choices)
+        origin = float(self.origin[self.column(name)])
+        for i, choice in enumerate(choices or ()):
+            if choice == value and isinstance(choice, bool) == isinstance(value, bool):  # 1 is not True
+                return origin + i
+        numeric = choices is None or all(
+            isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices
+        )
         number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
         if not (numeric and number):
             raise UsageError(f"{name} = {value!r} is not in the space.", f"It is {describe(hp)}.")
         if choices is not None:
             grid = np.asarray(choices, dtype=np.float64)
             if is_log(hp) and value > 0:
-                return float(np.argmin(np.abs(np.log(grid) - math.log(value))))
-            return float(np.argmin(np.abs(grid - value)))
+                return origin + float(np.argmin(np.abs(np.log(grid) - math.log(value))))
+            return origin + float(np.argmin(np.abs(grid - value)))
         low, high = bounds_of(hp)
         inside = min(max(value, low), high)
         ranged: Any = hp  # its class decides between int and float
@@ -339,21 +351,26 @@ def _values(hp: Hyperparameter, column: Matrix) -> NDArray[Any]:
     if choices is None:
         return np.asarray(hp.to_value(column))
     numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
-    return np.array(choices, dtype=None if numbers else object)[np.rint(column).astype(np.intp)]
+    index = np.zeros(len(column)) if isinstance(hp, Constant) else np.rint(column)
+    return np.array(choices, dtype=None if numbers else object)[index.astype(np.intp)]
 
 
-def _log_edges(hp: Hyperparameter) -> tuple[float, float]:
-    # As Optuna and ConfigSpace do: integer v owns the interval [v - 1/2, v + 1/2] of the log scale.
+def _log_edges(hp: Hyperparameter, index: Any) -> Matrix:
+    # ConfigSpace's prior (Optuna's differs): the range is cut into equal parts, one for each integer, and
+    # an integer is as probable as its part is long on the log scale. This is where part ``index`` begins.
     low, high = bounds_of(hp)
-    return math.log(low - 0.5), math.log(high + 0.5)
+    starts = low + index * ((high - low) / _levels(hp))
+    return np.asarray((np.log(starts) - math.log(low)) / (math.log(high) - math.log(low)))
 
 
 def _uneven_from_unit(hp: Hyperparameter, u: Matrix) -> Matrix:
     if isinstance(hp, CategoricalHyperparameter):
         edges = np.cumsum(hp.probabilities)[:-1]
         return np.searchsorted(edges, u, side="right").astype(np.float64)
-    low, high = _log_edges(hp)
-    integers = np.clip(np.rint(np.exp(low + u * (high - low))), *bounds_of(hp)).astype(np.int64)
+    low, high = bounds_of(hp)
+    levels = _levels(hp)
+    share = (low * (high / low) ** u - low) / (high - low)
+    integers = low + np.clip(np.floor(share * levels), 0, levels - 1).astype(np.int64)
     return np.asarray(hp.to_vector(integers), dtype=np.float64)
 
 
@@ -365,18 +382,12 @@ def _uneven_to_unit(hp: Hyperparameter, x: Matrix) -> Matrix:
         index = x[active].astype(np.intp)
         u[active] = (edges[index] + edges[index + 1]) / 2
     else:
-        low, high = _log_edges(hp)
-        u[active] = (np.log(hp.to_value(x[active])) - low) / (high - low)
+        part = hp.to_value(x[active]) - bounds_of(hp)[0]
+        u[active] = (_log_edges(hp, part) + _log_edges(hp, part + 1)) / 2
     return u
 
 
 # ---------------------------------------------------------------------- conditions
-
-
-def _child(condition: Any) -> Any:
-    if isinstance(condition, Conjunction):
-        return condition.get_children_vector()[0]
-    return condition.child_vector_id
 
 
 def _holds(condition: Any, X: Matrix) -> Mask:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.service import ModelService
 from surrobench.manifest import library_versions, make_manifest
 from surrobench.requests import Complete, Completion
-from surrobench.results import Results, locked
+from surrobench.results import Results, disk_errors, locked
 from surrobench.runs import Run, plan
 from surrobench.suite import Suite
 from surrobench.trial import Outcome
@@ -216,11 +216,14 @@ class _Session:
     async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
         waiting: set[asyncio.Future[Any]] = set()
         for shard in shards:
-            future = executor.submit(execute, shard)
+            recorded = {run.id: self._recorded[run.id] for run in shard if run.id in self._recorded}
+            future = executor.submit(execute, shard, recorded, reevaluate=self._options.reevaluate)
             if future.done():  # inline: store it before the next is executed
                 self._shard_done(*future.result())
             else:
-                waiting.add(asyncio.wrap_future(future))
+                waiting.add(wrapped := asyncio.wrap_future(future))
+                # Where the first error ends the study, nobody asks for those that follow from it.
+                wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.sleep(0)
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -322,8 +325,7 @@ class _Session:
         if self._options.replay:
             source = _journal_of(self._options.replay)
             journal = Journal(source)
-            if source.suffix != ".gz":
-                shutil.copyfile(source, path)
+            _copy_journal(source, path)
             return journal
         versions = library_versions()
         before = Journal(path)
@@ -363,13 +365,18 @@ def _unavailable(error: SurrobenchError) -> ModelUnavailable:
 
 def _drop(path: Path, runs: set[str]) -> None:
     """Rewrite a journal without the entries of some runs, keeping the old one beside it."""
-    kept = [
-        line for line in path.read_text().splitlines(keepends=True) if json.loads(line).get("run") not in runs
-    ]
+    kept = [line for line in _whole_lines(path) if json.loads(line).get("run") not in runs]
     unfinished = path.with_suffix(".new")
-    unfinished.write_text("".join(kept))
-    path.replace(path.with_suffix(f".{int(time.time())}.bak"))
-    unfinished.replace(path)
+    with disk_errors(path.parent):
+        unfinished.write_bytes(b"".join(kept))
+        path.replace(path.with_suffix(f".{int(time.time())}.bak"))
+        unfinished.replace(path)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a journal, without one that a killed process left half-written at its end."""
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
 # ---------------------------------------------------------------------- recordings
@@ -382,6 +389,21 @@ def _journal_of(replay: Path) -> Path:
         if path.is_file():
             return path
     raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
+
+
+def _copy_journal(source: Path, path: Path) -> None:
+    """Keep a recording's journal with the replay's results.
+
+    Raises:
+        ResultsError: the folder has a journal of its own, which nobody could get back.
+    """
+    lines = _whole_lines(source)
+    if path.exists() and (own := _whole_lines(path)) != lines[: len(own)]:
+        raise ResultsError(
+            f"{path} holds completions that {source} does not.", "Name another folder with --out."
+        )
+    with disk_errors(path.parent):
+        path.write_bytes(b"".join(lines))
 
 
 def _recorded(replay: Path | None) -> Recorded:
@@ -402,9 +424,14 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     """The suite with models from the command line: label -> (URL, model name).
 
     A label the suite knows is redirected; a new one is added to every method that uses a language model.
+
+    Raises:
+        UsageError: no method does.
     """
     if not flags:
         return suite
+    if not any(method.models for method in suite.optimizers.values()):
+        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
     models = dict(suite.models)
     methods = dict(suite.optimizers)
     for label, (url, name) in flags.items():

@@ -18,6 +18,14 @@ from surrobench.optimizers import OPTIMIZERS, optimizer
 from surrobench.paths import data_dir
 
 
+class _Misfit(ValueError):
+    """A value that is well-formed but fits nothing else in the suite; ``keys`` say where it stands."""
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
 class Method(BaseModel):
     """``[optimizers.LABEL]``: one method of the study."""
 
@@ -59,27 +67,34 @@ class Suite(BaseModel):
     @classmethod
     def _known_optimizers(cls, methods: dict[str, Method]) -> dict[str, Method]:
         for label, method in methods.items():
+            key = "method" if method.method else ""
             try:
-                optimizer(method.method or label).resolve(method.parameters)
+                entry = optimizer(method.method or label)
+                key = "parameters"
+                entry.resolve(method.parameters)
             except UnknownName as error:
-                raise ValueError(str(error)) from error
+                keys = ("optimizers", label, key) if key else ("optimizers", label)
+                raise _Misfit(f"{'.'.join(keys)}: {error}", *keys) from error
         return methods
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
         if self.control not in self.optimizers:
-            raise ValueError(_unknown("control", self.control, self.optimizers))
+            raise _Misfit(_unknown("control", self.control, self.optimizers), "control")
         for label, method in self.optimizers.items():
             needs = OPTIMIZERS[method.method or label].prompts is not None
             if needs and not method.models:
-                raise ValueError(f'optimizers.{label} needs a language model: add models = ["NAME"]')
+                raise _Misfit(
+                    f'optimizers.{label} needs a language model: add models = ["NAME"]', "optimizers", label
+                )
             if method.models and not needs:
-                raise ValueError(f"optimizers.{label} takes no language model")
+                raise _Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
                 if model not in self.models:
-                    raise ValueError(_unknown(f"model of optimizers.{label}", model, self.models))
+                    message = _unknown(f"model of optimizers.{label}", model, self.models)
+                    raise _Misfit(message, "optimizers", label, "models")
         if self.initial.startswith("random:") and int(self.initial[7:]) >= self.trials:
-            raise ValueError(f"initial = {self.initial!r} leaves nothing of {self.trials} trials")
+            raise _Misfit(f"initial = {self.initial!r} leaves nothing of {self.trials} trials", "initial")
         return self
 
     def benchmark_ids(self) -> list[str]:
@@ -123,13 +138,24 @@ def parse_suite(text: str, origin: str = "suite") -> Suite:
         suite = Suite.model_validate(values)
     except ValidationError as error:
         raise SuiteError(f"{origin}: {_first_problem(error, text)}") from None
-    suite.benchmark_ids()
+    for pattern in suite.benchmarks:
+        try:
+            expand([pattern])
+        except UnknownName as error:
+            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{pattern}"' in line]
+            where = _at(lines[0] if lines else _line(["benchmarks"], text), text)
+            raise SuiteError(f"{origin}: benchmarks: {error.message}{where}", error.remedy) from None
     return suite
 
 
 def _first_problem(error: ValidationError, text: str) -> str:
     """The first of pydantic's findings as one line: key, what is wrong, near miss, and where it stands."""
-    problem = error.errors()[0]
+    problems = error.errors()
+    # A misspelt key comes before the missing one it was meant to be.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    raised = problem.get("ctx", {}).get("error")
+    if isinstance(raised, _Misfit):
+        return str(raised) + _at(_line(list(raised.keys), text), text)
     keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
     key = ".".join(keys) or "the suite"
     if problem["type"] == "extra_forbidden":
@@ -141,10 +167,12 @@ def _first_problem(error: ValidationError, text: str) -> str:
         message = f"{key}: {message}" if keys else message
         if not isinstance(problem["input"], dict):
             message += f", not {problem['input']!r}"
-    number = _line(keys, text)
-    return message.rstrip(".") + (
-        f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
-    )
+    return message.rstrip(".") + _at(_line(keys, text), text)
+
+
+def _at(number: int | None, text: str) -> str:
+    """The end of a message: the line it is about, or just a full stop where that is not known."""
+    return f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
 
 
 def _keys_beside(keys: list[str]) -> list[str]:

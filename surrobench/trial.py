@@ -38,6 +38,9 @@ class Spent(NamedTuple):
         )
 
 
+NOTHING_SPENT = Spent()
+
+
 class Origin(NamedTuple):
     """What the trials of one request have in common."""
 

@@ -78,7 +78,7 @@ class Reference:
     exact: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Columns:
     """What a batch of m evaluations observed, in the objectives' natural directions.
 
@@ -135,7 +135,7 @@ class Scenario(ABC):
     def reference(self, instance: str) -> Reference:
         """Reference values of an instance."""
 
-    @property
+    @cached_property
     def target_index(self) -> int:
         """Column of the target objective."""
         return [objective.name for objective in self.objectives].index(self.target)
@@ -169,7 +169,7 @@ class Benchmark:
         """The search space."""
         return self.scenario.space
 
-    @property
+    @cached_property
     def objective(self) -> Objective:
         """The target objective."""
         return self.scenario.objectives[self.scenario.target_index]

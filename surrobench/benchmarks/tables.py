@@ -106,7 +106,7 @@ class Table(Scenario):
 
     def rows(self, X: Matrix) -> NDArray[np.intp]:
         """Shape (m,): the table's row of each configuration."""
-        return (np.asarray(X) @ self._strides).astype(np.intp)
+        return np.rint(np.asarray(X) @ self._strides).astype(np.intp)
 
     def lookup(self, instance: int, row: int) -> NDArray[np.float64]:
         """Shape (repetitions, metrics + 1): all that is known of one row; the last column is the time."""
@@ -129,6 +129,10 @@ class Table(Scenario):
 
     def default(self) -> Matrix:
         """The default configuration, snapped to the grid."""
+        return self._default.copy()
+
+    @cached_property
+    def _default(self) -> Matrix:
         return np.array(
             [self.space.nearest(name, self.default_configuration[name]) for name in self.space.names]
         )
@@ -179,18 +183,20 @@ _PARTS = ("values", "means", "repetitions")
 def _load(table: Table) -> Arrays:
     """Open a scenario's cached arrays (memory-mapped), making them first where they are not."""
     folder = cache_dir() / "tables" / f"{PACKAGE}-{package_version(PACKAGE)}-{_LAYOUT}" / table.folder
+    arrays = _open(folder)
+    if arrays is None:
+        _build(table, folder)
+        arrays = _open(folder)
+        assert arrays is not None, "just made"
+    return arrays
+
+
+def _open(folder: Path) -> Arrays | None:
+    """The cached arrays; None if they are not there, or cut short, say by a full disk."""
     try:
-        return _open(folder)
-    except FileNotFoundError:
-        pass
-    except ValueError:  # a cache cut short, say by a full disk: it can be made again
-        shutil.rmtree(folder, ignore_errors=True)
-    _build(table, folder)
-    return _open(folder)
-
-
-def _open(folder: Path) -> Arrays:
-    return Arrays(**{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS})
+        return Arrays(**{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS})
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _build(table: Table, folder: Path) -> None:
@@ -208,10 +214,12 @@ def _build(table: Table, folder: Path) -> None:
             arrays = Arrays(values, np.nanmean(values, axis=2), repetitions)
             for part in _PARTS:
                 np.save(unfinished / f"{part}.npy", getattr(arrays, part))
-            os.rename(unfinished, folder)
-        except OSError:
-            if not folder.exists():
-                raise
+            try:
+                os.rename(unfinished, folder)
+            except OSError:
+                if _open(folder) is None:  # what is in the way is of no use
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.rename(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:

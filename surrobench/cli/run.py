@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -80,18 +81,16 @@ def command(
         _print_estimate(suite, out, jobs)
         return
     options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished)
-    status = Status(note=lambda line: console.print(line, style="dim", highlight=False))
+    status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with _Display(status, console):
         summary = run_study(suite, text, options, status)
     _print_summary(summary, out, console)
     if not summary.complete:
-        resume = " ".join(["surrobench", *sys.argv[1:]])
-        hint = (
-            f"Resume with: {resume}"
-            if summary.parked
-            else f"Repeat the failed ones with: {resume} --retry-failed"
-        )
-        click.echo(hint, err=True)
+        resume = shlex.join(["surrobench", *sys.argv[1:]])
+        if not summary.parked:
+            click.echo(f"Repeat the failed ones with: {resume} --retry-failed", err=True)
+        elif replay is None:  # a replay that diverged would diverge again
+            click.echo(f"Resume with: {resume}", err=True)
         sys.exit(1)
 
 
@@ -210,7 +209,7 @@ def _print_summary(summary: Summary, out: Path, console: Console) -> None:
         names = f"{method_name(first.method, first.model)} on {first.benchmark}, seed {first.seed}"
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
         console.print(f"[bold red]not finished[/]: {names} ({first.id}){more}: ", end="", highlight=False)
-        console.print(reason, markup=False, highlight=False)
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
 
 
 def _where_the_time_went(summary: Summary) -> str:

@@ -107,18 +107,20 @@ def _print_head(console: Console, folder: Path, results: Results, found: dict[st
 def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> None:
     import polars as pl
     from rich.table import Table
+    from rich.text import Text
 
     from surrobench.benchmarks import benchmark
 
     where = benchmark(str(found["benchmark"]))
-    trials = (
-        results.trials(scenario_key=where.scenario.key)
-        .filter(pl.col("run") == found["run"])
-        .sort("trial")
-        .collect()
-        if found["run"] in results.records()
-        else pl.DataFrame()
-    )
+    if found["run"] not in results.records():
+        return
+    with results.reading():
+        trials = (
+            results.trials(scenario_key=where.scenario.key)
+            .filter(pl.col("run") == found["run"])
+            .sort("trial")
+            .collect()
+        )
     if trials.is_empty():
         return
     configuration = [name for name in trials.columns if name.startswith("config.")]
@@ -150,6 +152,6 @@ def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> 
                 else str(row[name])
                 for name in configuration
             ],
-            ", ".join(filter(None, remarks)),
+            Text(", ".join(filter(None, remarks))),  # a model's words may look like markup
         )
     console.print(table)

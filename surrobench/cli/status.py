@@ -61,7 +61,7 @@ def command(results: Path) -> None:
             console.print(
                 f"failed: {record.run.method} on {record.run.benchmark}, seed {record.run.seed}: ", end=""
             )
-            console.print(record.error, markup=False, highlight=False)
+            console.print(record.error, markup=False, highlight=False, soft_wrap=True)
     unnamed = len(records.keys() - set(plan["run"]))
     if unnamed:
         console.print(f"{unnamed:,} further runs are not named by the suite.")

@@ -70,7 +70,8 @@ class Client:
         Args:
             request: the chat.
             seed: sent if the model's server takes one.
-            slot: llama.cpp only: the slot whose prompt cache holds the earlier part of this chat.
+            slot: llama.cpp only: the slot whose prompt cache holds the earlier part of this chat; then one
+                completion comes per request, and the caller asks again with another seed.
 
         Raises:
             ModelUnavailable: no usable answer after all tries.
@@ -79,6 +80,8 @@ class Client:
         sent = self.body(request, seed)
         if slot is not None:
             sent |= {"id_slot": slot, "cache_prompt": True}
+            # llama.cpp puts further samples into other runs' slots, and refuses more than it has slots.
+            sent.pop("n", None)
         async with self._gate:
             self.in_flight += 1
             try:

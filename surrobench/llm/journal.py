@@ -12,10 +12,12 @@ libraries that shape requests is added.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,14 +65,23 @@ class Journal:
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         if path.exists():
-            for line in _lines(path):
-                self._read(line)
+            for number, line in enumerate(_lines(path), 1):
+                try:
+                    self._read(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise ResultsError(
+                        f"{path} is damaged at line {number}.",
+                        "It is no journal, or was edited; restore it from a copy.",
+                    ) from None
         self._file = None
         if versions is not None:
-            self._file = _open_for_appending(path)
-            if versions != self.versions:
-                self._file.write(_encode({"versions": versions}))
-                self._file.flush()
+            try:
+                self._file = _open_for_appending(path)
+                if versions != self.versions:
+                    self._write(_encode({"versions": versions}))
+            except OSError as error:
+                self.close()
+                raise self._unwritable(error) from error
 
     def _read(self, line: dict[str, Any]) -> None:
         if "versions" in line:
@@ -156,10 +167,7 @@ class Journal:
             try:
                 await asyncio.to_thread(self._write, b"".join(data for data, _ in batch))
             except OSError as error:
-                failure = ResultsError(
-                    f"{self.path} cannot be written: {error.strerror}.",
-                    "Free some space and repeat the command.",
-                )
+                failure = self._unwritable(error)
             for _, done in batch:
                 if done.cancelled():
                     continue
@@ -168,6 +176,11 @@ class Journal:
                 else:
                     done.set_result(None)
         self._flusher = None
+
+    def _unwritable(self, error: OSError) -> ResultsError:
+        return ResultsError(
+            f"{self.path} cannot be written: {error.strerror}.", "Free some space and repeat the command."
+        )
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None, "a journal opened for reading only"
@@ -178,7 +191,9 @@ class Journal:
     def close(self) -> None:
         """Close the file; what was appended is already on disk."""
         if self._file is not None:
-            self._file.close()
+            # After a failed write, closing tries once more to write what nobody was told is on disk.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
 
 
@@ -200,21 +215,12 @@ def _open_for_appending(path: Path) -> Any:
     return file
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of a file; what a killed process left half-written at its end is not one."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
             data = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ResultsError(f"{path} cannot be read: {error}.") from error
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            value = json.loads(line)
-            if not isinstance(value, dict) or not ("versions" in value or "run" in value):
-                raise ValueError
-        except ValueError:
-            raise ResultsError(
-                f"{path} is damaged at line {number}.",
-                "It is no journal, or was edited; restore it from a copy.",
-            ) from None
-        yield value
+    return data[: data.rfind(b"\n") + 1].splitlines()

@@ -6,6 +6,7 @@ Model output is untrusted text: it is parsed as JSON and checked value by value,
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,7 +85,9 @@ def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, de
             if active and np.isnan(x[j]):
                 if not clip:
                     raise _Invalid("missing", f"{name!r} is missing")
-                x[j] = space.default[j] if np.isnan(default[j]) else default[j]
+                # A default configuration has no value for what is inactive in it; the hyperparameter has.
+                own = space.nearest(name, space[name].default_value)
+                x[j] = own if np.isnan(default[j]) else default[j]
                 repairs.append(f"filled:{name}")
             elif not active and not np.isnan(x[j]):
                 x[j] = np.nan
@@ -119,11 +122,11 @@ def _values(values: dict[str, Any], space: SearchSpace, *, clip: bool) -> tuple[
         if name not in space.names:
             if not clip:
                 raise _Invalid("unknown-name", f"{name!r} is no hyperparameter")
-            repairs.append(f"dropped:{name}")
+            repairs.append(f"dropped:{name!r}")
             continue
         j, hp = space.column(name), space[name]
         try:
-            x[j] = space.nearest(name, value)
+            x[j] = space.nearest(name, _inside(hp, value))
         except UsageError as error:
             if not clip:
                 raise _Invalid("out-of-range", str(error).rstrip(".")) from None
@@ -132,9 +135,26 @@ def _values(values: dict[str, Any], space: SearchSpace, *, clip: bool) -> tuple[
             if not clip:
                 raise _Invalid("out-of-range", f"{name} = {value!r} is out of range; it is {outside}")
             repairs.append(f"clipped:{name}")
-        elif value != number(space.columns(x[None, :])[name][0].tolist()[0]):
+        elif not _same(value, space.columns(x[None, :])[name][0].tolist()[0]):
             repairs.append(f"snapped:{name}")
     return x, repairs
+
+
+def _inside(hp: Hyperparameter, value: Any) -> Any:
+    """A number moved into the range, since arithmetic far beyond it overflows or loses the order."""
+    choices = values_of(hp)
+    numeric = choices is None or all(isinstance(c, int | float) for c in choices)
+    if not numeric or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    low, high = bounds_of(hp)
+    return min(max(value, low), high)
+
+
+def _same(value: Any, kept: Any) -> bool:
+    """Whether a value is the one that was kept, in full or as prompts write it."""
+    if isinstance(kept, float):
+        return math.isclose(value, kept, rel_tol=1e-9) or bool(value == number(kept))
+    return bool(value == kept)
 
 
 def _outside(hp: Hyperparameter, value: Any) -> str:
@@ -150,7 +170,7 @@ def _outside(hp: Hyperparameter, value: Any) -> str:
 
 def _first_object(text: str) -> dict[str, Any] | None:
     """The first complete JSON object in a text; None if there is none."""
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
     start = text.find("{")
     while start >= 0:
         try:
@@ -160,6 +180,11 @@ def _first_object(text: str) -> dict[str, Any] | None:
             continue
         return value if isinstance(value, dict) else None
     return None
+
+
+def _integer(digits: str) -> int | float:
+    # An integer that no float can hold would overflow in every comparison that needs one.
+    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def _no_constant(name: str) -> float:

@@ -57,7 +57,7 @@ class Task:
             for (possibly empty). A method that builds a model puts it into its model.
         horizon: trials left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
-            ``clip``), see ``llm.propose``.
+            ``clip``), see ``optimizers.propose``.
         library: stopwatch for calls into an optimization library.
     """
 

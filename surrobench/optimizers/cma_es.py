@@ -6,6 +6,7 @@ Hamano et al., GECCO 2025 (categories, ``CatCMAwM``); Auger & Hansen, CEC 2005 (
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Protocol
 
 import numpy as np
@@ -172,7 +173,11 @@ class _Mixed:
         return U
 
     def tell(self, losses: NDArray[np.float64]) -> None:
-        self._library.tell(list(zip(self._asked, losses.tolist(), strict=True)))
+        # Before the first generation whose losses differ (all may have failed) the library takes the median
+        # of nothing as the weight of its penalty for leaving the range: NaN, which leaves its ranking alone.
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            self._library.tell(list(zip(self._asked, losses.tolist(), strict=True)))
 
     def should_stop(self) -> bool:
         return self._has_stop_rule and bool(self._library.should_stop())

@@ -8,6 +8,8 @@ from numpy.random import Generator
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate
 
+_SPARE = 20
+
 
 def grid(task: Task, rng: Generator) -> Steps:
     """Full factorial over k values of each numeric hyperparameter and all categories, shuffled.
@@ -24,9 +26,12 @@ def grid(task: Task, rng: Generator) -> Steps:
     # A discrete hyperparameter with fewer than k values contributes what it has.
     sizes = np.where(numeric, np.where(space.levels > 0, np.minimum(space.levels, k), k), space.levels)
     total = int(np.prod(sizes.astype(object)))
-    visited = rng.choice(total, size=min(total, task.horizon), replace=False, shuffle=True)
+    # Conditional hyperparameters that are inactive make points of the factorial coincide: visit each once,
+    # and draw more than the budget, so that it is spent all the same.
+    drawn = task.horizon * (_SPARE if space.is_conditional else 1)
+    visited = rng.choice(total, size=min(total, drawn), replace=False, shuffle=True)
     places = np.stack(np.unravel_index(visited, sizes), axis=1)
-    # Conditional hyperparameters that are inactive make points of the factorial coincide: visit each once.
     points = space.from_unit((places + 0.5) / sizes)
-    first = np.sort(np.unique(points, axis=0, return_index=True, equal_nan=True)[1])
-    yield Evaluate(points[first], source="grid")
+    # NaN equals itself only outside of rows: any number outside the cube marks the inactive instead.
+    first = np.sort(np.unique(np.nan_to_num(points, nan=-1.0), axis=0, return_index=True)[1])
+    yield Evaluate(points[first[: task.horizon]], source="grid")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 
 from surrobench.llm.prompts import number, template
-from surrobench.llm.propose import propose
+from surrobench.optimizers.propose import propose
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate, Evaluated, Message, Waste
 from surrobench.space import Matrix

@@ -87,12 +87,14 @@ class OptunaStudy:
 
     def _to_vector(self, j: int, value: float) -> float:
         hp: Any = self._space.hyperparameters[j]
-        return float(value) if values_of(hp) is not None else float(hp.to_vector(value))
+        if values_of(hp) is not None:
+            return float(self._space.origin[j] + value)
+        return float(hp.to_vector(value))
 
     def _to_value(self, j: int, x: float) -> float | int:
         hp = self._space.hyperparameters[j]
         if values_of(hp) is not None:
-            return round(x)
+            return round(float(x - self._space.origin[j]))
         value = hp.to_value(np.array([x]))[0]
         return int(value) if is_integer(hp) else float(value)
 

@@ -59,7 +59,9 @@ def load_study(results: Results, budget: int | None = None, *, partial: bool = F
         .join(directions.lazy(), on="benchmark")
         .select("run", "trial", loss=pl.col("value") * pl.col("sign"), score=pl.col("score") * pl.col("sign"))
     )
-    incumbents = plan.join(final_incumbents(trials, budget), on="run", how="left", maintain_order="left")
+    with results.reading():
+        reached = final_incumbents(trials, budget)
+    incumbents = plan.join(reached, on="run", how="left", maintain_order="left")
     incumbents = incumbents.join(_usable(results, plan, budget), on="run", how="left", maintain_order="left")
     missing = incumbents.filter(pl.col("score").is_null() | pl.col("usable").is_null())
     if len(missing):

@@ -64,6 +64,14 @@ def test_the_sent_json_is_the_body_and_the_slot_only() -> None:
     assert Client(spec()).body(ASK, 7) == expected
 
 
+def test_a_pinned_request_is_for_one_sample() -> None:
+    request = Complete(ASK.messages, "propose", n=3)
+    completions, server = ask([ok("x")], request, slot=0)
+    assert len(completions) == 1
+    assert "n" not in server.bodies[0]
+    assert Client(spec()).body(request, 7)["n"] == 3
+
+
 def test_sampling_of_the_suite_wins_over_the_method() -> None:
     request = Complete(
         ASK.messages, "propose", n=3, sampling={"temperature": 0.7, "top_p": 0.9, "model": "x"}

@@ -1,0 +1,1 @@
+"""The speed surrobench must keep, as ratios measured side by side: ``make bench``."""

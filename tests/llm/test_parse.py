@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import (
+    CategoricalHyperparameter,
+    ConfigurationSpace,
+    Constant,
+    EqualsCondition,
+    Float,
+    Integer,
+    OrdinalHyperparameter,
+)
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from surrobench.benchmarks import SCENARIOS, scenario
+from surrobench.llm.parse import Proposal, json_schema, parse_configuration
+from surrobench.llm.prompts import number
+from surrobench.requests import Completion, FinishReason
+from surrobench.space import SearchSpace, values_of
+
+
+def _mixed() -> SearchSpace:
+    space = ConfigurationSpace()
+    kernel = CategoricalHyperparameter("kernel", ["linear", "rbf", "none"])
+    gamma = Float("gamma", (1e-4, 10.0), log=True, default=0.1)
+    shrink = Float("shrink", (0.0, 1.0), default=0.25)
+    units = Integer("units", (1, 1000), log=True, default=32)
+    layers = Integer("layers", (-2, 5), default=1)
+    grid = OrdinalHyperparameter("grid", [1, 10, 100, 1000], meta={"log": True}, default_value=10)
+    steps = OrdinalHyperparameter("steps", [0.1, 0.2, 0.4], default_value=0.2)
+    space.add(kernel, gamma, shrink, units, layers, grid, steps, Constant("version", "v1"))
+    space.add(EqualsCondition(gamma, kernel, "rbf"))
+    return SearchSpace(space)
+
+
+MIXED = _mixed()
+HUGE = 10**400  # no float can hold it
+LINEAR = {
+    "kernel": "linear",
+    "shrink": 0.5,
+    "units": 10,
+    "layers": 2,
+    "grid": 100,
+    "steps": 0.4,
+    "version": "v1",
+}
+RBF = LINEAR | {"kernel": "rbf", "gamma": 0.01}
+
+
+def parse(
+    reply: Any, space: SearchSpace = MIXED, *, clip: bool = False, finish: FinishReason = "stop"
+) -> Proposal:
+    text = reply if isinstance(reply, str) else json.dumps(reply)
+    return parse_configuration(Completion(text, finish, 1, 1, 0.0), space, clip=clip, default=space.default)
+
+
+def configuration(proposal: Proposal, space: SearchSpace = MIXED) -> dict[str, Any]:
+    assert proposal.configuration is not None, proposal.detail
+    assert proposal.defect is None
+    assert space.legal(proposal.configuration[None, :]).all()
+    [decoded] = space.decode(proposal.configuration)
+    return decoded
+
+
+def defect(proposal: Proposal) -> str | None:
+    """What is wrong; nothing may have been put in the place of an invalid reply."""
+    assert (proposal.configuration is None) == (proposal.defect is not None)
+    assert proposal.configuration is not None or proposal.detail
+    return proposal.defect
+
+
+# ---------------------------------------------------------------------- schema
+
+
+def test_the_schema_shows_choices_as_enums_and_ranges_as_bounds() -> None:
+    properties = json_schema(MIXED)["properties"]
+    assert properties["kernel"] == {"enum": ["linear", "rbf", "none"]}
+    assert properties["grid"] == {"enum": [1, 10, 100, 1000]}
+    assert properties["version"] == {"enum": ["v1"]}
+    assert properties["units"] == {"type": "integer", "minimum": 1, "maximum": 1000}
+    assert properties["gamma"] == {"type": "number", "minimum": 1e-4, "maximum": 10.0}
+
+
+def test_the_schema_requires_all_but_conditional_hyperparameters_and_nothing_else() -> None:
+    schema = json_schema(MIXED)
+    assert set(schema["required"]) == set(MIXED.names) - {"gamma"}
+    assert list(schema["properties"]) == list(MIXED.names)
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("key", SCENARIOS)
+def test_the_schema_of_a_table_is_json_and_lists_each_value_as_prompts_show_it(key: str) -> None:
+    space = scenario(key).space
+    schema = json.loads(json.dumps(json_schema(space)))
+    assert schema["required"] == list(space.names)
+    for name in space.names:
+        choices = values_of(space[name]) or []
+        assert schema["properties"][name] == {"enum": [number(choice) for choice in choices]}
+
+
+# ---------------------------------------------------------------------- where the object is
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "Sure! Here is my proposal:\n```json\n{}\n```\nGood luck.",
+        "<think>maybe {{width}}?</think> {}",
+        "[{}]",
+        "{} {{}}",
+        "\ufeff \n\t{}\x00",
+        'He said "{{" and then {}',
+    ],
+)
+def test_prose_around_the_object_is_ignored(around: str) -> None:
+    proposal = parse(around.format(json.dumps(LINEAR)))
+    assert configuration(proposal) == LINEAR
+    assert proposal.repairs == ()
+
+
+def test_the_first_of_two_objects_counts() -> None:
+    assert configuration(parse(json.dumps(LINEAR) + json.dumps(RBF))) == LINEAR
+    assert defect(parse('{"kernel": "no"} ' + json.dumps(LINEAR))) == "out-of-range"
+
+
+def test_an_object_inside_another_is_not_fished_out() -> None:
+    assert defect(parse({"configuration": LINEAR})) == "unknown-name"
+    assert defect(parse({**LINEAR, "units": {"value": 3}})) == "out-of-range"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "no idea", "42", "null", "[1, 2]", "{", "}{", "{'units': 3}", '{"units": 3', "{units: 3}"],
+)
+def test_a_reply_without_a_json_object_is_unparsable(text: str) -> None:
+    assert defect(parse(text)) == "unparsable"
+    assert defect(parse(text, clip=True)) == "unparsable"
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_what_only_python_takes_for_json_is_unparsable(constant: str) -> None:
+    text = json.dumps(LINEAR).replace("0.5", constant)
+    assert constant in text
+    assert defect(parse(text)) == "unparsable"
+
+
+def test_a_truncated_reply_is_called_so() -> None:
+    text = json.dumps(LINEAR)[:-1]
+    assert defect(parse(text, finish="length")) == "truncated"
+    assert defect(parse(text, finish="length", clip=True)) == "truncated"
+    assert configuration(parse(json.dumps(LINEAR) + " and furth", finish="length")) == LINEAR
+
+
+def test_a_refusal_is_never_a_configuration() -> None:
+    assert defect(parse(LINEAR, finish="refusal")) == "refused"
+    assert defect(parse(LINEAR, finish="refusal", clip=True)) == "refused"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '{"units":['])
+def test_nesting_without_end_is_unparsable(opening: str) -> None:
+    assert defect(parse(opening * 2000)) == "unparsable"
+
+
+def test_a_number_of_thousands_of_digits_is_out_of_range() -> None:
+    # Longer than Python is willing to convert.
+    assert defect(parse('{"units": ' + "9" * 6000 + "}")) == "out-of-range"
+
+
+# ---------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("key", SCENARIOS)
+def test_every_value_of_every_table_is_read_back_exactly_as_prompts_show_it(key: str) -> None:
+    space = scenario(key).space
+    default = space.decode(scenario(key).default())[0]
+    for name in space.names:
+        for index, value in enumerate(values_of(space[name]) or []):
+            for shown in (number(value), value):
+                proposal = parse({**default, name: shown}, space)
+                assert configuration(proposal, space)[name] == value
+                assert proposal.configuration is not None
+                assert proposal.configuration[space.column(name)] == index
+                assert proposal.repairs == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("grid", 90, 100),
+        ("grid", 40, 100),  # on the log scale it is nearer to 100 than to 10
+        ("grid", 99.9, 100),
+        ("steps", 0.29, 0.2),
+        ("steps", 0.31, 0.4),
+        ("units", 9.7, 10),
+        ("layers", -1.2, -1),
+    ],
+)
+def test_a_value_between_those_that_exist_is_snapped_and_recorded(name: str, value: float, kept: Any) -> None:
+    proposal = parse({**LINEAR, name: value})
+    assert configuration(proposal)[name] == kept
+    assert proposal.repairs == (f"snapped:{name}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", 0.0123456789),
+        ("gamma", 1e-4),
+        ("gamma", 10),
+        ("shrink", 1 / 3),
+        ("shrink", 0),
+        ("units", 1000),
+        ("units", 10.0),
+        ("layers", -2),
+        ("steps", 0.2),
+    ],
+)
+def test_a_value_that_exists_is_kept_and_is_no_repair(name: str, value: float) -> None:
+    proposal = parse({**RBF, name: value})
+    assert configuration(proposal)[name] == pytest.approx(value, rel=1e-9)
+    assert proposal.repairs == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("grid", 0),
+        ("grid", -5),
+        ("grid", 1001),
+        ("steps", 0.5),
+        ("units", 0),
+        ("units", 1001),
+        ("shrink", -0.1),
+        ("shrink", 1e300),
+        ("gamma", 11),
+        ("layers", HUGE),
+        ("gamma", -(HUGE)),
+        ("grid", HUGE),
+        ("kernel", "sigmoid"),
+        ("kernel", "RBF"),
+        ("kernel", 1),
+        ("kernel", HUGE),
+        ("version", "v2"),
+        ("units", True),
+        ("steps", False),
+        ("units", "10"),
+        ("gamma", "0.01"),
+        ("units", None),
+        ("units", [10]),
+        ("kernel", ["rbf"]),
+        ("kernel", {}),
+        ("kernel", "\ud800"),
+    ],
+    ids=lambda value: str(value)[:9],
+)
+def test_a_value_the_space_does_not_have_is_named(name: str, value: Any) -> None:
+    proposal = parse({**RBF, name: value})
+    assert defect(proposal) == "out-of-range"
+    assert name in proposal.detail
+    proposal.detail.encode()  # it goes into files and prompts
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999"])
+def test_a_number_beyond_all_floats_is_out_of_range(text: str) -> None:
+    assert defect(parse(json.dumps(RBF).replace("0.01", text))) == "out-of-range"
+
+
+def test_a_missing_hyperparameter_is_named() -> None:
+    for name in LINEAR:
+        proposal = parse({key: value for key, value in LINEAR.items() if key != name})
+        assert defect(proposal) == "missing"
+        assert name in proposal.detail
+
+
+def test_a_hyperparameter_that_the_proposal_makes_active_is_missing() -> None:
+    proposal = parse({**LINEAR, "kernel": "rbf"})
+    assert defect(proposal) == "missing"
+    assert "gamma" in proposal.detail
+
+
+@pytest.mark.parametrize("name", ["momentum", "Units", "units ", "", "\ud800", "a,b\nc"])
+def test_an_unknown_name_is_named(name: str) -> None:
+    proposal = parse({**LINEAR, name: 3})
+    assert defect(proposal) == "unknown-name"
+    assert repr(name) in proposal.detail
+    proposal.detail.encode()
+
+
+def test_of_a_key_given_twice_the_last_counts() -> None:
+    text = json.dumps(LINEAR)[:-1] + ', "units": 77}'
+    assert configuration(parse(text)) == {**LINEAR, "units": 77}
+
+
+def test_the_value_of_an_inactive_hyperparameter_is_dropped() -> None:
+    proposal = parse({**RBF, "kernel": "linear"})
+    assert configuration(proposal) == LINEAR
+    assert proposal.repairs == ("dropped:gamma",)
+
+
+# ---------------------------------------------------------------------- clip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("units", 5000, 1000),
+        ("units", -5000, 1),
+        ("units", HUGE, 1000),
+        ("layers", -(HUGE), -2),
+        ("shrink", 1.5, 1.0),
+        ("gamma", 0, 1e-4),
+        ("grid", 0, 1),
+        ("grid", 1e6, 1000),
+        ("grid", 1e300, 1000),
+        ("steps", 1e300, 0.4),
+        ("steps", -1e300, 0.1),
+    ],
+    ids=lambda value: str(value)[:9],
+)
+def test_clip_moves_a_number_to_the_nearest_bound(name: str, value: Any, kept: float) -> None:
+    proposal = parse({**RBF, name: value}, clip=True)
+    kept_all = {key: number(value) for key, value in configuration(proposal).items()}
+    assert kept_all == {**RBF, name: kept}
+    assert proposal.repairs == (f"clipped:{name}",)
+
+
+def test_clip_moves_an_infinite_number_to_the_bound_on_its_side() -> None:
+    text = json.dumps({**LINEAR, "steps": 12345})
+    assert configuration(parse(text.replace("12345", "1e999"), clip=True))["steps"] == 0.4
+    assert configuration(parse(text.replace("12345", "-1e999"), clip=True))["steps"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "default"),
+    [("kernel", "sigmoid", "linear"), ("units", "10", 32), ("units", True, 32), ("steps", None, 0.2)],
+)
+def test_clip_fills_what_is_no_value_with_the_default(name: str, value: Any, default: Any) -> None:
+    proposal = parse({**LINEAR, name: value}, clip=True)
+    assert configuration(proposal) == {**LINEAR, name: default}
+    assert proposal.repairs == (f"filled:{name}",)
+
+
+def test_clip_fills_only_what_is_active() -> None:
+    proposal = parse({"kernel": "rbf"}, clip=True)
+    assert configuration(proposal)["gamma"] == pytest.approx(0.1)
+    assert set(proposal.repairs) == {f"filled:{name}" for name in MIXED.names if name != "kernel"}
+    assert "gamma" not in configuration(parse({"kernel": "none"}, clip=True))
+
+
+def test_clip_fills_with_the_benchmarks_default() -> None:
+    space = scenario("hpobench/mlp").space
+    default = scenario("hpobench/mlp").default()
+    empty = parse_configuration(Completion("{}", "stop", 1, 1, 0.0), space, clip=True, default=default)
+    assert empty.configuration is not None
+    assert np.array_equal(empty.configuration, default)
+    assert not np.array_equal(default, space.default)
+
+
+@pytest.mark.parametrize("name", ["momentum", "\ud800", "two\nlines"])
+def test_clip_drops_unknown_names_and_records_them_as_plain_text(name: str) -> None:
+    proposal = parse({**LINEAR, name: 0.9}, clip=True)
+    assert configuration(proposal) == LINEAR
+    assert proposal.repairs == (f"dropped:{name!r}",)
+    "".join(proposal.repairs).encode()  # it is stored with the trial
+
+
+# ---------------------------------------------------------------------- whatever a model may say
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=10**300, max_value=10**320)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["linear", "rbf", "none", "v1", "10", 10, 0.4, 100, 0.5])
+    | st.text(st.characters(exclude_categories=()), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+almost = st.builds(
+    lambda base, changes, gone: {k: v for k, v in {**base, **changes}.items() if k not in gone},
+    st.sampled_from([LINEAR, RBF]),
+    st.dictionaries(st.sampled_from(MIXED.names) | st.text(max_size=5), json_values, max_size=3),
+    st.sets(st.sampled_from(MIXED.names), max_size=2),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(exclude_categories=())), st.sampled_from(["stop", "length", "refusal"]))
+@example('{"kernel": "rbf"', "stop")
+def test_arbitrary_text_never_raises_and_is_no_configuration(text: str, finish: FinishReason) -> None:
+    assert defect(parse(text, finish=finish)) is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text('{}[]",:0123456789.eE-+ntrufalsk\\ \n', max_size=60), st.booleans())
+def test_text_that_looks_like_json_never_raises(text: str, clip: bool) -> None:
+    proposal = parse(text, clip=clip)
+    if defect(proposal) is None:
+        assert clip  # so little text names no complete configuration
+        configuration(proposal)
+
+
+@settings(max_examples=500, deadline=None)
+@given(almost)
+def test_an_accepted_configuration_is_legal_and_made_of_what_the_reply_says(reply: dict[str, Any]) -> None:
+    proposal = parse(reply)
+    if defect(proposal) is None:
+        for name, kept in configuration(proposal).items():
+            said = reply[name]
+            if kept != said and not math.isclose(kept, said, rel_tol=1e-9):
+                assert f"snapped:{name}" in proposal.repairs
+                low, high = (
+                    min(values_of(MIXED[name]) or [-2]),
+                    max(values_of(MIXED[name]) or [1000]),
+                )
+                assert low <= said <= high
+
+
+@settings(max_examples=500, deadline=None)
+@given(almost)
+def test_clip_makes_every_object_legal_and_records_all_that_it_changed(reply: dict[str, Any]) -> None:
+    proposal = parse(reply, clip=True)
+    changed = {repair.partition(":")[2] for repair in proposal.repairs}
+    for name, kept in configuration(proposal).items():
+        said = reply.get(name)
+        number_kept = isinstance(kept, float) and isinstance(said, int | float)
+        same = math.isclose(kept, said, rel_tol=1e-9) if number_kept and abs(said) < 1e9 else kept == said
+        assert same or name in changed

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import pytest
+from ConfigSpace import CategoricalHyperparameter, Float, Integer, OrdinalHyperparameter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surrobench.benchmarks import SCENARIOS, benchmark, known, scenario
+from surrobench.errors import DataError
+from surrobench.llm import prompts
+from surrobench.llm.prompts import describe, number, prompts_hash, template
+from surrobench.optimizers import OPTIMIZERS
+from surrobench.space import values_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of prompts for the method ``m``."""
+    monkeypatch.setattr(prompts, "data_dir", lambda name: tmp_path)
+    template.cache_clear()
+    prompts_hash.cache_clear()
+    (tmp_path / "m").mkdir()
+    return tmp_path / "m"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_caches() -> None:
+    template.cache_clear()
+    prompts_hash.cache_clear()
+
+
+def hash_of(folder: Path, **files: str) -> str:
+    for file in folder.iterdir():
+        file.unlink()
+    for name, text in files.items():
+        (folder / f"{name}.jinja").write_text(text)
+    prompts_hash.cache_clear()
+    return prompts_hash("m")
+
+
+# ---------------------------------------------------------------------- templates
+
+
+@pytest.mark.parametrize("id_", known())
+def test_the_head_renders_for_every_benchmark(id_: str) -> None:
+    where = benchmark(id_)
+    text = template("karpathy-agent", "head").render(
+        card=where.card, hyperparameters=where.space.hyperparameters
+    )
+    assert where.card.dataset in text
+    assert where.card.metric in text
+    for hp in where.space.hyperparameters:
+        assert f"- {hp.name}: {describe(hp)}\n" in text
+    assert "None" not in text
+    assert "{{" not in text
+    assert "{%" not in text
+
+
+@pytest.mark.parametrize("method", [entry.prompts for entry in OPTIMIZERS.values() if entry.prompts])
+def test_every_method_that_needs_prompts_has_them(method: str) -> None:
+    assert len(prompts_hash(method)) == 16
+
+
+def test_a_variable_that_is_not_given_is_an_error(folder: Path) -> None:
+    (folder / "trial.jinja").write_text("{{ configuration }} -> {{ outcome }}")
+    with pytest.raises(jinja2.UndefinedError, match="outcome"):
+        template("m", "trial").render(configuration="{}")
+
+
+def test_text_is_not_escaped_as_html(folder: Path) -> None:
+    (folder / "t.jinja").write_text("{{ text }}")
+    assert template("m", "t").render(text='{"a": "<b> & c"}') == '{"a": "<b> & c"}'
+
+
+def test_lines_of_template_logic_leave_no_empty_lines(folder: Path) -> None:
+    (folder / "t.jinja").write_text("a\n  {% if true %}\nb\n  {% endif %}\nc\n")
+    assert template("m", "t").render() == "a\nb\nc"
+
+
+# ---------------------------------------------------------------------- hash
+
+
+def test_the_hash_depends_on_the_text_of_every_template(folder: Path) -> None:
+    before = hash_of(folder, head="a", question="b")
+    assert hash_of(folder, head="a", question="b") == before
+    changed = [
+        hash_of(folder, head="a", question="c"),
+        hash_of(folder, head="a ", question="b"),
+        hash_of(folder, head="b", question="a"),
+        hash_of(folder, head="a", answer="b"),
+        hash_of(folder, head="a"),
+        hash_of(folder, head="a", question="b", trial=""),
+        hash_of(folder, head="aquestion", question=""),
+    ]
+    assert len({before, *changed}) == len(changed) + 1
+
+
+def test_the_hash_ignores_files_that_are_no_templates(folder: Path) -> None:
+    before = hash_of(folder, head="a")
+    (folder / "README.md").write_text("notes")
+    prompts_hash.cache_clear()
+    assert prompts_hash("m") == before
+
+
+def test_a_method_without_templates_is_a_clear_error(folder: Path) -> None:
+    with pytest.raises(DataError, match="No prompt templates"):
+        prompts_hash("m")
+    with pytest.raises(DataError, match="No prompt templates"):
+        prompts_hash("nothing")
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize("key", SCENARIOS)
+def test_three_digits_tell_all_values_of_the_tables_apart(key: str) -> None:
+    for hp in scenario(key).space.hyperparameters:
+        choices = values_of(hp) or []
+        assert len(choices) > 1
+        assert len({number(choice) for choice in choices}) == len(choices)
+        assert len({str(number(choice)) for choice in choices}) == len(choices)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.00027825593, 0.000278), (1234.5, 1230.0), (0.1, 0.1), (-2.0 / 3, -0.667), (5e-324, 5e-324)],
+)
+def test_floats_are_shown_with_three_significant_digits(value: float, shown: float) -> None:
+    assert number(value) == shown
+
+
+@pytest.mark.parametrize("value", [123456, True, "relu", None])
+def test_what_is_no_float_is_shown_as_it_is(value: object) -> None:
+    assert number(value) is value
+
+
+@given(st.floats(-1e300, 1e300, allow_subnormal=False))
+def test_a_shown_number_is_near_and_shown_the_same_again(value: float) -> None:
+    assert number(number(value)) == number(value)
+    assert abs(number(value) - value) <= 0.0051 * abs(value)
+
+
+def test_a_hyperparameter_is_described_with_type_range_and_scale_and_without_default() -> None:
+    assert describe(CategoricalHyperparameter("a", ["x", "y"])) == "one of x, y"
+    assert describe(OrdinalHyperparameter("b", [0.00012345, 1])) == "one of 0.000123, 1"
+    assert describe(Float("c", (1e-5, 0.33333), log=True)) == "number from 1e-05 to 0.333, log scale"
+    assert describe(Float("d", (0, 1), default=0.7654)) == "number from 0.0 to 1.0"
+    assert describe(Integer("e", (1, 12345), default=77)) == "integer from 1 to 12345"

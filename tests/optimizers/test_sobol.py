@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from surrobench.benchmarks import benchmark
+from surrobench.optimizers.base import Task
+from surrobench.optimizers.sobol import sobol
+from surrobench.requests import Evaluated
+from surrobench.seeding import stream
+
+
+def rng(seed=0):
+    return stream("optimizer", "test_sobol", seed)
+
+
+def design(space, horizon, seed=0):
+    none = Evaluated(np.empty((0, space.d)), np.empty(0))
+    [request] = sobol(Task(space, None, None, space.default, none, horizon), rng(seed))
+    assert request.source == "sobol"
+    return request.configurations
+
+
+@pytest.mark.parametrize(
+    "id", ["hpobench/mlp/car", "hpolib/fcnet/protein_structure", "nasbench201/cell/cifar10"]
+)
+@pytest.mark.parametrize("horizon", [1, 2, 30, 64])
+# Not a power of two is allowed, and said.
+@pytest.mark.filterwarnings("ignore:The balance properties of Sobol:UserWarning")
+def test_the_points_are_those_of_scipy(id, horizon):  # noqa: A002
+    space = benchmark(id).space
+    expected = qmc.Sobol(space.d, scramble=True, rng=rng()).random(horizon)
+    assert np.array_equal(design(space, horizon), space.from_unit(expected))
+
+
+def test_a_power_of_two_is_balanced():
+    space = benchmark("nasbench201/cell/cifar10").space
+    X = design(space, 256)
+    for column in X.T:
+        counts = np.bincount(column.astype(int), minlength=5)
+        assert np.abs(counts - 256 / 5).max() <= 2
+
+
+def test_the_seed_scrambles():
+    space = benchmark("hpobench/mlp/car").space
+    assert not np.array_equal(design(space, 16, 0), design(space, 16, 1))

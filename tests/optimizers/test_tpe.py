@@ -1,0 +1,171 @@
+import ConfigSpace as CS  # noqa: N817 - as its documentation does
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from surrobench.benchmarks import benchmark
+from surrobench.optimizers.base import Task
+from surrobench.optimizers.tpe import tpe
+from surrobench.requests import Evaluated
+from surrobench.seeding import stream
+from surrobench.space import SearchSpace
+
+N = 30
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def rng():
+    return stream("optimizer", "test_tpe")
+
+
+def table(id):  # noqa: A002
+    where = benchmark(id)
+
+    def loss(X):
+        return where.objective.sign * where.evaluate(X)[where.objective.name]
+
+    return where, loss
+
+
+def ours(space, loss, n=N, initial=None, **parameters):
+    """Shape (n, d): what our adapter proposes."""
+    initial = initial or Evaluated(np.empty((0, space.d)), np.empty(0))
+    task = Task(space, None, None, space.default, initial, horizon=n)
+    program, answer, rows = tpe(task, rng(), **parameters), None, []
+    while len(rows) < n:
+        request = program.send(answer)
+        assert request.source == "tpe"
+        assert len(request.configurations) == 1
+        rows.append(request.configurations[0])
+        answer = Evaluated(request.configurations, loss(request.configurations))
+    return np.array(rows)
+
+
+def study():
+    """Optuna as its users drive it, with the seed that our adapter gives it."""
+    return optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(rng().integers(2**32))))
+
+
+def distribution(space, j):
+    """For tables: ordinal hyperparameters are integers, categorical ones their indices."""
+    last = int(space.levels[j]) - 1
+    return CategoricalDistribution(range(last + 1)) if space.is_categorical[j] else IntDistribution(0, last)
+
+
+def by_hand(space, loss, driven, n=N):
+    rows = []
+    for _ in range(n):
+        trial = driven.ask({name: distribution(space, j) for j, name in enumerate(space.names)})
+        rows.append([float(trial.params[name]) for name in space.names])
+        driven.tell(trial, loss(np.array(rows[-1:]))[0])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("id", ["hpobench/mlp/australian", "hpolib/fcnet/naval_propulsion"])
+def test_the_trials_are_those_of_optuna_driven_by_hand(id):  # noqa: A002
+    where, loss = table(id)
+    assert np.array_equal(ours(where.space, loss), by_hand(where.space, loss, study()))
+
+
+def test_the_trials_are_those_of_optuna_driven_by_hand_on_a_conditional_space():
+    config_space = CS.ConfigurationSpace()
+    kind = CS.CategoricalHyperparameter("kind", ["a", "b"])
+    rate = CS.UniformFloatHyperparameter("rate", 0.25, 0.75)
+    config_space.add(
+        kind,
+        CS.UniformFloatHyperparameter("lr", 1e-5, 1.0, log=True),
+        CS.UniformIntegerHyperparameter("depth", 1, 12),
+        CS.UniformIntegerHyperparameter("width", 4, 512, log=True),
+        rate,
+        CS.Constant("threads", 2),
+    )
+    config_space.add(CS.EqualsCondition(rate, kind, "b"))
+    space = SearchSpace(config_space)
+
+    def loss(X):
+        [row] = space.decode(X)
+        return np.array([(np.log(row["lr"]) + 4) ** 2 + row["depth"] / row["width"] + row.get("rate", 0.5)])
+
+    driven, expected = study(), []
+    for _ in range(N):
+        trial, row = driven.ask(), {}
+        for name in space.names:
+            if name == "kind":
+                row[name] = ["a", "b"][trial.suggest_categorical(name, range(2))]
+            elif name == "lr":
+                row[name] = trial.suggest_float(name, 1e-5, 1.0, log=True)
+            elif name == "depth":
+                row[name] = trial.suggest_int(name, 1, 12)
+            elif name == "width":
+                row[name] = trial.suggest_int(name, 4, 512, log=True)
+            elif name == "threads":
+                row[name] = [2][trial.suggest_int(name, 0, 0)]
+            elif row["kind"] == "b":
+                row[name] = trial.suggest_float(name, 0.25, 0.75)
+        expected.append(row)
+        driven.tell(trial, loss(space.encode([row]))[0])
+    proposed = ours(space, loss)
+    assert np.allclose(proposed, space.encode(expected), rtol=0, atol=1e-12, equal_nan=True)
+    assert 0 < np.isnan(proposed).sum() < N
+
+
+@pytest.mark.parametrize("granted", [3, 12])
+def test_granted_trials_are_in_the_study_and_count_as_start_up_trials(granted):
+    where, loss = table("hpolib/fcnet/protein_structure")
+    X = where.space.sample(granted, np.random.default_rng(0))
+    initial = Evaluated(X, loss(X))
+    driven = study()
+    for x, value in zip(X, initial.losses, strict=True):
+        distributions = {name: distribution(where.space, j) for j, name in enumerate(where.space.names)}
+        params = {name: int(index) for name, index in zip(where.space.names, x, strict=True)}
+        driven.add_trial(create_trial(params=params, distributions=distributions, value=value))
+    proposed = ours(where.space, loss, initial=initial)
+    assert np.array_equal(proposed, by_hand(where.space, loss, driven))
+    assert not np.array_equal(proposed, ours(where.space, loss))
+
+
+def test_a_failed_granted_trial_is_not_in_the_study():
+    where, loss = table("hpobench/mlp/car")
+    X = where.space.sample(12, np.random.default_rng(0))
+    losses = loss(X)
+    losses[[2, 7]] = np.nan
+    kept = np.isfinite(losses)
+    with_failed = ours(where.space, loss, initial=Evaluated(X, losses))
+    without = ours(where.space, loss, initial=Evaluated(X[kept], losses[kept]))
+    assert np.array_equal(with_failed, without)
+
+
+def test_a_failed_evaluation_is_told_as_such():
+    where, loss = table("hpobench/mlp/car")
+    space, seen = where.space, 0
+
+    def failing(X):
+        nonlocal seen
+        seen += 1
+        return loss(X) if seen % 4 else np.array([np.nan])
+
+    proposed = ours(space, failing)
+    driven, expected = study(), []
+    for i in range(N):
+        trial = driven.ask({name: distribution(space, j) for j, name in enumerate(space.names)})
+        expected.append([float(trial.params[name]) for name in space.names])
+        if (i + 1) % 4:
+            driven.tell(trial, loss(np.array(expected[-1:]))[0])
+        else:
+            driven.tell(trial, state=TrialState.FAIL)
+    assert np.array_equal(proposed, expected)
+
+
+def test_the_start_up_trials_do_not_depend_on_what_is_observed_and_the_others_do():
+    where, loss = table("hpobench/mlp/car")
+    one, other = ours(where.space, loss), ours(where.space, lambda X: -loss(X))
+    assert np.array_equal(one[:10], other[:10])
+    assert not np.array_equal(one, other)
+    longer = ours(where.space, lambda X: -loss(X), startup=20)
+    assert np.array_equal(longer[:20], ours(where.space, loss, startup=20)[:20])

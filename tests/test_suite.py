@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from surrobench.errors import SuiteError
+from surrobench.paths import data_dir
+from surrobench.suite import load_suite, parse_suite
+
+TEXT = """\
+name = "study"
+benchmarks = [
+    "hpobench/mlp/car",
+    "hpolib/fcnet/*",
+]
+trials = 5
+seeds = 2
+
+[optimizers.random]
+
+[optimizers.agent]
+method = "karpathy-agent"
+models = ["tiny"]
+
+[models.tiny]
+url = "http://127.0.0.1:8000/v1"
+"""
+SHIPPED = sorted(data_dir("suites").glob("*.toml"))
+
+
+def problem(old: str, new: str) -> str:
+    """What is said of the suite after one change; always one line that names the file."""
+    assert TEXT.count(old) == 1
+    with pytest.raises(SuiteError) as caught:
+        parse_suite(TEXT.replace(old, new), "study.toml")
+    assert caught.value.exit_code == 2
+    message = str(caught.value)
+    assert message.startswith("study.toml")
+    assert "\n" not in message
+    return message
+
+
+# ---------------------------------------------------------------------- what is right
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_suite_is_valid_and_bears_its_files_name(path: Path) -> None:
+    suite, text = load_suite(path.stem)
+    assert suite.name == path.stem
+    assert suite.description
+    assert text == path.read_text()
+    assert load_suite(str(path)) == (suite, text)
+
+
+def test_there_are_shipped_suites() -> None:
+    assert {"quick", "tabular"} <= {path.stem for path in SHIPPED}
+
+
+def test_patterns_are_expanded_in_the_order_given_without_repetition() -> None:
+    suite = parse_suite(TEXT.replace('"hpolib/fcnet/*"', '"hpobench/mlp/c*", "hpolib/fcnet/p*"'))
+    assert suite.benchmark_ids() == [
+        "hpobench/mlp/car",
+        "hpobench/mlp/credit_g",
+        "hpolib/fcnet/parkinsons_telemonitoring",
+        "hpolib/fcnet/protein_structure",
+    ]
+
+
+def test_defaults_are_the_fair_ones() -> None:
+    suite = parse_suite(TEXT)
+    assert (suite.initial, suite.noise, suite.control, suite.invalid) == (
+        "default",
+        "seeded",
+        "random",
+        "waste",
+    )
+
+
+@pytest.mark.parametrize("value", ["none", "default", "random:4"])
+def test_initial_designs_are_accepted(value: str) -> None:
+    assert parse_suite(TEXT.replace("seeds = 2", f'seeds = 2\ninitial = "{value}"')).initial == value
+
+
+# ---------------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "near", "line"),
+    [
+        ("trials = 5", "trails = 5", "'trails'", "trials", 6),
+        ("seeds = 2", "seeds = 2\nintial = 'none'", "'intial'", "initial", 8),
+        ("models = [", "modles = [", "'optimizers.agent.modles'", "models", 13),
+        ("method =", "metod =", "'optimizers.agent.metod'", "method", 12),
+        ("url =", "ulr =", "'models.tiny.ulr'", "url", 16),
+        ("url =", 'sampilng = {}\nurl = "x"\n#', "'models.tiny.sampilng'", "sampling", 16),
+    ],
+)
+def test_a_misspelt_key_is_named_with_its_line_and_the_near_miss(
+    old: str, new: str, key: str, near: str, line: int
+) -> None:
+    message = problem(old, new)
+    assert f"unknown key {key}" in message
+    assert f"did you mean '{near}'?" in message
+    assert f"(line {line}: " in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "line"),
+    [
+        ("[optimizers.random]", "[optimizers.randm]", r"optimizers\.randm: .*Did you mean 'random'", 9),
+        ('"karpathy-agent"', '"karpaty-agent"', r"optimizers\.agent\.method: .*'karpathy-agent'", 12),
+        (
+            "[optimizers.random]",
+            "[optimizers.random]\n[optimizers.tpe]\nparameters = { sartup = 3 }",
+            r"optimizers\.tpe\.parameters: .*'sartup'.*Did you mean 'startup'",
+            11,
+        ),
+        (
+            "[optimizers.random]",
+            "[optimizers.random]\n[optimizers.tpe.parameters]\nsartup = 3",
+            r"optimizers\.tpe\.parameters: .*'sartup'.*Did you mean 'startup'",
+            10,
+        ),
+        (
+            "[optimizers.random]",
+            "[optimizers.random]\nparameters = { strength = 3 }",
+            r"optimizers\.random\.parameters: .*'strength'.*It takes none",
+            10,
+        ),
+        ("hpobench/mlp/car", "hpobench/mlp/cra", r"benchmarks: .*'hpobench/mlp/cra'.*'hpobench/mlp/car'", 3),
+        ("hpolib/fcnet/*", "hpolb/fcnet/*", r"benchmarks: .*'hpolb/fcnet/\*'.*Did you mean 'hpolib/fcnet", 4),
+        ("trials = 5", "trials = 0", r"trials: .*not 0", 6),
+        ("trials = 5", "trials = 2.5", r"trials: .*not 2\.5", 6),
+        ("seeds = 2", "seeds = -1", r"seeds: .*not -1", 7),
+        ("seeds = 2", 'seeds = "two"', r"seeds: .*not 'two'", 7),
+        ("[optimizers.random]", "[optimizers.random]\nseeds = 0", r"optimizers\.random\.seeds: .*not 0", 10),
+        ("seeds = 2", 'seeds = 2\ncontrol = "rndom"', r"control 'rndom'; did you mean 'random'", 8),
+        ("seeds = 2", 'seeds = 2\ncontrol = "tpe"', r"control 'tpe'", 8),
+        ("seeds = 2", 'seeds = 2\nnoise = "seded"', r"noise: .*'seeded'.*not 'seded'", 8),
+        ("seeds = 2", 'seeds = 2\ninitial = "random:5"', r"initial = 'random:5' leaves nothing of 5", 8),
+        ("seeds = 2", 'seeds = 2\ninitial = "random:0"', r"initial: .*not 'random:0'", 8),
+        ("seeds = 2", 'seeds = 2\ninvalid = "random"', r"invalid: .*not 'random'", 8),
+        ('models = ["tiny"]', 'models = ["tny"]', r"model of optimizers\.agent 'tny'; .*'tiny'", 13),
+        ('models = ["tiny"]', "", r"optimizers\.agent needs a language model: add models", 11),
+        (
+            "[optimizers.random]",
+            '[optimizers.random]\nmodels = ["tiny"]',
+            r"optimizers\.random takes no language model",
+            10,
+        ),
+        ('url = "http://127.0.0.1:8000/v1"', "", r"models\.tiny: give either url = .* or serve = ", 15),
+        ("url =", 'serve = "embedded"\nurl =', r"models\.tiny: give either url = .* or serve = ", 15),
+        ("url =", "concurrency = 0\nurl =", r"models\.tiny\.concurrency: .*not 0", 16),
+        ("url =", 'structured = "yaml"\nurl =', r"models\.tiny\.structured: .*not 'yaml'", 16),
+        ('"study"', '"My Study"', r"name: .*not 'My Study'", 1),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(old: str, new: str, says: str, line: int) -> None:
+    message = problem(old, new)
+    assert re.search(says, message), message
+    assert f"(line {line}: " in message
+
+
+def test_a_missing_key_is_named() -> None:
+    assert "trials is missing" in problem("trials = 5", "")
+    assert "name is missing" in problem('name = "study"', "")
+
+
+def test_a_control_that_is_not_written_down_must_be_there_too() -> None:
+    assert "unknown control 'random'" in problem("[optimizers.random]", "[optimizers.tpe]")
+
+
+def test_what_is_not_toml_is_said_to_be_so_with_its_line() -> None:
+    assert re.search(r"study\.toml is not TOML: .*line 6", problem("trials = 5", "trials 5"))
+
+
+# ---------------------------------------------------------------------- files
+
+
+def test_a_suite_is_read_from_any_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT)
+    assert load_suite(str(path))[0] == parse_suite(TEXT)
+
+
+def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT.replace("trials", "trails"))
+    with pytest.raises(SuiteError, match=re.escape(f"{path}: unknown key 'trails'")):
+        load_suite(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("qick", "No suite 'qick'. Did you mean 'quick'?"),
+        ("tabulr.toml", "No suite 'tabulr.toml'. Did you mean 'tabular'?"),
+        ("nothing-like-it", "quick"),
+        ("quick.yaml", "No suite 'quick.yaml'"),
+    ],
+)
+def test_an_unknown_suite_is_named_with_the_near_miss_and_the_known_ones(name: str, says: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load_suite(name)
+    assert says in str(caught.value)
+    assert "tabular" in caught.value.remedy
+
+
+def test_a_file_that_is_no_text_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite(str(path))
+
+
+def test_a_file_that_may_not_be_read_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret.toml"
+    path.write_text(TEXT)
+
+    def refuse(self: Path, *args: object, **kwargs: object) -> str:
+        raise PermissionError(13, "Permission denied", str(self))  # whom root would not be told
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SuiteError, match=r"cannot be read: .*Permission denied"):
+        load_suite(str(path))
