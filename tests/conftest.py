@@ -5,6 +5,9 @@ import tempfile
 import pytest
 from hypothesis import settings
 
+from surrobench.benchmarks.yahpo import available
+from surrobench.benchmarks.yahpo_data import find_folder
+
 collect_ignore = ["bench"]  # measurements, run by ``make bench``
 
 # Which examples are drawn must not depend on luck or on how busy the machine is.
@@ -14,7 +17,19 @@ settings.load_profile("surrobench")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Convert the tables once per session (its subprocesses included), away from the user's own cache."""
+    if folder := find_folder():  # it may be in the cache that is not used here
+        os.environ.setdefault("SURROBENCH_YAHPO_DATA", str(folder))
     if "SURROBENCH_CACHE" not in os.environ:
         folder = tempfile.mkdtemp(prefix="surrobench-tests-")
         os.environ["SURROBENCH_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs YAHPO Gym's data where it is not."""
+    if {"lcbench", "rbv2_xgboost"} <= set(available()):
+        return
+    reason = "no data of YAHPO Gym: surrobench data pull yahpo, or name its folder in SURROBENCH_YAHPO_DATA"
+    for item in items:
+        if item.get_closest_marker("yahpo"):
+            item.add_marker(pytest.mark.skip(reason=reason))

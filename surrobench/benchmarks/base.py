@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surrobench.errors import UnknownName
+from surrobench.errors import UnknownName, UsageError
 from surrobench.seeding import Keys
 from surrobench.space import Matrix, SearchSpace
 
@@ -53,10 +53,12 @@ class TaskCard:
     dataset: str
     """Its real name, with its identifier."""
     task: str
-    rows: int
-    features: int
+    rows: int | None
+    """None where it is not known."""
+    features: int | None
+    """None where it is not known."""
     classes: int | None
-    """None for regression."""
+    """None for regression, or where it is not known."""
     metric: str
     minimize: bool
 
@@ -78,19 +80,46 @@ class Reference:
     exact: bool
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """A setting that trades precision for time."""
+
+    name: str
+    label: str
+    """What the number is, in words, with its unit."""
+    lower: float
+    """Smallest legal value."""
+    upper: float
+    """Largest legal value."""
+    full: float
+    """The value that counts as the real objective, and the default."""
+    integer: bool
+    useful: tuple[float, float]
+    """The part of the legal range that a multi-fidelity method should vary."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """What a batch of m evaluations observed, in the objectives' natural directions.
 
     Attributes:
         values: shape (m, number of objectives), in the order of ``Scenario.objectives``.
-        score: shape (m,), the target objective of each configuration without noise (its mean).
+        score: shape (m,), the target objective of each configuration without noise (its mean), at the
+            fidelity that was asked for.
         cost: shape (m,), simulated seconds.
+        fidelity: shape (m, number of fidelities), in the order of ``Scenario.fidelities``; None if there
+            are none.
     """
 
     values: NDArray[np.float64]
     score: NDArray[np.float64]
     cost: NDArray[np.float64]
+    fidelity: NDArray[np.float64] | None = None
+
+    def rows(self, part: slice) -> Columns:
+        """Some of the rows."""
+        fidelity = None if self.fidelity is None else self.fidelity[part]
+        return Columns(self.values[part], self.score[part], self.cost[part], fidelity)
 
 
 class Scenario(ABC):
@@ -106,6 +135,8 @@ class Scenario(ABC):
     """Name of the objective that is optimized."""
     default_origin: str
     """Where the default configuration comes from."""
+    fidelities: tuple[Fidelity, ...] = ()
+    """The first is the one that multi-fidelity methods vary."""
 
     @property
     @abstractmethod
@@ -113,14 +144,22 @@ class Scenario(ABC):
         """The search space, the same for all instances."""
 
     @abstractmethod
-    def evaluate(self, X: Matrix, instances: NDArray[np.intp], noise: Keys | None) -> Columns:
-        """Evaluate m configurations, each on its own instance.
+    def evaluate(
+        self,
+        X: Matrix,
+        instances: NDArray[np.intp],
+        noise: Keys | None,
+        fidelity: Matrix | None = None,
+    ) -> Columns:
+        """Evaluate m configurations, each on its own instance and at its own fidelity.
 
         Args:
             X: shape (m, d), legal configurations.
             instances: shape (m,), indices into ``instances``.
             noise: shape (m,), a key per trial; the same key and configuration observe the same repetition.
                 None: the mean of the repetitions.
+            fidelity: shape (m, number of fidelities), legal values in the order of ``fidelities``.
+                None: full.
         """
 
     @abstractmethod
@@ -139,6 +178,35 @@ class Scenario(ABC):
     def target_index(self) -> int:
         """Column of the target objective."""
         return [objective.name for objective in self.objectives].index(self.target)
+
+    @cached_property
+    def full_fidelity(self) -> NDArray[np.float64]:
+        """Shape (number of fidelities,): the values that count as the real objective."""
+        return np.array([fidelity.full for fidelity in self.fidelities])
+
+    def fidelity_row(self, fidelity: Mapping[str, float]) -> NDArray[np.float64]:
+        """Shape (number of fidelities,): the values asked for by name, the others full.
+
+        Raises:
+            UsageError: an unknown fidelity, or a value that is not legal; the message says what is.
+        """
+        row = self.full_fidelity.copy()
+        names = [known.name for known in self.fidelities]
+        for name, value in fidelity.items():
+            if name not in names:
+                has = f"It has {', '.join(names)}." if names else "It has none."
+                raise UsageError(f"{self.key} has no fidelity {name!r}.", has)
+            known = self.fidelities[names.index(name)]
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            legal = number and known.lower <= value <= known.upper  # NaN is not
+            if not legal or (known.integer and value != int(value)):
+                kind = "an integer" if known.integer else "a number"
+                raise UsageError(
+                    f"{name} = {value} is no fidelity of {self.key}.",
+                    f"It is {kind} from {known.lower:g} to {known.upper:g} ({known.label}).",
+                )
+            row[names.index(name)] = value
+        return row
 
 
 @dataclass(frozen=True)
@@ -185,19 +253,52 @@ class Benchmark:
         return self.scenario.reference(self.instance)
 
     def evaluate(
-        self, configurations: Matrix | Sequence[Mapping[str, Any]], noise: Keys | None = None
+        self,
+        configurations: Matrix | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        noise: Keys | None = None,
+        *,
+        fidelity: Mapping[str, float] | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """Every objective of some configurations, given as mappings or as a matrix of shape (m, d).
+        """Every objective of some configurations, in its natural direction: arrays of shape (m,) by name.
 
-        Without ``noise`` (keys, shape (m,)) each value is the mean of the benchmark's repetitions. The
-        simulated cost in seconds is the column ``cost``.
+        The simulated cost in seconds is the column ``cost``.
+
+        Args:
+            configurations: mappings of name to value, or a matrix of shape (m, d) in the vector encoding of
+                ``space`` (as ``space.sample`` draws them). A single mapping is a batch of one.
+            noise: keys, shape (m,), see ``Scenario.evaluate``. Without, each value is the mean of the
+                benchmark's repetitions.
+            fidelity: name to value, such as ``{"epoch": 10}``; what is not named is full.
 
         Raises:
-            UsageError: a configuration is not in the space.
+            UsageError: a configuration is not in the space, or the fidelity is not legal.
         """
-        if not isinstance(configurations, np.ndarray):
-            configurations = self.space.encode(configurations)
-        where = np.full(len(configurations), self.index, dtype=np.intp)
-        columns = self.scenario.evaluate(configurations, where, noise)
+        if isinstance(configurations, Mapping):
+            configurations = [configurations]
+        if isinstance(configurations, np.ndarray):
+            X = self._checked(configurations)
+        else:
+            X = self.space.encode(configurations)
+        where = np.full(len(X), self.index, dtype=np.intp)
+        row = self.scenario.fidelity_row(fidelity or {})
+        at = np.tile(row, (len(X), 1)) if fidelity else None
+        columns = self.scenario.evaluate(X, where, noise, at)
         named = {objective.name: columns.values[:, j] for j, objective in enumerate(self.scenario.objectives)}
         return {**named, "cost": columns.cost}
+
+    def _checked(self, X: Matrix) -> Matrix:
+        """A matrix from outside, snapped to the grid.
+
+        Raises:
+            UsageError: it has another shape, or a row that is not in the space.
+        """
+        if X.ndim != 2 or X.shape[1] != self.space.d:
+            raise UsageError(
+                f"An array of shape {X.shape} is no batch of configurations.",
+                f"It must be (m, {self.space.d}), with the columns {', '.join(self.space.names)}.",
+            )
+        legal = self.space.legal(X)
+        if not legal.all():
+            row = int(np.argmin(legal))
+            raise UsageError(f"Row {row} is not in the space: {X[row].tolist()}.")
+        return self.space.snap(X)

@@ -113,8 +113,14 @@ class Table(Scenario):
         arrays = self._arrays
         return np.asarray(arrays.values[instance, row, : arrays.repetitions[instance, row]])
 
-    def evaluate(self, X: Matrix, instances: NDArray[np.intp], noise: Keys | None) -> Columns:
-        """See ``Scenario.evaluate``: two gathers."""
+    def evaluate(
+        self,
+        X: Matrix,
+        instances: NDArray[np.intp],
+        noise: Keys | None,
+        fidelity: Matrix | None = None,
+    ) -> Columns:
+        """See ``Scenario.evaluate``: two gathers. A table has no fidelity."""
         arrays = self._arrays
         rows = self.rows(X)
         means = arrays.means[instances, rows]

@@ -39,12 +39,14 @@ def _benchmarks(table: Table) -> None:
     for id in known():  # noqa: A001
         where = benchmark(id)
         direction = "lower is better" if where.objective.minimize else "higher is better"
+        size = "" if where.card.rows is None else f", {where.card.rows:,} x {where.card.features}"
+        finite = not where.space.is_continuous.any() and not where.space.is_conditional
         table.add_row(
             id,
-            f"{where.card.dataset}, {where.card.rows:,} x {where.card.features}",
+            f"{where.card.dataset}{size}",
             f"{where.objective.name} ({direction})",
             str(where.space.d),
-            f"{int(where.space.levels.prod()):,}",
+            f"{int(where.space.levels.prod()):,}" if finite else "",
         )
 
 

@@ -40,6 +40,7 @@ def template(method: str, name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        finalize=lambda value: "an unknown number of" if value is None else value,  # rows of a data set
     )
     environment.filters["number"] = number
     environment.globals["describe"] = describe

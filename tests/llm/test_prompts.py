@@ -8,7 +8,7 @@ from ConfigSpace import CategoricalHyperparameter, Float, Integer, OrdinalHyperp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrobench.benchmarks import SCENARIOS, benchmark, known, scenario
+from surrobench.benchmarks import SCENARIOS, benchmark, scenario, scenarios
 from surrobench.errors import DataError
 from surrobench.llm import prompts
 from surrobench.llm.prompts import describe, number, prompts_hash, template
@@ -44,7 +44,7 @@ def hash_of(folder: Path, **files: str) -> str:
 # ---------------------------------------------------------------------- templates
 
 
-@pytest.mark.parametrize("id_", known())
+@pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
 def test_the_head_renders_for_every_benchmark(id_: str) -> None:
     where = benchmark(id_)
     text = template("karpathy-agent", "head").render(

@@ -1,0 +1,217 @@
+"""Where YAHPO Gym's published data is, and what it says: files and facts, no inference.
+
+The data is the GitHub repository ``slds-lmu/yahpo_data`` at tag 1.0.2 (Apache-2.0): a folder per scenario
+with ``config_space.json``, ``encoding.json`` and ``model.onnx``. What the folders do not say themselves (the
+order of a network's inputs and outputs, directions, which hyperparameters are instance and fidelity) is the
+table of the package ``yahpo-gym`` 1.0.2, kept here in ``yahpo.json``; a ``scenarios.json`` in the data folder
+goes before it, so that scenarios not known here can be added.
+
+Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 2109.03670.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from surrobench.errors import DataError, UnknownName
+from surrobench.paths import cache_dir
+
+VERSION = "1.0.2"
+MODEL, SPACE, ENCODING = "model.onnx", "config_space.json", "encoding.json"
+STATISTICS = "global_statistics/instance_target_statistics.csv"
+SUITES = {name: f"benchmark_suites/v1.0/{name}.json" for name in ("single", "multi")}
+_ENVIRONMENT = "SURROBENCH_YAHPO_DATA"
+
+
+def pulled_folder() -> Path:
+    """Where ``surrobench data pull yahpo`` keeps the data."""
+    return cache_dir() / "yahpo" / VERSION
+
+
+def find_folder() -> Path | None:
+    """The data folder: ``SURROBENCH_YAHPO_DATA``, else what was pulled, else yahpo-gym's own, else None."""
+    if own := os.environ.get(_ENVIRONMENT):
+        return Path(own).expanduser()
+    if pulled_folder().is_dir():
+        return pulled_folder()
+    return _yahpo_gyms_folder()
+
+
+def _yahpo_gyms_folder() -> Path | None:
+    """The ``data_path`` of yahpo-gym's settings, a YAML file of one line."""
+    settings = Path(os.environ.get("YAHPO_LOCAL_CONFIG", "~/.config/yahpo_gym")).expanduser()
+    try:
+        found = re.search(r"^data_path:\s*(.+?)\s*$", settings.read_text(), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return None
+    folder = Path(found[1].strip("'\"")).expanduser() if found else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _fetch(scenario: str = "") -> str:
+    """The remedy for missing data."""
+    option = f" --scenario {scenario}" if scenario else ""
+    return (
+        f"Fetch it with: surrobench data pull yahpo{option}, or name a folder that has it in {_ENVIRONMENT}."
+    )
+
+
+def require_folder(scenario: str = "") -> Path:
+    """The data folder, checked.
+
+    Raises:
+        DataError: there is none, or it holds another version; the message says what would help.
+    """
+    folder = find_folder()
+    if folder is None:
+        raise DataError("The data of YAHPO Gym is not on this machine.", _fetch(scenario))
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.", _fetch(scenario))
+    found = data_version(folder)
+    if found != VERSION:
+        what = (
+            f"is version {found} of YAHPO Gym's data" if found else "holds no data of YAHPO Gym (no VERSION)"
+        )
+        raise DataError(f"{folder} {what}; version {VERSION} is needed.", _fetch(scenario))
+    return folder
+
+
+def data_version(folder: Path) -> str | None:
+    """What the file ``VERSION`` says, or None."""
+    try:
+        text = (folder / "VERSION").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = re.match(r"VERSION:\s*v?(\S+)", text)
+    return found[1] if found else None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a scenario beside its files.
+
+    Attributes:
+        objectives: the network's outputs, in order; whether each is minimised.
+        continuous: the numeric inputs, in order, fidelities among them.
+        categorical: the categorical inputs, in order, the instance among them where there are several.
+        instance: name of the hyperparameter that is the instance; None: there is one instance.
+        instances: their names where ``instance`` is None.
+        fidelities: the hyperparameters that are fidelities; the first is the one to vary.
+        runtime: the objective that is the seconds a trial takes.
+    """
+
+    objectives: Mapping[str, bool]
+    continuous: tuple[str, ...]
+    categorical: tuple[str, ...]
+    instance: str | None
+    instances: tuple[str, ...]
+    fidelities: tuple[str, ...]
+    runtime: str
+
+
+def scenario_names(folder: Path) -> list[str]:
+    """Scenarios that can be evaluated: all three files there, and the facts known."""
+    known = _facts_of_all(folder)
+    return sorted(
+        name for name in known if all((folder / name / file).is_file() for file in (MODEL, SPACE, ENCODING))
+    )
+
+
+def read_facts(folder: Path, name: str) -> Facts:
+    """The facts of a scenario.
+
+    Raises:
+        UnknownName: nothing is known of it.
+    """
+    known = _facts_of_all(folder)
+    if name not in known:
+        raise UnknownName("scenario of YAHPO Gym", name, known)
+    entry = known[name]
+    dropped = entry.get("drop_predict") or []
+    dropped = [dropped] if isinstance(dropped, str) else dropped
+    # YAHPO's table says that the F1 score of rbv2 is minimised; like any F1 score it is better when larger
+    # (and YAHPO's own table says so for iaml).
+    minimize = [
+        flag and target != "f1" for target, flag in zip(entry["y_names"], entry["y_minimize"], strict=True)
+    ]
+    return Facts(
+        objectives=dict(zip(entry["y_names"], minimize, strict=True)),
+        continuous=tuple(entry["cont_names"]),
+        categorical=tuple(column for column in entry["cat_names"] if column not in dropped),
+        instance=entry.get("instance_names"),
+        instances=tuple(entry.get("instances") or ()),
+        fidelities=tuple(entry["fidelity_params"]),
+        runtime=entry["runtime_name"],
+    )
+
+
+@cache
+def _facts_of_all(folder: Path) -> dict[str, dict[str, Any]]:
+    known: dict[str, dict[str, Any]] = dict(shipped()["scenarios"])
+    path = folder / "scenarios.json"
+    return known | read_json(path) if path.is_file() else known
+
+
+@cache
+def shipped() -> dict[str, dict[str, Any]]:
+    """The table of this package: ``scenarios`` and ``git_blobs`` (file -> its id in git, at tag 1.0.2)."""
+    return read_json(Path(__file__).with_name("yahpo.json"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of the data.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged.", _fetch(path.parent.name)) from error
+    return value
+
+
+def git_blob(data: bytes) -> str:
+    """The id git gives to a file's content, which is what the published tag lists."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def require_model(folder: Path, name: str) -> None:
+    """Check that a scenario's network is there.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not (folder / name / MODEL).is_file():
+        raise DataError(f"The scenario yahpo/{name} has no model in {folder / name}.", _fetch(name))
+
+
+def read_model(folder: Path, name: str) -> bytes:
+    """The bytes of a scenario's network, checked against the published ones where those are known.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    require_model(folder, name)
+    path = folder / name / MODEL
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", _fetch(name)) from error
+    expected = shipped()["git_blobs"].get(f"{name}/{MODEL}")
+    if expected is not None and git_blob(data) != expected:
+        raise damaged_model(folder, name)
+    return data
+
+
+def damaged_model(folder: Path, name: str) -> DataError:
+    """The error for a network that is not the published one, or none at all."""
+    return DataError(f"{folder / name / MODEL} is damaged or not that of version {VERSION}.", _fetch(name))
