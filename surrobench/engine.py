@@ -19,7 +19,7 @@ import numpy as np
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Benchmark, Columns
-from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError
+from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Call
 from surrobench.llm.service import ModelService
 from surrobench.optimizers import optimizer
@@ -205,7 +205,8 @@ class _Engine:
             state, error = "failed", error or _describe(problem)
         if active.slot is not None:
             self._free_slots[active.run.model or ""].append(active.slot)
-        shape = (active.benchmark.space.d, len(active.benchmark.scenario.objectives))
+        scenario = active.benchmark.scenario
+        shape = (active.benchmark.space.d, len(scenario.objectives), len(scenario.fidelities))
         self.timing.library += active.library.seconds
         self._progress.runs += 1
         self._finished(
@@ -227,7 +228,7 @@ class _Engine:
             self._end(active, "failed", _describe(error))
             return
         if isinstance(request, Evaluate | Waste):
-            problem = _problem(request, active.benchmark.space.d)
+            problem = _problem(request, active.benchmark)
             if problem:
                 self._end(active, "failed", problem)
             else:
@@ -303,12 +304,12 @@ class _Engine:
         X = scenario.space.snap(X)  # legal values may be a rounding error off the grid
         instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
         start = time.perf_counter()
-        columns = scenario.evaluate(X, instances, _noise(requests, lengths))
+        columns = scenario.evaluate(X, instances, _noise(requests, lengths), _fidelity(requests, lengths))
         self.timing.benchmark += time.perf_counter() - start
         for (active, request, asked), end in zip(requests, ends.tolist(), strict=True):
             part = slice(end - len(asked), end)
             own = X[part]
-            mine = Columns(columns.values[part], columns.score[part], columns.cost[part])
+            mine = columns.rows(part)
             if active.run.id in self._recorded:
                 try:
                     mine = self._replayed(active, own, mine)
@@ -337,7 +338,7 @@ class _Engine:
         """
         configurations, columns = self._recorded[active.run.id]
         part = slice(active.log.n, active.log.n + len(X))
-        recorded = Columns(columns.values[part], columns.score[part], columns.cost[part])
+        recorded = columns.rows(part)
         if len(recorded.cost) < len(X):
             raise ReplayDiverged(
                 f"The recording of run {active.run.id} ends after {len(columns.cost)} trials.",
@@ -345,6 +346,9 @@ class _Engine:
             )
         same = np.isclose(configurations[part], X, rtol=0, atol=1e-9, equal_nan=True).all(axis=1)
         what = "it proposes another configuration"
+        if same.all() and recorded.fidelity is not None and anew.fidelity is not None:
+            same = (recorded.fidelity == anew.fidelity).all(axis=1)
+            what = "it asks for another fidelity"
         if same.all() and self._reevaluate:
             a, b = recorded.values, anew.values
             same = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
@@ -393,6 +397,7 @@ def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request
         horizon=run.trials - len(initial.losses),
         invalid=run.invalid,
         library=library,
+        fidelities=where.scenario.fidelities,
     )
     rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
     yield from optimizer(run.optimizer).function(task, rng, **run.parameters)
@@ -422,15 +427,28 @@ def _noise(requests: list[tuple[_Active, Evaluate, Matrix]], lengths: Any) -> Ke
     return keys
 
 
+def _fidelity(requests: list[tuple[_Active, Evaluate, Matrix]], lengths: Any) -> Matrix | None:
+    """Shape (m, number of fidelities): the fidelity of each trial, or None if all are full."""
+    if not any(request.fidelity for _, request, _ in requests):
+        return None
+    scenario = requests[0][0].benchmark.scenario
+    rows = [scenario.fidelity_row(request.fidelity or {}) for _, request, _ in requests]
+    return np.repeat(np.array(rows), lengths, axis=0)
+
+
 def _nothing(where: Benchmark) -> tuple[Matrix, Columns]:
     """A trial without configuration and observation."""
     nan = np.full(1, np.nan)
+    fidelities = len(where.scenario.fidelities)
     return np.full((1, where.space.d), np.nan), Columns(
-        np.full((1, len(where.scenario.objectives)), np.nan), nan, np.zeros(1)
+        np.full((1, len(where.scenario.objectives)), np.nan),
+        nan,
+        np.zeros(1),
+        np.full((1, fidelities), np.nan) if fidelities else None,
     )
 
 
-def _problem(request: Evaluate | Waste, d: int) -> str:
+def _problem(request: Evaluate | Waste, where: Benchmark) -> str:
     """What is wrong with a request's form, or the empty string."""
     if isinstance(request, Waste):
         return ""
@@ -438,8 +456,15 @@ def _problem(request: Evaluate | Waste, d: int) -> str:
         shape = np.asarray(request.configurations, dtype=np.float64).shape
     except (TypeError, ValueError) as error:
         return f"The optimizer asked to evaluate something that is no matrix: {' '.join(str(error).split())}."
-    if len(shape) != 2 or shape[1] != d:
-        return f"The optimizer asked to evaluate an array of shape {shape}; it must be (m, {d})."
+    if len(shape) != 2 or shape[1] != where.space.d:
+        return f"The optimizer asked to evaluate an array of shape {shape}; it must be (m, {where.space.d})."
+    if request.fidelity is not None:
+        if not isinstance(request.fidelity, Mapping):
+            return f"The optimizer asked for {_brief(request.fidelity)}, which is no mapping of fidelities."
+        try:
+            where.scenario.fidelity_row(request.fidelity)
+        except UsageError as error:
+            return f"The optimizer asked for an illegal fidelity: {error}"
     return "" if shape[0] else "The optimizer asked to evaluate no configuration."
 
 

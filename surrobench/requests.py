@@ -40,6 +40,9 @@ class Evaluate:
     """Who proposed them: a word such as ``random``, ``tpe`` or ``llm``."""
     repairs: tuple[str, ...] = ()
     """What was mended in a model's proposal before it could be evaluated, e.g. ``snapped:width``."""
+    fidelity: Mapping[str, float] | None = None
+    """At which fidelity, name to value such as ``{"epoch": 10}``; what is not named is full. The same for all
+    rows. Legal values are in ``Task.fidelities``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ class Results:
                 trials = self.trials(scenario_key=key).collect()
             for (run,), frame in trials.group_by("run", maintain_order=True):
                 values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
+                at = [_floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
                 objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
                 out[str(run)] = (
                     where.space.from_columns(values),
@@ -163,6 +164,7 @@ class Results:
                         np.stack([_floats(column) for column in objectives], axis=1),
                         _floats(frame["score"]),
                         _floats(frame["cost"]),
+                        np.stack(at, axis=1) if at else None,
                     ),
                 )
         return out
@@ -385,6 +387,9 @@ def _frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
     }
     for j, objective in enumerate(where.scenario.objectives):
         columns[f"objective.{objective.name}"] = _series([values[:, j]])
+    for j, fidelity in enumerate(where.scenario.fidelities):
+        at = _series([outcome.fidelity[:, j] for outcome in outcomes if outcome.fidelity is not None])
+        columns[f"fidelity.{fidelity.name}"] = at.cast(pl.Int64) if fidelity.integer else at
     # One row more than there are: without any, Polars could not tell a column's type.
     for name, (typed, active) in where.space.columns(np.vstack([where.scenario.default(), X])).items():
         inactive = pl.Series(~active)
@@ -401,7 +406,7 @@ def _series(parts: list[Any]) -> pl.Series:
 
 
 def _floats(column: pl.Series) -> Any:
-    return column.fill_null(np.nan).to_numpy()
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _plan_frame(runs: Sequence[Run]) -> pl.DataFrame:

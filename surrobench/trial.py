@@ -75,10 +75,12 @@ class Outcome:
 
     Attributes:
         configurations: shape (n, d).
-        values, score, cost: see ``benchmarks.base.Columns``; shapes (n, objectives), (n,), (n,).
+        values, score, cost, fidelity: see ``benchmarks.base.Columns``; shapes (n, objectives), (n,), (n,),
+            (n, fidelities).
         origins: one per request; ``lengths``, their numbers of trials, sum to n.
         spent: one per request.
-        duplicate: shape (n,), whether the run had evaluated the same configuration before.
+        duplicate: shape (n,), whether the run had evaluated the same configuration, at the same fidelity,
+            before.
         library_seconds: time inside an optimization library.
         error: why the run failed or is parked.
     """
@@ -90,6 +92,7 @@ class Outcome:
     values: NDArray[np.float64]
     score: NDArray[np.float64]
     cost: NDArray[np.float64]
+    fidelity: NDArray[np.float64] | None
     origins: list[Origin]
     lengths: list[int]
     spent: list[Spent]
@@ -103,10 +106,18 @@ class Outcome:
 
 
 def close_log(
-    run: Run, log: TrialLog, state: RunState, error: str, *, shape: tuple[int, int], library_seconds: float
+    run: Run,
+    log: TrialLog,
+    state: RunState,
+    error: str,
+    *,
+    shape: tuple[int, int, int],
+    library_seconds: float,
 ) -> Outcome:
-    """A run's log as arrays; ``shape`` is (d, number of objectives), for a run without trials."""
+    """A run's log as arrays; ``shape``, for one without trials: (d, number of objectives, of fidelities)."""
     X = np.concatenate(log.configurations) if log.n else np.empty((0, shape[0]))
+    fidelity = [c.fidelity for c in log.columns if c.fidelity is not None] or [np.empty((0, shape[2]))]
+    at = np.concatenate(fidelity) if shape[2] else None
     return Outcome(
         run=run,
         state=state,
@@ -115,10 +126,11 @@ def close_log(
         values=np.concatenate([c.values for c in log.columns]) if log.n else np.empty((0, shape[1])),
         score=np.concatenate([c.score for c in log.columns]) if log.n else np.empty(0),
         cost=np.concatenate([c.cost for c in log.columns]) if log.n else np.empty(0),
+        fidelity=at,
         origins=log.origins,
         lengths=[len(x) for x in log.configurations],
         spent=log.spent,
-        duplicate=_repeats(X, log),
+        duplicate=_repeats(X if at is None else np.column_stack([X, at]), log),
         library_seconds=library_seconds,
     )
 

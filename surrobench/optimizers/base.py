@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from surrobench.benchmarks.base import Objective, TaskCard
+from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.requests import Evaluated, Request
 from surrobench.space import Matrix, SearchSpace
 
@@ -59,6 +59,8 @@ class Task:
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
             ``clip``), see ``optimizers.propose``.
         library: stopwatch for calls into an optimization library.
+        fidelities: what ``Evaluate.fidelity`` may name; the first is the one to vary, within its ``useful``
+            range.
     """
 
     space: SearchSpace
@@ -69,3 +71,4 @@ class Task:
     horizon: int
     invalid: str = "waste"
     library: Stopwatch = field(default_factory=Stopwatch)
+    fidelities: tuple[Fidelity, ...] = ()
