@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surrobench.errors import UnknownName
+from surrobench.errors import UnknownName, UsageError
 from surrobench.seeding import Keys
 from surrobench.space import Matrix, SearchSpace
 
@@ -197,6 +197,9 @@ class Benchmark:
         """
         if not isinstance(configurations, np.ndarray):
             configurations = self.space.encode(configurations)
+        illegal = np.flatnonzero(~self.space.legal(configurations))
+        if len(illegal):
+            raise UsageError(f"Row {illegal[0]} is not in the search space of {self.id}.")
         where = np.full(len(configurations), self.index, dtype=np.intp)
         columns = self.scenario.evaluate(configurations, where, noise)
         named = {objective.name: columns.values[:, j] for j, objective in enumerate(self.scenario.objectives)}
