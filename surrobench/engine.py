@@ -235,9 +235,7 @@ class _Engine:
                 self._evaluating.append((active, request))
         elif isinstance(request, Complete):
             self._ask(active, [request], alone=True)
-        elif (
-            isinstance(request, Sequence) and request and all(isinstance(part, Complete) for part in request)
-        ):
+        elif _is_list_of_completes(request):
             self._ask(active, request, alone=False)
         else:
             self._end(active, "failed", f"The optimizer yielded {_brief(request)}, which is no request.")
@@ -404,9 +402,8 @@ def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request
 
 
 def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
-    return (
-        isinstance(request, list | tuple) and bool(request) and all(isinstance(r, Complete) for r in request)
-    )
+    listed = isinstance(request, list | tuple) and len(request) > 0
+    return listed and all(isinstance(part, Complete) for part in request)
 
 
 async def _together(jobs: list[Any]) -> list[list[Completion]]:

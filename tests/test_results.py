@@ -112,9 +112,10 @@ def test_what_is_written_is_read_back_with_its_types(tmp_path, outcomes, name):
         assert rows["trial"].to_list() == list(range(5))
         assert rows["seed"].unique().to_list() == [outcome.run.seed]
         assert rows["optimizer"].unique().to_list() == [outcome.run.method]
-        assert rows["source"].to_list() == ["initial"] + [
-            "random" if outcome.run.method == "random" else "tpe"
-        ] * 4
+        assert (
+            rows["source"].to_list()
+            == ["initial"] + ["random" if outcome.run.method == "random" else "tpe"] * 4
+        )
         assert rows["status"].unique().to_list() == ["ok"]
         assert rows["llm"].null_count() == rows["error"].null_count() == rows["repairs"].null_count() == 5
         np.testing.assert_array_equal(rows["value"], outcome.values[:, where.scenario.target_index])
@@ -198,7 +199,9 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
 
 
 def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
-    replies = iter(["rubbish", json.dumps(scenario("hpobench/mlp").space.decode(first_of("hpobench/mlp"))[0])])
+    replies = iter(
+        ["rubbish", json.dumps(scenario("hpobench/mlp").space.decode(first_of("hpobench/mlp"))[0])]
+    )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
     configurations, columns = Results(tmp_path / "r").recorded()[done[0].run.id]
@@ -426,7 +429,15 @@ def test_files_merged_by_another_process_meanwhile_are_not_called_damaged(tmp_pa
 
 @pytest.mark.parametrize(
     "text",
-    ["", "not JSON", "[]", "{}", '{"schema_version": "new"}', '{"schema_version": 1}', '{"short_name": "app"}'],
+    [
+        "",
+        "not JSON",
+        "[]",
+        "{}",
+        '{"schema_version": "new"}',
+        '{"schema_version": 1}',
+        '{"short_name": "app"}',
+    ],
 )
 def test_a_damaged_manifest_is_one_clear_line(tmp_path, text):
     create(tmp_path / "r")
@@ -461,7 +472,7 @@ def test_results_of_a_newer_version_ask_for_an_upgrade(tmp_path):
 
 
 def test_a_missing_folder_and_one_that_holds_something_else_are_told_apart(tmp_path):
-    with pytest.raises(ResultsError, match="No results folder .*nowhere"):
+    with pytest.raises(ResultsError, match=r"No results folder .*nowhere"):
         Results(tmp_path / "nowhere")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mother.txt").write_text("Dear")

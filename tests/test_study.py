@@ -242,7 +242,9 @@ def test_an_invalid_reply_costs_a_trial_and_is_never_replaced(tmp_path, reply, r
     assert rows["error"][0] is None
     assert [message[: len(reason)] for message in rows["error"][1:]] == [reason] * 2
     assert rows["value"].is_null().to_list() == [False, True, True]
-    assert trials(tmp_path, "hpobench/mlp").filter(pl.col("status") == "invalid")["config.width"].to_list() == [
+    assert trials(tmp_path, "hpobench/mlp").filter(pl.col("status") == "invalid")[
+        "config.width"
+    ].to_list() == [
         None,
         None,
     ]
@@ -324,7 +326,9 @@ def test_a_dead_server_parks_its_runs_and_the_same_command_completes_them(
     assert lines[-1] == f"Resume with: surrobench run {suite} --jobs 1 --out {tmp_path / 'r'}"
     assert "12 runs: 0 were finished before, now 8 ok, 4 parked." in parked.err
     [why] = [line for line in lines if line.startswith("not finished: ")]
-    assert re.match(rf"not finished: {AGENT} \(m\) on ({MLP}|{NAS}), seed [01] \([0-9a-f]{{16}}\) and 3 more: ", why)
+    assert re.match(
+        rf"not finished: {AGENT} \(m\) on ({MLP}|{NAS}), seed [01] \([0-9a-f]{{16}}\) and 3 more: ", why
+    )
     assert ": No answer from " in why
     assert f" after 2 tries ({reason}" in why
     assert why.endswith("Start the server and repeat the command; it resumes where it stopped.")
@@ -453,7 +457,8 @@ def plant(folder, scenario, method, trial, **values):
     frame = pl.read_parquet(path)
     here = (pl.col("optimizer") == method) & (pl.col("seed") == 0) & (pl.col("trial") == trial)
     changed = frame.with_columns(
-        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in values.items()
+        pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
+        for name, value in values.items()
     )
     changed.write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
     return frame.filter(here)["run"].to_list()
@@ -572,7 +577,7 @@ def test_a_replay_under_another_prompt_or_sampling_is_refused(
 
 def test_a_replay_of_what_is_no_recording_is_one_clear_line(tmp_path, recording):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="No recording at .*empty"):
+    with pytest.raises(UsageError, match=r"No recording at .*empty"):
         run(recording, tmp_path / "r", replay=tmp_path / "empty")
     (tmp_path / "notes.txt").write_text("remember the milk\n")
     with pytest.raises(ResultsError, match=r"notes\.txt is damaged at line 1"):

@@ -300,5 +300,5 @@ class Benchmark:
         legal = self.space.legal(X)
         if not legal.all():
             row = int(np.argmin(legal))
-            raise UsageError(f"Row {row} is not in the space: {X[row].tolist()}.")
+            raise UsageError(f"Row {row} is not in the search space of {self.id}.")
         return self.space.snap(X)

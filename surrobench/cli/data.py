@@ -38,7 +38,9 @@ def status() -> None:
     from surrobench.llm.weights import find_weights
     from surrobench.paths import cache_dir
 
-    table = Table("data", "state", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("data")
+    table.add_column("state", overflow="fold")
     table.add_row("tables (HPOBench, HPOlib, NAS-Bench-201)", f"{PACKAGE} {version(PACKAGE)}")
     cached = sorted(path.parent.name for path in cache_dir().glob("tables/*/*/values.npy"))
     table.add_row("  converted", f"{', '.join(cached) or 'none yet'}, in {cache_dir() / 'tables'}")

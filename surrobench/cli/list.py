@@ -28,26 +28,25 @@ def command(what: str) -> None:
 
 
 def _columns(table: Table, *names: str) -> None:
-    for name in names:
-        table.add_column(name, overflow="fold")
+    for j, name in enumerate(names):
+        table.add_column(name, overflow="fold", no_wrap=j == 0)
 
 
 def _benchmarks(table: Table) -> None:
     from surrobench.benchmarks import benchmark, known
 
-    _columns(table, "benchmark", "data set", "objective", "hyperparameters", "configurations")
-    for id in known():  # noqa: A001
-        where = benchmark(id)
-        direction = "lower is better" if where.objective.minimize else "higher is better"
-        size = "" if where.card.rows is None else f", {where.card.rows:,} x {where.card.features}"
+    _columns(table, "benchmark", "rows", "d", "size", "optimized")
+    table.caption = (
+        "rows: of the data set; d: hyperparameters; size: configurations; ↑ higher is better, ↓ lower"
+    )
+    table.caption_justify = "left"
+    for name in known():
+        where = benchmark(name)
+        objective = f"{where.objective.name} {'↓' if where.objective.minimize else '↑'}"
+        rows = "" if where.card.rows is None else f"{where.card.rows:,}"
         finite = not where.space.is_continuous.any() and not where.space.is_conditional
-        table.add_row(
-            id,
-            f"{where.card.dataset}{size}",
-            f"{where.objective.name} ({direction})",
-            str(where.space.d),
-            f"{int(where.space.levels.prod()):,}" if finite else "",
-        )
+        size = f"{int(where.space.levels.prod()):,}" if finite else ""
+        table.add_row(name, rows, str(where.space.d), size, objective)
 
 
 def _optimizers(table: Table) -> None:
@@ -55,7 +54,10 @@ def _optimizers(table: Table) -> None:
 
     _columns(table, "optimizer", "what it is", "parameters and defaults")
     for name, entry in OPTIMIZERS.items():
-        parameters = ", ".join(f"{key} = {value}" for key, value in entry.resolve({}).items())
+        parameters = ", ".join(
+            f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
+            for key, value in entry.resolve({}).items()
+        )
         table.add_row(name, entry.summary, parameters)
 
 
@@ -66,12 +68,12 @@ def _models(table: Table) -> None:
 
     _columns(table, "model", "size", "from", "state")
     try:
-        state = f"there: {find_weights()}"
+        state = f"in {find_weights().parent}"
     except ModelError as error:
         state = str(error)
     table.add_row(EMBEDDED_MODEL, EMBEDDED_SIZE, f"embedded ({EMBEDDED_REVISION})", state)
     table.add_row(
-        "any other", "", "an OpenAI-compatible server", "--llm NAME=URL,MODEL, or [models.NAME] in a suite"
+        "any other", "", "an OpenAI-compatible server", r"--llm NAME=URL,MODEL, or \[models.NAME] in a suite"
     )
 
 

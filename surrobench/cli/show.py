@@ -62,7 +62,12 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
                 f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out, "
                 f"{done.latency:.2f} s)"
             )
-            console.print(done.text, markup=False, highlight=False)
+            console.print(_printable(done.text), markup=False, highlight=False)
+
+
+def _printable(text: str) -> str:
+    """A model's words with control characters spelt out, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:

@@ -43,7 +43,7 @@ def command(results: Path) -> None:
             else "to do"
         )
         counts.setdefault(method_name(row["optimizer"], row["llm"]), Counter())[state] += 1
-    table = Table(title=f"{folder.suite_name}: runs in {results}", title_justify="left")
+    table = Table()
     states = [
         s
         for s in ("ok", "exhausted", "failed", "half-finished", "to do")
@@ -55,6 +55,7 @@ def command(results: Path) -> None:
     for method, count in counts.items():
         table.add_row(method, *[f"{count[state]:,}" if count[state] else "-" for state in states])
     console = Console()
+    console.print(f"{folder.suite_name}: runs in {results}", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     for record in records.values():
         if record.state == "failed":

@@ -36,7 +36,7 @@ class Restarting:
     def __init__(self, task: Task, rng: Generator, sigma: float) -> None:
         self._space, self._rng, self._sigma = task.space, rng, sigma
         self._searched = task.space.levels != 1
-        self._worst = 0.0
+        self._worst = -np.inf
         mean = np.full(task.space.d, 0.5)
         start = None
         if np.isfinite(task.initial.losses).any():
@@ -57,7 +57,8 @@ class Restarting:
         """The generation's losses; then a restart if the strategy has stopped."""
         if np.isfinite(losses).any():
             self._worst = max(self._worst, float(np.nanmax(losses)))
-        self._strategy.tell(np.where(np.isfinite(losses), losses, self._worst))
+        failed = self._worst if np.isfinite(self._worst) else 0.0  # while nothing was seen, all are equal
+        self._strategy.tell(np.where(np.isfinite(losses), losses, failed))
         if self._strategy.should_stop():
             self._population *= 2
             self._strategy = self._open(self._rng.random(self._space.d), known=False)

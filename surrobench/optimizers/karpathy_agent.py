@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 
 from surrobench.llm.prompts import number, template
-from surrobench.optimizers.propose import propose
 from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.propose import propose
 from surrobench.requests import Evaluate, Evaluated, Message, Waste
 from surrobench.space import Matrix
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from surrobench.benchmarks import benchmark
+from surrobench.benchmarks import benchmark, scenario
 from surrobench.benchmarks.base import Reference
-from surrobench.errors import ResultsError
+from surrobench.errors import ResultsError, UsageError
 from surrobench.results import Results
 from surrobench.runs import method_name
 from surrobench.stats.incumbent import final_incumbents
@@ -41,24 +41,18 @@ def load_study(results: Results, budget: int | None = None, *, partial: bool = F
 
     Raises:
         ResultsError: runs are missing, failed, or observed nothing; a list of them.
+        UsageError: the budget is larger than the suite's.
     """
     plan = results.plan().with_columns(
-        method=pl.struct("optimizer", "llm").map_elements(
-            lambda row: method_name(row["optimizer"], row["llm"]), return_dtype=pl.String
-        )
+        method=pl.when(pl.col("llm").is_null())
+        .then("optimizer")
+        .otherwise(pl.format("{} ({})", "optimizer", "llm"))  # as runs.method_name
     )
-    budget = budget or int(results.manifest["suite"]["trials"])
-    directions = pl.DataFrame(
-        [
-            {"benchmark": name, "sign": float(benchmark(name).objective.sign)}
-            for name in plan["benchmark"].unique(maintain_order=True)
-        ]
-    )
-    trials = (
-        results.trials(["run", "benchmark", "trial", "value", "score"])
-        .join(directions.lazy(), on="benchmark")
-        .select("run", "trial", loss=pl.col("value") * pl.col("sign"), score=pl.col("score") * pl.col("sign"))
-    )
+    most = int(results.manifest["suite"]["trials"])
+    if budget is not None and budget > most:
+        raise UsageError(f"A budget of {budget} trials is more than the suite's {most}.")
+    budget = budget or most
+    trials = pl.concat(_losses(results, key) for key in _scenarios(plan))
     with results.reading():
         reached = final_incumbents(trials, budget)
     incumbents = plan.join(reached, on="run", how="left", maintain_order="left")
@@ -80,6 +74,19 @@ def load_study(results: Results, budget: int | None = None, *, partial: bool = F
             for row in plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
         },
         control=str(results.manifest["suite"]["control"]),
+    )
+
+
+def _scenarios(plan: pl.DataFrame) -> list[str]:
+    return sorted({str(name).rpartition("/")[0] for name in plan["benchmark"].unique()})
+
+
+def _losses(results: Results, key: str) -> pl.LazyFrame:
+    """Run, trial, observed loss and mean loss of all trials on a scenario."""
+    where = scenario(key)
+    sign = where.objectives[where.target_index].sign
+    return results.trials(["run", "trial", "value", "score"], scenario_key=key).select(
+        "run", "trial", loss=sign * pl.col("value"), score=sign * pl.col("score")
     )
 
 

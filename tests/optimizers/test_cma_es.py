@@ -128,16 +128,16 @@ def test_a_granted_design_gives_half_of_the_probability_to_its_categories():
     assert np.mean(alone == default) < 0.4
 
 
-def test_a_failed_evaluation_counts_as_the_worst_value_seen():
+@pytest.mark.parametrize(("scale", "offset"), [(1e5, 0.0), (1.0, -10.0)], ids=["large", "negative"])
+def test_a_failed_evaluation_counts_as_the_worst_value_seen(scale, offset):
     def some_fail(X):
-        losses = sphere(X)
+        losses = scale * sphere(X) + offset
         losses[[1, 5]] = np.nan
         return losses
 
     library = CMA(np.full(4, 0.5), 1 / 6, np.array([[0.0, 1.0]] * 4), seed=seed(), population_size=8)
-    worst = 0.9  # of the granted design
-    initial = Evaluated(np.full((2, 4), 0.5), np.array([worst, 0.1]))
-    for X in generations(continuous(), some_fail, 4, initial):
+    worst = -np.inf
+    for X in generations(continuous(), some_fail, 6):
         solutions = [library.ask() for _ in range(8)]
         assert np.array_equal(X, solutions)
         losses = some_fail(X)
