@@ -19,6 +19,7 @@ _COMMANDS = {
     "rank": "Rank the methods of a study, with tests.",
     "status": "What is finished in a results folder.",
     "show": "One run: its trials, prompts and replies.",
+    "evaluate": "The objectives of your own configurations.",
     "list": "Benchmarks, optimizers, models and suites.",
     "verify": "Compare benchmarks with their reference.",
     "data": "Fetch data and models, or say what is there.",
