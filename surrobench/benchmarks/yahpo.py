@@ -105,16 +105,16 @@ class Surrogate(Scenario):
         )
         # YAHPO's suites optimize what comes first after the time.
         self.target = next(target for target in facts.objectives if target != facts.runtime)
-        self._published = read_json(folder / name / SPACE)
-        self._entries = {entry["name"]: entry for entry in self._published["hyperparameters"]}
+        self._space_file = read_json(folder / name / SPACE)
+        self.published_entries = {entry["name"]: entry for entry in self._space_file["hyperparameters"]}
         if facts.instance is None:
             self.instances = facts.instances
         else:
-            self.instances = tuple(map(str, self._entries[facts.instance]["choices"]))
+            self.instances = tuple(map(str, self.published_entries[facts.instance]["choices"]))
         self.fidelities = tuple(self._fidelity(fidelity) for fidelity in facts.fidelities)
 
     def _fidelity(self, name: str) -> Fidelity:
-        entry = self._entries[name]
+        entry = self.published_entries[name]
         lower, upper = float(entry["lower"]), float(entry["upper"])
         return Fidelity(
             name=name,
@@ -133,10 +133,10 @@ class Surrogate(Scenario):
         entries = [
             # An older ConfigSpace wrote the file: "default" is "default_value" now.
             {("default_value" if key == "default" else key): value for key, value in entry.items()}
-            for name, entry in self._entries.items()
+            for name, entry in self.published_entries.items()
             if name not in gone
         ]
-        published = {**self._published, "hyperparameters": entries}
+        published = {**self._space_file, "hyperparameters": entries}
         return SearchSpace(ConfigurationSpace.from_serialized_dict(published))
 
     @cached_property

