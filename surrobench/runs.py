@@ -47,8 +47,12 @@ def plan(suite: Suite) -> list[Run]:
     """All runs of a suite, in the order benchmark, method, seed.
 
     Raises:
-        UsageError: an unknown benchmark, optimizer or parameter, or one method under two labels.
+        UsageError: an unknown benchmark, optimizer or parameter, or one method under two labels; or the
+            suite is only listed.
+        DataError: the data of a benchmark is missing.
     """
+    if suite.planned:
+        raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
     runs = [
         _run(suite, benchmark_id, label, model, seed)
         for benchmark_id in suite.benchmark_ids()

@@ -6,13 +6,13 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from surrobench.benchmarks import expand
 from surrobench.benchmarks.base import Noise
-from surrobench.errors import SuiteError, UnknownName
+from surrobench.errors import DataError, SuiteError, UnknownName
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import OPTIMIZERS, optimizer
 from surrobench.paths import data_dir
@@ -49,6 +49,11 @@ class Suite(BaseModel):
     description: str = ""
     benchmarks: list[str] = Field(min_length=1)
     """Ids or patterns such as ``hpobench/mlp/*``."""
+    missing: Literal["error", "skip"] = "error"
+    """What happens to benchmarks whose data is not on this machine: ``skip`` leaves them out, and they are
+    listed."""
+    planned: str = ""
+    """Why the suite cannot be run yet, for one that is only listed."""
     trials: int = Field(ge=1)
     """Budget of a run in trials, the initial design included."""
     seeds: int = Field(ge=1)
@@ -98,8 +103,32 @@ class Suite(BaseModel):
         return self
 
     def benchmark_ids(self) -> list[str]:
-        """The ids of the study's benchmarks, patterns expanded."""
-        return expand(self.benchmarks)
+        """The ids of the study's benchmarks, patterns expanded.
+
+        Raises:
+            DataError: data is missing, of any of them, or, with ``missing = "skip"``, of all.
+        """
+        if self.missing == "error":
+            return expand(self.benchmarks)
+        here, errors = self._present()
+        if not here and errors:
+            raise next(iter(errors.values()))
+        return expand(here)
+
+    def left_out(self) -> list[str]:
+        """Benchmarks and patterns that are left out because their data is missing."""
+        return list(self._present()[1]) if self.missing == "skip" else []
+
+    def _present(self) -> tuple[list[str], dict[str, DataError]]:
+        """The benchmarks whose data is here, and the others with what is missing."""
+        here, errors = [], {}
+        for pattern in self.benchmarks:
+            try:
+                expand([pattern])
+                here.append(pattern)
+            except DataError as error:
+                errors[pattern] = error
+        return here, errors
 
 
 def load_suite(name: str) -> tuple[Suite, str]:
@@ -141,6 +170,8 @@ def parse_suite(text: str, origin: str = "suite") -> Suite:
     for pattern in suite.benchmarks:
         try:
             expand([pattern])
+        except DataError:
+            continue  # the suite is valid; running it says what is missing
         except UnknownName as error:
             lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{pattern}"' in line]
             where = _at(lines[0] if lines else _line(["benchmarks"], text), text)

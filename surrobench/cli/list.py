@@ -78,16 +78,22 @@ def _models(table: Table) -> None:
 
 
 def _suites(table: Table) -> None:
+    from surrobench.errors import DataError
     from surrobench.paths import data_dir
     from surrobench.suite import load_suite
 
     _columns(table, "suite", "what it studies", "benchmarks", "methods", "trials", "seeds")
     for path in sorted(data_dir("suites").glob("*.toml")):
         suite, _ = load_suite(str(path))
+        try:
+            count = str(len(suite.benchmark_ids()))
+        except DataError:
+            count = "data missing"
+        left_out = suite.left_out()
         table.add_row(
             suite.name,
             suite.description,
-            str(len(suite.benchmark_ids())),
+            f"{count} ({len(left_out)} missing)" if left_out and count.isdigit() else count,
             ", ".join(suite.optimizers),
             str(suite.trials),
             str(suite.seeds),

@@ -77,6 +77,8 @@ def command(
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
     console = Console(stderr=True)
     jobs = jobs or usable_cores()
+    if left_out := suite.left_out():
+        click.echo(f"Left out, their data is not on this machine: {', '.join(left_out)}", err=True)
     if dry_run:
         _print_estimate(suite, out, jobs)
         return

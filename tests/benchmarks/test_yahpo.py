@@ -14,6 +14,8 @@ from surrobench.benchmarks import benchmark, expand, known, scenario, scenarios,
 from surrobench.benchmarks.yahpo import CHUNK, Surrogate, available, open_scenario
 from surrobench.benchmarks.yahpo_data import find_folder, read_facts, shipped
 from surrobench.errors import DataError, UnknownName, UsageError
+from surrobench.suite import load_suite
+from tests.studies import surrobench
 
 pytestmark = pytest.mark.yahpo
 
@@ -323,3 +325,46 @@ def test_the_network_is_used_by_one_thread():
     options = open_scenario("lcbench")._network._session.get_session_options()
     assert options.intra_op_num_threads == 1
     assert yahpo.CHUNK % max(yahpo.PADDINGS) == 0
+
+
+# ---------------------------------------------------------------------- suites
+
+
+@pytest.mark.parametrize(("suite", "file"), [("yahpo-so", "single"), ("yahpo-mo", "multi")])
+def test_suites_are_the_official_ones(suite, file):
+    official = json.loads((FOLDER / yahpo_data.SUITES[file]).read_text())
+    ids = [f"yahpo/{entry['scenario']}/{entry['instance']}" for entry in official]
+    loaded, _ = load_suite(suite)
+    assert loaded.benchmarks == list(dict.fromkeys(ids))
+    if file == "single":
+        for entry in official:
+            facts = shipped()["scenarios"][entry["scenario"]]
+            target = next(name for name in facts["y_names"] if name != facts["runtime_name"])
+            assert entry["target"] == [target]
+
+
+def test_what_is_missing_of_a_suite_is_left_out_and_listed(copy):
+    suite, _ = load_suite("yahpo-so")
+    assert suite.benchmark_ids() == ["yahpo/rbv2_rpart/14", "yahpo/rbv2_rpart/40499"]
+    assert len(suite.left_out()) == 18
+    done = surrobench("run", "yahpo-so", "--dry-run")
+    assert done.status == 0
+    assert (
+        "Left out, their data is not on this machine: yahpo/nb301/CIFAR10, yahpo/lcbench/167168" in done.err
+    )
+
+
+def test_without_data_suites_are_valid_and_running_them_is_one_line(nothing):
+    for name in ("yahpo-so", "lcbench"):
+        done = surrobench("run", name, "--dry-run")
+        assert done.status == 1
+        assert "surrobench data pull yahpo" in done.err.splitlines()[-1]
+    done = surrobench("list", "suites")
+    assert (done.status, done.err) == (0, "")
+    assert "data missing" in done.out
+
+
+def test_the_multi_objective_suite_is_only_listed():
+    done = surrobench("run", "yahpo-mo", "--dry-run")
+    assert done.status == 2
+    assert "cannot be run yet: optimizing several objectives" in done.err.splitlines()[-1]
