@@ -18,7 +18,6 @@ from typing import Any
 from surrobench.engine import Progress, Recorded, Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Journal
-from surrobench.llm.models import ModelSpec
 from surrobench.llm.service import ModelService
 from surrobench.manifest import library_versions, make_manifest
 from surrobench.requests import Complete, Completion
@@ -284,6 +283,7 @@ class _Session:
                 "replay": self._options.replay is not None,
                 "runs": dict(self._states),
                 "library_seconds": round(self._timing.library, 3),
+                **{key: self._results.manifest[key] for key in ("versions", "hardware", "commit")},
             }
         )
 
@@ -415,32 +415,3 @@ def _recorded(replay: Path | None) -> Recorded:
 
 def _inside(replay: Path, out: Path) -> bool:
     return out.resolve() in {replay.resolve(), replay.resolve().parent}
-
-
-# ---------------------------------------------------------------------- models from the command line
-
-
-def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
-    """The suite with models from the command line: label -> (URL, model name).
-
-    A label the suite knows is redirected; a new one is added to every method that uses a language model.
-
-    Raises:
-        UsageError: no method does.
-    """
-    if not flags:
-        return suite
-    if not any(method.models for method in suite.optimizers.values()):
-        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
-    models = dict(suite.models)
-    methods = dict(suite.optimizers)
-    for label, (url, name) in flags.items():
-        if label in models:
-            kept = models[label].model_dump(exclude={"url", "serve", "model", "revision", "size"})
-            models[label] = ModelSpec(**kept, url=url, model=name)
-            continue
-        models[label] = ModelSpec(url=url, model=name)
-        for key, method in methods.items():
-            if method.models:
-                methods[key] = method.model_copy(update={"models": [*method.models, label]})
-    return suite.model_copy(update={"models": models, "optimizers": methods})
