@@ -93,6 +93,8 @@ class Results:
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob("trials/*/.*"):  # of a killed process; nobody else writes here now
+                leftover.unlink()
             _write_json(folder / "manifest.json", manifest)
             _write_parquet(_plan_frame(runs), folder / "plan.parquet")
         return Results(folder)
@@ -183,7 +185,7 @@ class Results:
                 try:
                     pl.read_parquet(path)
                 except FileNotFoundError as error:
-                    raise ResultsError(f"{path} has just been merged.", "Repeat the command.") from error
+                    raise _merged(path) from error
                 except (OSError, pl.exceptions.PolarsError) as error:
                     raise _damaged(path, _DELETE) from error
             raise
@@ -442,9 +444,15 @@ def _read_records(path: Path) -> list[RunRecord]:
         for entry in metadata["runs"]:
             state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
             records.append(RunRecord(Run(**entry), state, error, spent))
+    except FileNotFoundError as error:
+        raise _merged(path) from error
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise _damaged(path, _DELETE) from error
     return records
+
+
+def _merged(path: Path) -> ResultsError:
+    return ResultsError(f"{path} has just been merged by another process.", "Repeat the command.")
 
 
 def _damaged(path: Path, remedy: str) -> ResultsError:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from surrobench.engine import Progress, Recorded, Timing, drive_async
+from surrobench import recording
+from surrobench.engine import Progress, Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Journal
-from surrobench.llm.models import ModelSpec
 from surrobench.llm.service import ModelService
 from surrobench.manifest import library_versions, make_manifest
 from surrobench.requests import Complete, Completion
-from surrobench.results import Results, disk_errors, locked
+from surrobench.results import Results, locked
 from surrobench.runs import Run, plan
 from surrobench.suite import Suite
 from surrobench.trial import Outcome
@@ -120,7 +118,10 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
     runs = plan(suite)
-    if options.replay and _inside(options.replay, options.out):
+    if options.replay and options.out.resolve() in {
+        options.replay.resolve(),
+        options.replay.resolve().parent,
+    }:
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         results = Results.create(options.out, make_manifest(suite, text), runs)
@@ -156,7 +157,7 @@ class _Session:
         for run in runs:
             if run.id in records and records[run.id].state == "failed" and run not in self._pending:
                 self._problems.setdefault(records[run.id].error, []).append(run)
-        self._recorded = _recorded(options.replay)
+        self._recorded = recording.load_recorded(options.replay)
         self._services = self._open_models(stack)
         self._cores = options.jobs
 
@@ -284,6 +285,7 @@ class _Session:
                 "replay": self._options.replay is not None,
                 "runs": dict(self._states),
                 "library_seconds": round(self._timing.library, 3),
+                **{key: self._results.manifest[key] for key in ("versions", "hardware", "commit")},
             }
         )
 
@@ -321,20 +323,13 @@ class _Session:
         return service
 
     def _open_journal(self) -> Journal:
-        path = self._results.journal_path
-        if self._options.replay:
-            source = _journal_of(self._options.replay)
-            journal = Journal(source)
-            _copy_journal(source, path)
-            return journal
-        versions = library_versions()
-        before = Journal(path)
-        unfinished = before.runs() & {run.id for run in self._pending}
-        if unfinished and before.versions != versions:
-            if not self._options.discard_unfinished:
-                raise _other_versions(len(unfinished), before.versions, versions)
-            _drop(path, unfinished)
-        return Journal(path, versions=versions)
+        path, options = self._results.journal_path, self._options
+        if options.replay:
+            return recording.open_replay(options.replay, path)
+        pending = {run.id for run in self._pending}
+        return recording.open_journal(
+            path, pending, library_versions(), discard_unfinished=options.discard_unfinished
+        )
 
 
 class _Nobody:
@@ -351,96 +346,5 @@ class _Nobody:
         pass
 
 
-def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:
-    changed = [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
-    return ResultsError(
-        f"{n} half-finished runs were begun under other versions ({', '.join(changed)}).",
-        "Install those again, or start these runs anew with --discard-unfinished.",
-    )
-
-
 def _unavailable(error: SurrobenchError) -> ModelUnavailable:
     return ModelUnavailable(error.message, error.remedy)
-
-
-def _drop(path: Path, runs: set[str]) -> None:
-    """Rewrite a journal without the entries of some runs, keeping the old one beside it."""
-    kept = [line for line in _whole_lines(path) if json.loads(line).get("run") not in runs]
-    unfinished = path.with_suffix(".new")
-    with disk_errors(path.parent):
-        unfinished.write_bytes(b"".join(kept))
-        path.replace(path.with_suffix(f".{int(time.time())}.bak"))
-        unfinished.replace(path)
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of a journal, without one that a killed process left half-written at its end."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-
-
-# ---------------------------------------------------------------------- recordings
-
-
-def _journal_of(replay: Path) -> Path:
-    """The journal of a recording: the file itself, or the one in a results folder."""
-    candidates = [replay / "journal.jsonl", replay / "journal.jsonl.gz"] if replay.is_dir() else [replay]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
-
-
-def _copy_journal(source: Path, path: Path) -> None:
-    """Keep a recording's journal with the replay's results.
-
-    Raises:
-        ResultsError: the folder has a journal of its own, which nobody could get back.
-    """
-    lines = _whole_lines(source)
-    if path.exists() and (own := _whole_lines(path)) != lines[: len(own)]:
-        raise ResultsError(
-            f"{path} holds completions that {source} does not.", "Name another folder with --out."
-        )
-    with disk_errors(path.parent):
-        path.write_bytes(b"".join(lines))
-
-
-def _recorded(replay: Path | None) -> Recorded:
-    """Objective values of a recording; a journal alone has none, the benchmarks are asked."""
-    if replay is None or not (replay / "manifest.json").is_file():
-        return {}
-    return Results(replay).recorded()
-
-
-def _inside(replay: Path, out: Path) -> bool:
-    return out.resolve() in {replay.resolve(), replay.resolve().parent}
-
-
-# ---------------------------------------------------------------------- models from the command line
-
-
-def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
-    """The suite with models from the command line: label -> (URL, model name).
-
-    A label the suite knows is redirected; a new one is added to every method that uses a language model.
-
-    Raises:
-        UsageError: no method does.
-    """
-    if not flags:
-        return suite
-    if not any(method.models for method in suite.optimizers.values()):
-        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
-    models = dict(suite.models)
-    methods = dict(suite.optimizers)
-    for label, (url, name) in flags.items():
-        if label in models:
-            kept = models[label].model_dump(exclude={"url", "serve", "model", "revision", "size"})
-            models[label] = ModelSpec(**kept, url=url, model=name)
-            continue
-        models[label] = ModelSpec(url=url, model=name)
-        for key, method in methods.items():
-            if method.models:
-                methods[key] = method.model_copy(update={"models": [*method.models, label]})
-    return suite.model_copy(update={"models": models, "optimizers": methods})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from surrobench.benchmarks import expand
 from surrobench.benchmarks.base import Noise
-from surrobench.errors import DataError, SuiteError, UnknownName
+from surrobench.errors import DataError, SuiteError, UnknownName, UsageError
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import OPTIMIZERS, optimizer
 from surrobench.paths import data_dir
@@ -151,6 +152,35 @@ def load_suite(name: str) -> tuple[Suite, str]:
         return parse_suite(text, str(path)), text
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
+
+
+def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
+    """The suite with models from the command line: label -> (URL, model name).
+
+    A label the suite knows is redirected (its revision is kept if the model's name is the same); a new one is
+    added to every method that uses a language model.
+
+    Raises:
+        UsageError: no method does.
+    """
+    if not flags:
+        return suite
+    if not any(method.models for method in suite.optimizers.values()):
+        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
+    models = dict(suite.models)
+    methods = dict(suite.optimizers)
+    for label, (url, name) in flags.items():
+        if label in models:
+            same = name == models[label].model
+            about_the_model = set() if same else {"revision", "size"}
+            kept = models[label].model_dump(exclude={"url", "serve", "model", *about_the_model})
+            models[label] = ModelSpec(**kept, url=url, model=name)
+            continue
+        models[label] = ModelSpec(url=url, model=name)
+        for key, method in methods.items():
+            if method.models:
+                methods[key] = method.model_copy(update={"models": [*method.models, label]})
+    return suite.model_copy(update={"models": models, "optimizers": methods})
 
 
 def parse_suite(text: str, origin: str = "suite") -> Suite:

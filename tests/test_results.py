@@ -422,8 +422,13 @@ def test_files_merged_by_another_process_meanwhile_are_not_called_damaged(tmp_pa
     writer.write(outcomes[6:])
     reader = Results(tmp_path / "r")
     writer.merge()
-    with pytest.raises(ResultsError, match=r"has just been merged\. Repeat the command\."):
+    with pytest.raises(ResultsError, match=r"has just been merged by another process\. Repeat the command\."):
         load_study(reader)
+    gone = tmp_path / "r" / "trials" / "hpobench.mlp" / "part-0.parquet"
+    gone.symlink_to("nowhere")  # listed, and gone when it is opened
+    with pytest.raises(ResultsError, match=r"part-0\.parquet has just been merged by another process\."):
+        Results(tmp_path / "r")
+    gone.unlink()
     assert len(load_study(Results(tmp_path / "r")).incumbents) == len(outcomes)
 
 

@@ -367,6 +367,17 @@ def test_a_dead_model_leaves_the_runs_of_another_untouched(tmp_path, model, serv
     assert agent_rows(tmp_path)["status"].to_list() == ["ok"] * 8
 
 
+def test_a_server_that_was_given_up_is_not_asked_again(tmp_path):
+    def one_of_two(body):
+        return error(500) if "learning_rate" in body["messages"][0]["content"] else answer(body, delay=1.0)
+
+    with FaultyServer(one_of_two) as server:
+        text = suite_text(MLP, NAS, models={"m": server.url}, seeds=1, model="retries = 0")
+        assert run(text, tmp_path).states == {"ok": 2, "parked": 2}
+        assert len(server.bodies) == 2
+    assert journalled(tmp_path / "journal.jsonl") < set(map(asked, server.bodies))  # the late answer is kept
+
+
 def test_a_request_the_server_refuses_fails_that_run_alone_and_can_be_repeated(tmp_path, model, server):
     suite = tmp_path / "tiny.toml"
     suite.write_text(suite_text(MLP, NAS, models={"m": server.url}, seeds=1))
@@ -545,7 +556,7 @@ def other_sampling(text, monkeypatch, folder):
 def other_prompts(text, monkeypatch, folder):
     shutil.copytree(prompts.data_dir("prompts"), folder / "prompts")
     head = folder / "prompts" / AGENT / "head.jinja"
-    head.write_text(head.read_text().replace("You tune", "Please tune"))
+    head.write_text(f"Be brief.\n{head.read_text()}")
     monkeypatch.setattr(prompts, "data_dir", lambda name: folder / name)
     prompts.prompts_hash.cache_clear()
     prompts.template.cache_clear()

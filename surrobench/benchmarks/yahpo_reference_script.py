@@ -23,6 +23,8 @@ def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
         # One thread, as on our side; checked, as it is by default.
         sets[name] = BenchmarkSet(name, multithread=False)
     scenario = sets[name]
+    if "trials" in question:
+        return random_search(scenario, question)
     if question.get("timed"):
         seconds = {}
         for check in (True, False):
@@ -47,6 +49,20 @@ def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
         "listed": [[float(value) for value in values.values()] for values in listed],
         "single": [[float(value) for value in values.values()] for values in single],
     }
+
+
+def random_search(scenario: Any, question: dict[str, Any]) -> dict[str, Any]:
+    """What a user writes by hand: draw, evaluate, keep the best; the time of the loop."""
+    start = time.perf_counter()
+    scenario.set_instance(question["instance"])
+    space = scenario.get_opt_space(drop_fidelity_params=True, seed=0)
+    best = float("inf")
+    for _ in range(question["trials"]):
+        configuration = space.sample_configuration().get_dictionary() | question["fidelity"]
+        best = min(best, question["sign"] * scenario.objective_function(configuration)[0][question["target"]])
+    seconds = time.perf_counter() - start
+    scenario.constants.clear()
+    return {"best": float(best), "seconds": seconds}
 
 
 def main() -> None:

@@ -67,12 +67,13 @@ def command(
         alpha=alpha,
         models=study.models,
     )
+    if figure:
+        from surrobench.report.figures import cd_diagram
+
+        cd_diagram(ranking, figure)
     if form == "table":
         Console().print(rich_table(ranking))
     else:
         click.echo(render(ranking, form), nl=False)  # type: ignore[arg-type] # click has checked it
     if figure:
-        from surrobench.report.figures import cd_diagram
-
-        cd_diagram(ranking, figure)
         click.echo(f"Critical-difference diagram: {figure}", err=True)

@@ -67,8 +67,8 @@ def command(
 
     from surrobench.errors import UsageError
     from surrobench.manifest import usable_cores
-    from surrobench.study import Options, Status, add_models, run_study
-    from surrobench.suite import load_suite
+    from surrobench.study import Options, Status, run_study
+    from surrobench.suite import add_models, load_suite
 
     if reevaluate and replay is None:
         raise UsageError("--reevaluate goes with --replay.")

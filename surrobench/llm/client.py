@@ -49,6 +49,7 @@ class Client:
         self.completions = 0
         self._backoff = backoff
         self._gate = asyncio.Semaphore(spec.concurrency)
+        self._gone: ModelUnavailable | None = None
         self._http = httpx.AsyncClient(
             headers=_authorization(spec),
             timeout=httpx.Timeout(spec.timeout, connect=10),
@@ -109,6 +110,8 @@ class Client:
     async def _retrying(self, sent: dict[str, Any]) -> list[Completion]:
         tries = self.spec.retries + 1
         for number in range(tries):
+            if self._gone is not None:  # another request has waited long enough for all of them
+                raise ModelUnavailable(self._gone.message, self._gone.remedy)
             asked_to_wait = 0.0
             start = time.perf_counter()
             try:
@@ -128,10 +131,11 @@ class Client:
                 # Jitter keeps requests that failed together from coming back together.
                 pause = self._backoff * 2**number * random.uniform(0.5, 1.0)
                 await asyncio.sleep(min(max(pause, asked_to_wait), LONGEST_PAUSE))
-        raise ModelUnavailable(
+        self._gone = ModelUnavailable(
             f"No answer from {self.url} after {tries} tries (last: {problem}).",
             "Start the server and repeat the command; it resumes where it stopped.",
         )
+        raise self._gone
 
     def _refusal(self, status: int, problem: str) -> RequestRefused:
         remedy = ""

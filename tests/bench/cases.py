@@ -26,7 +26,7 @@ from surrobench.seeding import content_hash, stream
 from surrobench.study import Options, run_study
 from surrobench.suite import Method, Suite
 from surrobench.trial import Outcome
-from tests.bench import by_hand
+from tests.bench import by_hand, yahpo_cases
 from tests.bench.timing import Pair, seconds, side_by_side
 
 SCENARIO = "hpobench/mlp"
@@ -289,4 +289,4 @@ def microseconds(value: float) -> str:
     return f"{value * 1e6:.2f} us" if value < 1e-5 else f"{value * 1e6:.1f} us"
 
 
-CASES = (lookups, random_search, one_at_a_time, libraries, ranking, memory, start_up)
+CASES = (lookups, random_search, one_at_a_time, libraries, ranking, memory, start_up, *yahpo_cases.cases())

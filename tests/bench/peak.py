@@ -23,7 +23,8 @@ def main(what: str, folder: str = "") -> None:
         from surrobench.runs import plan
         from tests.bench.cases import make_suite, study_losses
 
-        suite = make_suite(what, seeds=250)
+        # ``folder`` is a pattern of benchmarks here: 60 seeds on the 34 instances of lcbench.
+        suite = make_suite(what, folder, seeds=60) if folder else make_suite(what, seeds=250)
         if what == "random":
             study_losses(suite)
         else:

@@ -16,7 +16,7 @@ from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Messa
 from surrobench.space import Matrix
 
 CAR = benchmark("hpobench/mlp/car")
-QUESTION = "Next trial as one line of JSON:"
+QUESTION = "Next configuration, not tried before, as one line of JSON:"
 
 
 def task(
