@@ -83,6 +83,7 @@ class SearchSpace:
             if (isinstance(hp, UniformIntegerHyperparameter) and hp.log)
             or (isinstance(hp, CategoricalHyperparameter) and len(set(np.ravel(hp.probabilities))) > 1)
         }
+        self._log_integers = _LogIntegers(self._uneven, self.hyperparameters)
         self._conditions: dict[int, list[Any]] = {}
         for condition in config_space.conditions:
             self._conditions.setdefault(self._column[condition.child.name], []).append(condition)
@@ -127,8 +128,11 @@ class SearchSpace:
         U = np.asarray(U, dtype=np.float64)
         index = np.minimum(np.floor(U * self._bins), self._last)
         X = np.where(self.is_continuous, U, self.origin + index / self._intervals)
+        if len(tabled := self._log_integers.columns):
+            X[:, tabled] = self._log_integers.from_unit(U[:, tabled])
         for j, hp in self._uneven.items():
-            X[:, j] = _uneven_from_unit(hp, U[:, j])
+            if j not in tabled:
+                X[:, j] = _uneven_from_unit(hp, U[:, j])
         return self.deactivate(X)
 
     def to_unit(self, X: Matrix) -> Matrix:
@@ -361,6 +365,38 @@ def _log_edges(hp: Hyperparameter, index: Any) -> Matrix:
     low, high = bounds_of(hp)
     starts = low + index * ((high - low) / _levels(hp))
     return np.asarray((np.log(starts) - math.log(low)) / (math.log(high) - math.log(low)))
+
+
+class _LogIntegers:
+    """The integers on a log scale, all at once, with their vector values from a table.
+
+    The same numbers as ``_uneven_from_unit``, for a seventh of the time where a configuration is drawn alone.
+    """
+
+    LARGEST = 100_000  # values of a hyperparameter that is worth a table
+
+    def __init__(
+        self, uneven: Mapping[int, Hyperparameter], hyperparameters: Sequence[Hyperparameter]
+    ) -> None:
+        self.columns = [
+            j
+            for j, hp in uneven.items()
+            if isinstance(hp, UniformIntegerHyperparameter) and _levels(hp) <= self.LARGEST
+        ]
+        mine = [hyperparameters[j] for j in self.columns]
+        bounds = np.array([bounds_of(hp) for hp in mine], dtype=np.float64).reshape(-1, 2)
+        self._low, high = bounds[:, 0], bounds[:, 1]
+        self._ratio, self._span = high / self._low, high - self._low
+        self._levels = np.array([float(_levels(hp)) for hp in mine])
+        self._first = np.cumsum(self._levels) - self._levels
+        tables = [hp.to_vector(np.arange(hp.lower, hp.upper + 1)) for hp in mine]  # type: ignore[union-attr]
+        self._vectors = np.concatenate([np.empty(0), *tables])
+
+    def from_unit(self, U: Matrix) -> Matrix:
+        """Shape (m, number of columns): unit cube to vector encoding."""
+        share = (self._low * self._ratio**U - self._low) / self._span
+        index = np.minimum(np.maximum(np.floor(share * self._levels), 0.0), self._levels - 1.0)
+        return np.asarray(self._vectors[(index + self._first).astype(np.intp)])
 
 
 def _uneven_from_unit(hp: Hyperparameter, u: Matrix) -> Matrix:
