@@ -295,11 +295,11 @@ class _Engine:
         lengths = np.array([len(X) for _, _, X in requests])
         ends = np.cumsum(lengths)
         X = np.concatenate([X for _, _, X in requests])
-        legal = scenario.space.legal(X)
+        legal, snapped = scenario.space.check(X)
         if not legal.all():
             self._reject(requests, legal, ends)
             return
-        X = scenario.space.snap(X)  # legal values may be a rounding error off the grid
+        X = snapped  # legal values may be a rounding error off the grid
         instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
         start = time.perf_counter()
         columns = scenario.evaluate(X, instances, _noise(requests, lengths), _fidelity(requests, lengths))

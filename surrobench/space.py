@@ -170,13 +170,22 @@ class SearchSpace:
 
     def legal(self, X: Matrix) -> Mask:
         """Shape (m,): rows whose values are all in the space and active exactly where they should be."""
+        return self.check(X)[0]
+
+    def check(self, X: Matrix) -> tuple[Mask, Matrix]:
+        """``legal`` and ``snap`` at once: shapes (m,) and (m, d)."""
         X = np.asarray(X, dtype=np.float64)
         inactive = np.isnan(X)
         snapped = self.snap(X)
-        on_grid = np.isclose(X, snapped, rtol=0, atol=_ROUNDING)
+        with np.errstate(invalid="ignore"):  # infinity less infinity is not near
+            on_grid = np.abs(X - snapped) <= _ROUNDING
         # Filled with any legal value, an inactive hyperparameter must be deactivated again, and no other.
-        expected = np.isnan(self.deactivate(np.where(inactive, 0.0, snapped)))
-        return np.asarray(np.all(inactive | on_grid, axis=1) & np.all(inactive == expected, axis=1))
+        if self.is_conditional:
+            expected = np.isnan(self.deactivate(np.where(inactive, 0.0, snapped)))
+            legal = np.all(inactive | on_grid, axis=1) & np.all(inactive == expected, axis=1)
+        else:
+            legal = np.all(on_grid, axis=1)
+        return np.asarray(legal), snapped
 
     def snap(self, X: Matrix) -> Matrix:
         """The nearest values that exist: discrete ones rounded, all clipped to their range; NaN stays."""

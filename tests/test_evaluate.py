@@ -120,7 +120,7 @@ def test_several_fidelities():
     [
         ([CAR, "--config", "{"], "--config is not JSON"),
         ([CAR, "--config", "nowhere.jsonl"], "'nowhere.jsonl' is neither a JSON object nor a file"),
-        ([CAR, "--config", '{"alpha": 7}'], "alpha = 1 is not in the space"),
+        ([CAR, "--config", '{"alpha": 7}'], "alpha = 7 is not in the space"),
         ([CAR, "--config", "{}"], "is missing"),
         ([CAR, "--fidelity", "3", "--config", "{}"], "hpobench/mlp has no fidelity 'fidelity'. It has none"),
         ([CAR, "--fidelity", "epoch=x", "--config", "{}"], "--fidelity 'epoch=x' is no number"),

@@ -297,8 +297,8 @@ class Benchmark:
                 f"An array of shape {X.shape} is no batch of configurations.",
                 f"It must be (m, {self.space.d}), with the columns {', '.join(self.space.names)}.",
             )
-        legal = self.space.legal(X)
+        legal, snapped = self.space.check(X)
         if not legal.all():
             row = int(np.argmin(legal))
             raise UsageError(f"Row {row} is not in the search space of {self.id}.")
-        return self.space.snap(X)
+        return snapped

@@ -13,6 +13,7 @@ import pytest
 from surrobench.benchmarks import benchmark, expand, known, scenario, scenarios, yahpo, yahpo_data
 from surrobench.benchmarks.yahpo import CHUNK, Surrogate, available, open_scenario
 from surrobench.benchmarks.yahpo_data import find_folder, read_facts, shipped
+from surrobench.benchmarks.yahpo_verify import compare, questions
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.suite import load_suite
 from tests.studies import surrobench
@@ -368,3 +369,64 @@ def test_the_multi_objective_suite_is_only_listed():
     done = surrobench("run", "yahpo-mo", "--dry-run")
     assert done.status == 2
     assert "cannot be run yet: optimizing several objectives" in done.err.splitlines()[-1]
+
+
+# ---------------------------------------------------------------------- the reference
+
+
+def test_the_questions_for_the_reference_cover_both_ends_and_what_is_inactive():
+    opened = scenario("yahpo/rbv2_xgboost")
+    X, instances, fidelity = questions(opened, 2000)
+    assert opened.space.legal(X).all()
+    assert np.isnan(X).any()
+    assert (np.nanmin(X, axis=0) < 1e-9).all()
+    ranges = ~opened.space.is_categorical
+    assert (np.nanmax(X[:, ranges], axis=0) > 1 - 1e-9).all()
+    assert len(np.unique(instances)) == len(opened.instances)
+    assert fidelity.min(axis=0).tolist() == [0.03, 1]
+    assert fidelity.max(axis=0).tolist() == [1, 10]
+
+
+class Echo:
+    """Answers as the reference would, had it this package's own numbers, but for one."""
+
+    def __init__(self, opened, wrong):
+        self.opened, self.wrong = opened, wrong
+
+    def ask(self, *, scenario, configurations, timed=False):
+        if timed:
+            return dict.fromkeys(
+                ("single_checked", "list_checked", "single_unchecked", "list_unchecked"), 1.0
+            )
+        X, instances, fidelity = questions(self.opened, len(configurations))
+        categories, numbers = self.opened._inputs.encode(X, instances, fidelity)
+        values = self.opened.evaluate(X, instances, None, fidelity).values
+        values[3, 1] *= 1 + self.wrong
+        return {
+            "categories": categories.tolist(),
+            "numbers": numbers.tolist(),
+            "listed": values.tolist(),
+            "single": values[:5].tolist(),
+        }
+
+
+@pytest.mark.parametrize(("wrong", "passed"), [(0.0, True), (5e-6, True), (5e-5, False)])
+def test_a_value_that_differs_is_found(wrong, passed):
+    opened = scenario("yahpo/lcbench")
+    found = compare(opened, Echo(opened, wrong), 200)
+    assert found.passed is passed
+    assert sum(part.different for part in found.agreements) == (0 if passed else 1)
+    assert found.encodings == 0
+    assert found.seconds["single_checked"] == 1.0
+    if wrong:
+        assert found.agreements[1].relative == pytest.approx(wrong, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_reference_agrees():
+    done = surrobench("verify", "yahpo", "--configurations", "300", "--scenario", "rbv2_xgboost")
+    if "cannot be installed" in done.err:
+        pytest.skip("the reference package cannot be installed here")
+    assert done.status == 0, done.out + done.err
+    assert "0 mismatching encodings" in done.out
+    assert "All values agree" in done.out
