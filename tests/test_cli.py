@@ -132,7 +132,7 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["run"], "Missing argument 'SUITE'"),
         (
             ["run", "quik"],
-            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of quick, tabular",
+            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of lcbench, quick, tabular",
         ),
         (["run", "quick", "--jobs", "0"], "'--jobs'"),
         (["run", "quick", "--jbos", "2"], "No such option"),
@@ -149,9 +149,9 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf."),
         (["show", "nothing", "--results", "r"], "No run 'nothing' in r."),
         (["list", "optimisers"], "is not one of"),
-        (["verify", "nasbench"], "'nasbench' is not 'hpobench'"),
+        (["verify", "nasbench"], "'nasbench' is not one of 'hpobench', 'yahpo'"),
         (["rank", "r", "--budget", "7"], "A budget of 7 trials is more than the suite's 6."),
-        (["data", "pull", "everything"], "'everything' is not 'smollm2'"),
+        (["data", "pull", "everything"], "'everything' is not one of 'smollm2', 'yahpo'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(words, says, results, monkeypatch):
