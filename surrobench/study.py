@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from surrobench import recording
+from surrobench.benchmarks import scenario
 from surrobench.engine import Progress, Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Journal
@@ -170,6 +171,8 @@ class _Session:
         status.models = list(self._services.values())
         live_trials = sum(run.trials for run in with_model)
         status.seconds_per_live_trial = sum(map(estimate, with_model)) / max(live_trials, 1)
+        for key in sorted({run.benchmark.rpartition("/")[0] for run in self._pending}):
+            scenario(key).prepare()
         try:
             if self._pending:
                 asyncio.run(self._execute(with_model, without))
