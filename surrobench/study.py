@@ -198,7 +198,7 @@ class _Session:
     # ------------------------------------------------------------------ execution
 
     async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
-        """Runs with a model in this process, all others in shards, at the same time."""
+        """Runs with a model in this process and, at the same time, all others in shards."""
         shards = make_shards(without)
         inline = self._options.jobs == 1 and not with_model
         executor: Executor = (
@@ -206,7 +206,10 @@ class _Session:
         )
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._execute_shards(executor, shards))
+                of_shards = group.create_task(self._execute_shards(executor, shards))
+                if any(service.spec.serve == "embedded" for service in self._services.values()):
+                    # It computes on the same cores: one after the other is faster than both at a time.
+                    await of_shards
                 group.create_task(self._execute_live(with_model))
         except BaseExceptionGroup as errors:
             stop_children()
