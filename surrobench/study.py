@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from surrobench import recording
+from surrobench.benchmarks import scenario
 from surrobench.engine import Progress, Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Journal
@@ -170,6 +171,8 @@ class _Session:
         status.models = list(self._services.values())
         live_trials = sum(run.trials for run in with_model)
         status.seconds_per_live_trial = sum(map(estimate, with_model)) / max(live_trials, 1)
+        for key in sorted({run.benchmark.rpartition("/")[0] for run in self._pending}):
+            scenario(key).prepare()
         try:
             if self._pending:
                 asyncio.run(self._execute(with_model, without))
@@ -195,7 +198,7 @@ class _Session:
     # ------------------------------------------------------------------ execution
 
     async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
-        """Runs with a model in this process, all others in shards, at the same time."""
+        """Runs with a model in this process and, at the same time, all others in shards."""
         shards = make_shards(without)
         inline = self._options.jobs == 1 and not with_model
         executor: Executor = (
@@ -203,7 +206,10 @@ class _Session:
         )
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._execute_shards(executor, shards))
+                of_shards = group.create_task(self._execute_shards(executor, shards))
+                if any(service.spec.serve == "embedded" for service in self._services.values()):
+                    # It computes on the same cores: one after the other is faster than both at a time.
+                    await of_shards
                 group.create_task(self._execute_live(with_model))
         except BaseExceptionGroup as errors:
             stop_children()

@@ -174,6 +174,9 @@ class Scenario(ABC):
     def reference(self, instance: str) -> Reference:
         """Reference values of an instance."""
 
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Convert or fetch what evaluation needs, once, before several processes would do it at a time."""
+
     @cached_property
     def target_index(self) -> int:
         """Column of the target objective."""

@@ -104,6 +104,10 @@ class Table(Scenario):
     def _arrays(self) -> Arrays:
         return _load(self)
 
+    def prepare(self) -> None:
+        """Convert the package's records where that has not been done."""
+        _ = self._arrays
+
     def rows(self, X: Matrix) -> NDArray[np.intp]:
         """Shape (m,): the table's row of each configuration."""
         return np.rint(np.asarray(X) @ self._strides).astype(np.intp)
