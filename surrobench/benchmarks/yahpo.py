@@ -160,6 +160,10 @@ class Surrogate(Scenario):
             raise damaged_model(self.folder, self.name) from error
         return network
 
+    def prepare(self) -> None:
+        """Load the network: one that is damaged is refused before a study starts."""
+        _ = self._network
+
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of the network, 16 hexadecimal digits: what cached reference values belong to."""

@@ -16,7 +16,7 @@ from surrobench.benchmarks.yahpo_data import find_folder, read_facts, shipped
 from surrobench.benchmarks.yahpo_verify import compare, questions
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.suite import load_suite
-from tests.studies import surrobench
+from tests.studies import suite_text, surrobench
 
 pytestmark = pytest.mark.yahpo
 
@@ -430,3 +430,13 @@ def test_the_reference_agrees():
     assert done.status == 0, done.out + done.err
     assert "0 mismatching encodings" in done.out
     assert "All values agree" in done.out
+
+
+def test_a_study_on_a_damaged_model_is_one_line(copy, tmp_path):
+    path = copy / "rbv2_rpart" / "model.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(suite_text("yahpo/rbv2_rpart/14"))
+    done = surrobench("run", suite, "--out", tmp_path / "r", "--jobs", 1)
+    assert done.status == 1
+    assert "model.onnx is damaged or not that of version 1.0.2" in done.err.splitlines()[-1]
