@@ -129,15 +129,11 @@ def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> 
     if trials.is_empty():
         return
     configuration = [name for name in trials.columns if name.startswith("config.")]
-    table = Table(title=f"value: {where.objective.label}", title_justify="left")
-    for name in (
-        "trial",
-        "source",
-        "value",
-        *[name.removeprefix("config.") for name in configuration],
-        "remarks",
-    ):
-        table.add_column(name, justify="left" if name in {"source", "remarks"} else "right")
+    table = Table(title=f"value: {where.objective.label}", title_justify="left", box=None, pad_edge=False)
+    for name in ("trial", "source", "value"):
+        table.add_column(name, justify="left" if name == "source" else "right", no_wrap=True)
+    table.add_column("configuration")
+    table.add_column("remarks")
     sign, best = where.objective.sign, float("inf")
     for row in trials.iter_rows(named=True):
         better = row["value"] is not None and row["value"] * sign < best
@@ -149,14 +145,15 @@ def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> 
             str(row["trial"]),
             row["source"],
             f"[bold]{value}[/]" if better else value,
-            *[
-                ""
-                if row[name] is None
-                else f"{row[name]:.4g}"
-                if isinstance(row[name], float)
-                else str(row[name])
+            ", ".join(
+                f"{name.removeprefix('config.')} {_short(row[name])}"
                 for name in configuration
-            ],
+                if row[name] is not None
+            ),
             Text(", ".join(filter(None, remarks))),  # a model's words may look like markup
         )
     console.print(table)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
