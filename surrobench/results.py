@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from surrobench.benchmarks import benchmark, scenario
+from surrobench.benchmarks import scenario
 from surrobench.benchmarks.base import Columns
 from surrobench.errors import ResultsError
+from surrobench.frames import common_schema, floats, plan_frame, trials_frame
 from surrobench.requests import Matrix
 from surrobench.runs import Run
 from surrobench.seeding import content_hash
@@ -96,7 +97,7 @@ class Results:
             for leftover in folder.glob("trials/*/.*"):  # of a killed process; nobody else writes here now
                 leftover.unlink()
             _write_json(folder / "manifest.json", manifest)
-            _write_parquet(_plan_frame(runs), folder / "plan.parquet")
+            _write_parquet(plan_frame(runs), folder / "plan.parquet")
         return Results(folder)
 
     # ------------------------------------------------------------------ reading
@@ -136,7 +137,7 @@ class Results:
             scenario_key: only this scenario's, with all its columns unless ``columns`` are given.
         """
         if columns is None and scenario_key is None:
-            columns = list(_common_schema())
+            columns = list(common_schema())
         frames = []
         for path, counted in self._counted().items():
             if scenario_key is not None and path.parent.name != _slug(scenario_key):
@@ -146,7 +147,7 @@ class Results:
                 frame = frame.filter(pl.col("run").is_in([record.run.id for record in counted]))
             frames.append(frame if columns is None else frame.select(columns))
         if not frames:
-            return pl.LazyFrame(schema=_common_schema())
+            return pl.LazyFrame(schema=common_schema())
         return pl.concat(frames)
 
     def recorded(self) -> dict[str, tuple[Matrix, Columns]]:
@@ -158,14 +159,14 @@ class Results:
                 trials = self.trials(scenario_key=key).collect()
             for (run,), frame in trials.group_by("run", maintain_order=True):
                 values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
-                at = [_floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
+                at = [floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
                 objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
                 out[str(run)] = (
                     where.space.from_columns(values),
                     Columns(
-                        np.stack([_floats(column) for column in objectives], axis=1),
-                        _floats(frame["score"]),
-                        _floats(frame["cost"]),
+                        np.stack([floats(column) for column in objectives], axis=1),
+                        floats(frame["score"]),
+                        floats(frame["cost"]),
                         np.stack(at, axis=1) if at else None,
                     ),
                 )
@@ -235,7 +236,7 @@ class Results:
             records = [RunRecord(outcome.run, outcome.state, outcome.error, outcome.n) for outcome in group]
             name = content_hash([[record.run.id, record.trials] for record in records])
             path = self.folder / "trials" / _slug(key) / f"part-{name}.parquet"
-            self._store(_frame(group), records, path)
+            self._store(trials_frame(group), records, path)
 
     def merge(self) -> None:
         """Merge the files of each scenario into one, with rows and records in a fixed order."""
@@ -308,121 +309,6 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder} is being written by another process.", "Wait for it, or name another with --out."
             ) from None
         yield
-
-
-# ---------------------------------------------------------------------- frames
-
-
-def _common_schema() -> dict[str, Any]:
-    """Columns every scenario has, in their order."""
-    return {
-        "run": pl.String,
-        "benchmark": pl.String,
-        "optimizer": pl.String,
-        "llm": pl.String,
-        "seed": pl.UInt32,
-        "trial": pl.UInt32,
-        "source": pl.String,
-        "status": pl.String,
-        "duplicate": pl.Boolean,
-        "repairs": pl.String,
-        "error": pl.String,
-        "value": pl.Float64,
-        "score": pl.Float64,
-        "cost": pl.Float64,
-        "calls": pl.UInt32,
-        "tokens_in": pl.UInt32,
-        "tokens_out": pl.UInt32,
-        "latency": pl.Float64,
-    }
-
-
-def _frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
-    """The trials of some runs of one scenario as rows."""
-    where = benchmark(outcomes[0].run.benchmark)
-    n = [outcome.n for outcome in outcomes]
-    of_run = np.repeat(np.arange(len(outcomes)), n)
-    requests = [(outcome, i) for outcome in outcomes for i in range(len(outcome.lengths))]
-    lengths = np.array([outcome.lengths[i] for outcome, i in requests], dtype=np.int64)
-    of_request = np.repeat(np.arange(len(requests)), lengths)
-    first = np.zeros(len(of_request), dtype=bool)
-    first[np.cumsum(lengths) - lengths] = True
-
-    def per_run(values: list[Any], dtype: Any = pl.String) -> pl.Series:
-        return pl.Series(values, dtype=dtype).gather(of_run)
-
-    def per_request(values: list[Any], dtype: Any = pl.String) -> pl.Series:
-        return pl.Series(values, dtype=dtype).gather(of_request)
-
-    def on_first(values: list[Any], dtype: Any) -> pl.Series:
-        # What a request cost is booked on its first trial.
-        return per_request(values, dtype).zip_with(
-            pl.Series(first), pl.Series([0], dtype=dtype).new_from_index(0, len(first))
-        )
-
-    origins = [outcome.origins[i] for outcome, i in requests]
-    spent = [outcome.spent[i] for outcome, i in requests]
-    X = np.concatenate([outcome.configurations for outcome in outcomes])
-    values = np.concatenate([outcome.values for outcome in outcomes])
-    value = _series([outcome.values[:, where.scenario.target_index] for outcome in outcomes])
-    status = per_request([origin.status for origin in origins])
-    failed = status.eq("ok") & value.is_null()
-    columns = {
-        "run": per_run([outcome.run.id for outcome in outcomes]),
-        "benchmark": per_run([outcome.run.benchmark for outcome in outcomes]),
-        "optimizer": per_run([outcome.run.method for outcome in outcomes]),
-        "llm": per_run([outcome.run.model for outcome in outcomes]),
-        "seed": per_run([outcome.run.seed for outcome in outcomes], pl.UInt32),
-        "trial": pl.Series(np.concatenate([np.arange(k, dtype=np.uint32) for k in n])),
-        "source": per_request([origin.source for origin in origins]),
-        "status": pl.select(pl.when(failed).then(pl.lit("failed")).otherwise(status)).to_series(),
-        "duplicate": pl.Series(np.concatenate([outcome.duplicate for outcome in outcomes])),
-        "repairs": per_request([",".join(origin.repairs) or None for origin in origins]),
-        "error": per_request([origin.error or None for origin in origins]),
-        "value": value,
-        "score": _series([outcome.score for outcome in outcomes]),
-        "cost": _series([outcome.cost for outcome in outcomes]),
-        "calls": on_first([part.calls for part in spent], pl.UInt32),
-        "tokens_in": on_first([part.tokens_in for part in spent], pl.UInt32),
-        "tokens_out": on_first([part.tokens_out for part in spent], pl.UInt32),
-        "latency": on_first([part.latency for part in spent], pl.Float64),
-    }
-    for j, objective in enumerate(where.scenario.objectives):
-        columns[f"objective.{objective.name}"] = _series([values[:, j]])
-    for j, fidelity in enumerate(where.scenario.fidelities):
-        at = _series([outcome.fidelity[:, j] for outcome in outcomes if outcome.fidelity is not None])
-        columns[f"fidelity.{fidelity.name}"] = at.cast(pl.Int64) if fidelity.integer else at
-    # One row more than there are: without any, Polars could not tell a column's type.
-    for name, (typed, active) in where.space.columns(np.vstack([where.scenario.default(), X])).items():
-        inactive = pl.Series(~active)
-        typed_series = pl.Series(typed.tolist() if typed.dtype == object else typed)
-        columns[f"config.{name}"] = (
-            pl.select(pl.when(inactive).then(None).otherwise(typed_series)).to_series().slice(1)
-        )
-    return pl.DataFrame(columns)
-
-
-def _series(parts: list[Any]) -> pl.Series:
-    """Floats with null where nothing was observed."""
-    return pl.Series(np.concatenate(parts), dtype=pl.Float64).fill_nan(None)
-
-
-def _floats(column: pl.Series) -> Any:
-    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
-def _plan_frame(runs: Sequence[Run]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "run": [run.id for run in runs],
-            "benchmark": [run.benchmark for run in runs],
-            "optimizer": [run.method for run in runs],
-            "llm": [run.model for run in runs],
-            "seed": [run.seed for run in runs],
-            "trials": [run.trials for run in runs],
-        },
-        schema_overrides={"llm": pl.String, "seed": pl.UInt32, "trials": pl.UInt32},
-    )
 
 
 # ---------------------------------------------------------------------- files
