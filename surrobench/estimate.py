@@ -45,7 +45,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     """
     runs = plan(suite)
     records = Results(out).records() if (out / "manifest.json").exists() else {}
-    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run))]
+    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run.trials))]
     calls = characters_in = characters_out = 0
     seconds = {"model": 0.0, "library": 0.0}
     rehearsed: dict[tuple[str, str], tuple[int, int, int]] = {}

@@ -52,11 +52,9 @@ class RunRecord:
     trials: int
     """How many it has spent."""
 
-    def finishes(self, run: Run) -> bool:
-        """Whether nothing is left to do for ``run``, which may have a larger budget than when recorded."""
-        if self.state == "ok":
-            return self.trials >= run.trials
-        return self.run.trials >= run.trials
+    def finishes(self, budget: int) -> bool:
+        """Whether nothing is left to do within ``budget`` trials, which may be more than when recorded."""
+        return (self.trials if self.state == "ok" else self.run.trials) >= budget
 
 
 class Results:

@@ -153,7 +153,9 @@ class _Session:
         if options.retry_failed:
             results.forget(run for run, record in records.items() if record.state == "failed")
             records = results.records()
-        self._pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run))]
+        self._pending = [
+            run for run in runs if not (run.id in records and records[run.id].finishes(run.trials))
+        ]
         self._unnamed = len(records.keys() - {run.id for run in runs})
         for run in runs:
             if run.id in records and records[run.id].state == "failed" and run not in self._pending:

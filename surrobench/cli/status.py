@@ -32,12 +32,9 @@ def command(results: Path) -> None:
     plan = folder.plan()
     for row in plan.iter_rows(named=True):
         record = records.get(row["run"])
-        done = record is not None and (
-            record.trials >= row["trials"] if record.state == "ok" else record.run.trials >= row["trials"]
-        )
         state: str = (
             record.state
-            if record is not None and done
+            if record is not None and record.finishes(row["trials"])
             else "half-finished"
             if row["run"] in begun
             else "to do"
