@@ -35,7 +35,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"surrobench.cli.{cmd_name}").command
+        # A module called "list" would, once imported, take the builtin's place in this one.
+        module = "listing" if cmd_name == "list" else cmd_name
+        command: click.Command = import_module(f"surrobench.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,7 +1,6 @@
 """The surrogates of YAHPO Gym: what their networks are given, and what is said of missing or damaged data."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -319,7 +318,7 @@ def test_opening_and_listing_load_no_onnxruntime():
     code = (
         "import sys; from surrobench.benchmarks import known; known(); sys.exit('onnxruntime' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_network_is_used_by_one_thread():

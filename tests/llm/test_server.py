@@ -113,7 +113,7 @@ def test_it_ends_with_its_context(tmp_path: Path) -> None:
 def test_ctrl_c_is_left_to_the_parent(server: Server) -> None:
     os.kill(server.pid, signal.SIGINT)
     time.sleep(0.2)
-    ask(server, chat("Still there?"))
+    assert ask(server, chat("Still there?"))
 
 
 def test_a_server_that_dies_at_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
