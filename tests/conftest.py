@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ from hypothesis import settings
 
 from surrobench.benchmarks.yahpo import available
 from surrobench.benchmarks.yahpo_data import find_folder
+from surrobench.errors import ModelError
+from surrobench.llm.weights import find_weights
 
 collect_ignore = ["bench"]  # measurements, run by ``make bench``
 
@@ -26,10 +29,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs YAHPO Gym's data where it is not."""
+    """Skip, with the reason, what needs data or a model that is not here."""
+    for marker, missing in {"yahpo": _missing_yahpo(), "embedded": _missing_embedded()}.items():
+        for item in items:
+            if missing and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=missing))
+
+
+def _missing_yahpo() -> str:
     if {"lcbench", "rbv2_xgboost"} <= set(available()):
-        return
-    reason = "no data of YAHPO Gym: surrobench data pull yahpo, or name its folder in SURROBENCH_YAHPO_DATA"
-    for item in items:
-        if item.get_closest_marker("yahpo"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        return ""
+    return "no data of YAHPO Gym: surrobench data pull yahpo, or name its folder in SURROBENCH_YAHPO_DATA"
+
+
+def _missing_embedded() -> str:
+    if importlib.util.find_spec("xllamacpp") is None:
+        return "xllamacpp is not installed"
+    try:
+        find_weights()
+    except ModelError as error:
+        return error.message
+    return ""

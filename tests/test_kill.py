@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -15,8 +14,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from surrobench.errors import ModelError
-from surrobench.llm.weights import find_weights
 from surrobench.results import Results
 from surrobench.workers import InlineExecutor
 from tests.llm.faulty_server import FaultyServer
@@ -186,18 +183,7 @@ def test_a_second_process_does_not_write_into_a_folder_in_use(tmp_path, server):
     assert "r is being written by another process. Wait for it, or name another with --out." in second.error
 
 
-def _no_embedded_model() -> str:
-    if importlib.util.find_spec("xllamacpp") is None:
-        return "xllamacpp is not installed"
-    try:
-        find_weights()
-    except ModelError as error:
-        return error.message
-    return ""
-
-
 @pytest.mark.embedded
-@pytest.mark.skipif(bool(_no_embedded_model()), reason=_no_embedded_model() or "-")
 def test_the_embedded_model_ends_with_a_killed_study(tmp_path):
     text = suite_text(models={"m": "-"}, trials=3, seeds=1)
     text = text[: text.index("[models.m]")] + '[models.m]\nserve = "embedded"\nslots = 1\ncontext = 2048\n'

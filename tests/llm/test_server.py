@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from surrobench.llm import server as server_module
 from surrobench.llm.client import Client
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.server import Server, embedded_server
-from surrobench.llm.weights import find_weights, weights_revision
+from surrobench.llm.weights import weights_revision
 from surrobench.requests import Complete, Completion, Message
 
 SPEC = ModelSpec(serve="embedded", slots=2, context=1024, sampling={"max_tokens": 60, "temperature": 0.8})
@@ -30,17 +29,7 @@ SCHEMA = {
 }
 
 
-def _missing() -> str:
-    if importlib.util.find_spec("xllamacpp") is None:
-        return "xllamacpp is not installed"
-    try:
-        find_weights()
-    except ModelError as error:
-        return error.message
-    return ""
-
-
-pytestmark = [pytest.mark.embedded, pytest.mark.skipif(bool(_missing()), reason=_missing() or "-")]
+pytestmark = pytest.mark.embedded
 
 
 @pytest.fixture(scope="module")
