@@ -43,6 +43,49 @@ class Evaluate:
     fidelity: Mapping[str, float] | None = None
     """At which fidelity, name to value such as ``{"epoch": 10}``; what is not named is full. The same for all
     rows. Legal values are in ``Task.fidelities``."""
+    continued_from: float | None = None
+    """Value of the first fidelity at which training goes on, every row having been evaluated there before by
+    this run; only the difference is paid for. None: training starts anew. Needs ``Fidelity.resumable``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Start one trial on a free worker, in simulated time, and go on without waiting for it.
+
+    Answered at once by its ticket (an integer, 0 for the first of the run). At most ``Task.workers`` trials
+    may be under way; ``Next`` waits for one.
+    """
+
+    configuration: Matrix
+    """Shape (d,)."""
+    source: str = "optimizer"
+    fidelity: Mapping[str, float] | None = None
+    continued_from: float | None = None
+    """As in ``Evaluate``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Wait until the next submitted trial finishes, in simulated time: answered by a ``Finished``.
+
+    Of trials that finish at the same time, the one submitted first comes first. A value is not to be had
+    before its trial has finished; what is unfinished when the budget ends is dropped.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer to ``Next``: a submitted trial with its observed loss.
+
+    Attributes:
+        ticket: the answer that ``Submit`` got.
+        configuration: shape (d,), as evaluated (snapped to the benchmark's grid).
+        loss: lower is better; NaN for a failed evaluation.
+    """
+
+    ticket: int
+    configuration: Matrix
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +141,7 @@ class Completion:
     """Seconds from sending the request to its last byte; per request, as ``tokens_in``."""
 
 
-Request = Evaluate | Waste | Complete | Sequence[Complete]
-Answer = Evaluated | list[Completion] | list[list[Completion]]
-"""``Complete`` is answered by its ``n`` completions; a list of ``Complete`` by a list of such lists."""
+Request = Evaluate | Submit | Next | Waste | Complete | Sequence[Complete]
+Answer = Evaluated | int | Finished | list[Completion] | list[list[Completion]]
+"""``Submit`` is answered by a ticket, ``Next`` by a ``Finished``, ``Complete`` by its ``n`` completions and a
+list of ``Complete`` by a list of such lists."""

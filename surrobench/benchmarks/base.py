@@ -96,6 +96,8 @@ class Fidelity:
     integer: bool
     useful: tuple[float, float]
     """The part of the legal range that a multi-fidelity method should vary."""
+    resumable: bool = False
+    """Whether training can go on from a lower value (epochs), or has to start anew (share of the data)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class Surrogate(Scenario):
             full=upper,
             integer=entry["type"] == "uniform_int",
             useful=names.USEFUL_RANGES.get((self.name, name), (lower, upper)),
+            resumable=name in names.RESUMABLE,
         )
 
     @cached_property

@@ -56,6 +56,9 @@ USEFUL_RANGES = {("lcbench", "epoch"): (2.0, 51.0)}
 """Where a fidelity's legal range is wider than what a multi-fidelity method should vary. Epoch 1 of lcbench
 is the untrained network, and epoch 52 mostly repeats epoch 51 (YAHPO Gym's frequently asked questions)."""
 
+RESUMABLE = frozenset({"epoch"})
+"""Fidelities from whose lower values training can go on; with more data or other splits it starts anew."""
+
 
 def dataset(scenario: str, instance: str) -> str:
     """A data set's real name with its identifier, or its identifier alone."""

@@ -30,6 +30,10 @@ class Optimizer:
     """Whether its trials depend on the budget, which then is part of a run's identity."""
     prompts: str | None = None
     """Folder in ``prompts/``; a method that has one needs a language model."""
+    multi_fidelity: bool = False
+    """Whether it varies the first fidelity, and so needs a benchmark that has one."""
+    needs: tuple[str, str] | None = None
+    """An optional library as (module, extra to install); the method is unavailable without it."""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:

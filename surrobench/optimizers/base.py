@@ -55,12 +55,14 @@ class Task:
         default: shape (d,), the benchmark's default configuration.
         initial: the initial design that every method of the study was granted, already evaluated and paid
             for (possibly empty). A method that builds a model puts it into its model.
-        horizon: trials left after the initial design.
+        horizon: trials at full fidelity left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
             ``clip``), see ``optimizers.propose``.
         library: stopwatch for calls into an optimization library.
         fidelities: what ``Evaluate.fidelity`` may name; the first is the one to vary, within its ``useful``
             range.
+        workers: trials that can be under way at a time, in simulated time (``Submit``, ``Next``). The rows of
+            one ``Evaluate`` are spread over them, and it ends when the last of them has finished.
     """
 
     space: SearchSpace
@@ -72,3 +74,4 @@ class Task:
     invalid: str = "waste"
     library: Stopwatch = field(default_factory=Stopwatch)
     fidelities: tuple[Fidelity, ...] = ()
+    workers: int = 1
