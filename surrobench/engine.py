@@ -8,29 +8,38 @@ What a run gets depends only on its own identity, never on which other runs shar
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from surrobench.benchmarks import benchmark
-from surrobench.benchmarks.base import Benchmark, Columns
-from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, UsageError
+from surrobench.budget import Account, Floats
+from surrobench.desk import Active, Asked, Begun, Breach, Desk, Recorded, UnderWay, program
+from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError
 from surrobench.llm.journal import Call
 from surrobench.llm.service import ModelService
-from surrobench.optimizers import optimizer
-from surrobench.optimizers.base import Stopwatch, Task
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Matrix, Request, Waste
+from surrobench.optimizers.base import Stopwatch
+from surrobench.requests import (
+    Complete,
+    Completion,
+    Evaluate,
+    Evaluated,
+    Finished,
+    Matrix,
+    Next,
+    Submit,
+    Waste,
+)
 from surrobench.runs import Run
-from surrobench.seeding import Keys, key, mix, stream
-from surrobench.trial import NOTHING_SPENT, Origin, Outcome, RunState, Spent, TrialLog, close_log
-
-Recorded = Mapping[str, tuple[Matrix, Columns]]
-"""Run id -> the configurations and the observations of a recording."""
+from surrobench.seeding import key
+from surrobench.trial import Origin, Outcome, RunState, Spent, close_log
 
 
 @dataclass
@@ -101,22 +110,6 @@ async def drive_async(
     return engine.timing
 
 
-@dataclass(eq=False)
-class _Active:
-    """A run under way."""
-
-    run: Run
-    benchmark: Benchmark
-    program: Generator[Request, Any, None]
-    noise_key: int
-    library: Stopwatch
-    slot: int | None
-    log: TrialLog = field(default_factory=TrialLog)
-    spent: Spent = NOTHING_SPENT
-    calls: int = 0
-    """Completions asked for, re-asks not counted: the ordinal of the next call."""
-
-
 class _Engine:
     def __init__(
         self,
@@ -131,8 +124,8 @@ class _Engine:
         self._recorded = recorded
         self._reevaluate = reevaluate
         self._progress = progress
-        self._evaluating: list[tuple[_Active, Evaluate | Waste]] = []
-        self._asking: dict[asyncio.Task[Any], tuple[_Active, bool]] = {}
+        self._desks: dict[str, Desk] = {}
+        self._asking: dict[asyncio.Task[Any], tuple[Active, bool]] = {}
         self._free_slots = {
             label: deque(range(model.slots)) for label, model in models.items() if model.slots is not None
         }
@@ -167,8 +160,9 @@ class _Engine:
     def _advance_all(self, waiting: deque[Run]) -> None:
         """Bring every run as far as it goes without an answer of a model."""
         self._admit(waiting)
-        while self._evaluating:
-            self._evaluate()
+        while pending := [desk for desk in self._desks.values() if desk.pending]:
+            for desk in pending:
+                self._serve(desk)
             self._admit(waiting)
 
     # ------------------------------------------------------------------ starting and ending
@@ -187,65 +181,105 @@ class _Engine:
 
     def _start(self, run: Run, slot: int | None) -> None:
         where = benchmark(run.benchmark)
+        desk = self._desks.get(where.scenario.key)
+        if desk is None:
+            desk = self._desks[where.scenario.key] = Desk(where.scenario, reevaluate=self._reevaluate)
         library = Stopwatch()
-        active = _Active(
+        active = Active(
             run=run,
             benchmark=where,
             program=program(run, where, library),
+            desk=desk,
+            account=Account(run.budget, run.workers),
             noise_key=key("noise", run.benchmark, run.seed, run.initial),
+            instance=where.index,
             library=library,
             slot=slot,
+            recorded=self._recorded.get(run.id),
         )
         self._advance(active, None)
 
-    def _end(self, active: _Active, state: RunState, error: str = "") -> None:
+    def _end(self, active: Active, state: RunState, error: str = "") -> None:
         try:
             active.program.close()
         except Exception as problem:  # an optimizer's clean-up must not end the other runs
             state, error = "failed", error or _describe(problem)
         if active.slot is not None:
             self._free_slots[active.run.model or ""].append(active.slot)
-        scenario = active.benchmark.scenario
-        shape = (active.benchmark.space.d, len(scenario.objectives), len(scenario.fidelities))
         self.timing.library += active.library.seconds
         self._progress.runs += 1
         self._finished(
-            close_log(
-                active.run, active.log, state, error, shape=shape, library_seconds=active.library.seconds
-            )
+            close_log(active.run, active.log, active.desk.ledger, state, error, active.library.seconds)
         )
 
     # ------------------------------------------------------------------ requests
 
-    def _advance(self, active: _Active, answer: Any) -> None:
-        """Hand a run its answer and take its next request."""
+    def _advance(self, active: Active, answer: Any) -> None:
+        """Hand a run its answer and take its next request, until it waits for something or ends."""
+        try:
+            while True:
+                request = self._next_request(active, answer)
+                if isinstance(request, Evaluate):
+                    self._begin(active, request)
+                    return
+                answer = self._take(active, request)
+                if answer is None:
+                    return
+        except StopIteration:
+            self._end(active, "exhausted")
+        except Breach as breach:
+            self._end(active, "failed", f"The optimizer {breach}")
+        except _Raised as raised:
+            self._end(active, "failed", str(raised))
+
+    def _next_request(self, active: Active, answer: Any) -> Any:
+        """What a generator yields next.
+
+        Raises:
+            StopIteration: it stopped.
+            _Raised: it raised something else.
+        """
+        start = time.perf_counter() if active.run.overhead else 0.0
         try:
             request = active.program.send(answer)
         except StopIteration:
-            self._end(active, "exhausted")
-            return
+            raise
         except Exception as error:
-            self._end(active, "failed", _describe(error))
-            return
-        if isinstance(request, Evaluate | Waste):
-            problem = _problem(request, active.benchmark)
-            if problem:
-                self._end(active, "failed", problem)
-            else:
-                self._evaluating.append((active, request))
-        elif isinstance(request, Complete):
+            raise _Raised(_describe(error)) from error
+        if active.run.overhead:
+            active.overhead += time.perf_counter() - start
+        return request
+
+    def _take(self, active: Active, request: Any) -> Any:
+        """The answer to a request that can be answered at once; None where the run waits or has ended.
+
+        Raises:
+            Breach: the request is none, or makes no sense now.
+        """
+        if isinstance(request, Submit):
+            return self._submit(active, request)
+        if isinstance(request, Next):
+            return self._wait(active, request)
+        if isinstance(request, Waste):
+            return self._waste(active, request)
+        if isinstance(request, Complete):
             self._ask(active, [request], alone=True)
         elif _is_list_of_completes(request):
             self._ask(active, request, alone=False)
         else:
-            self._end(active, "failed", f"The optimizer yielded {_brief(request)}, which is no request.")
+            raise Breach(f"yielded {_brief(request)}, which is no request.")
+        return None
 
-    def _ask(self, active: _Active, requests: Sequence[Complete], *, alone: bool) -> None:
+    def _ask(self, active: Active, requests: Sequence[Complete], *, alone: bool) -> None:
         model = self._models.get(active.run.model or "")
         if model is None:
             self._end(
                 active, "failed", "The optimizer asks a language model, but the suite names none for it."
             )
+            return
+        limit = active.run.tokens
+        if limit is not None and active.account.tokens >= limit:
+            self._end(active, "ok")
             return
         jobs = []
         for request in requests:
@@ -267,138 +301,240 @@ class _Engine:
         except SurrobenchError as error:
             self._end(active, "failed", str(error))
             return
-        for completion in (completion for answer in answers for completion in answer):
+        completions = [completion for answer in answers for completion in answer]
+        for completion in completions:
+            active.account.tokens += completion.tokens_in + completion.tokens_out
             active.spent = active.spent.plus(
                 Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)
             )
+        if active.run.overhead:  # those of one list were in flight together
+            active.overhead += max(completion.latency for completion in completions)
         self._advance(active, answers[0] if alone else answers)
+
+    # ------------------------------------------------------------------ beginning trials
+
+    def _begin(self, active: Active, request: Evaluate) -> None:
+        """Put a batch on its desk, cut at the budget.
+
+        Raises:
+            Breach: it is no batch of configurations, or cannot be evaluated now.
+        """
+        desk, account = active.desk, active.account
+        X = request.configurations
+        if not (type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == desk.d and X.dtype == np.float64):
+            X = desk.as_matrix(X)
+        if not len(X):
+            raise Breach("asked to evaluate no configuration.")
+        if active.begun or active.under_way:
+            raise Breach("asked to evaluate while submitted trials are under way; wait with Next first.")
+        fidelity = desk.fidelity(request)
+        share = 1.0 if fidelity is None else desk.share(request)
+        overhead = active.take_overhead() if active.run.overhead else 0.0
+        allowed = account.allows(share)
+        if allowed < len(X):
+            X, active.last = X[:allowed], True
+        if allowed:
+            first = account.begin(len(X), share)
+            origin = _origin(request.source, request.repairs)
+            desk.pending.append(Asked(active, request, X, first, origin, fidelity, share, overhead))
+        else:
+            self._end(active, "ok")
+
+    def _submit(self, active: Active, request: Submit) -> int | None:
+        """Begin a trial on a free worker; its ticket, or None where the budget does not allow it.
+
+        Raises:
+            Breach: no worker is free, or it is no configuration.
+        """
+        desk, account = active.desk, active.account
+        if len(active.begun) + len(active.under_way) >= account.workers:
+            raise Breach(f"submitted a trial, but all {account.workers} workers are busy; use Next first.")
+        if np.shape(request.configuration) != (desk.d,):
+            shape = np.shape(request.configuration)
+            raise Breach(f"submitted an array of shape {shape}; it must be ({desk.d},).")
+        share = desk.share(request)
+        overhead = active.take_overhead() if active.run.overhead else 0.0
+        if not account.allows(share):
+            active.last = True
+            self._finish_what_is_under_way(active)
+            return None
+        ticket = account.begin(1, share)
+        active.begun.append(Begun(request, ticket, account.now, overhead, active.take_spent()))
+        return ticket
+
+    def _wait(self, active: Active, request: Next) -> Finished | None:
+        """The next trial that finishes, if its value is known; None where it has to be evaluated first.
+
+        Raises:
+            Breach: nothing is under way.
+        """
+        if not active.begun:
+            if not active.under_way:
+                raise Breach("waits for a trial, but none is under way.")
+            return self._pop(active)
+        desk, begun = active.desk, active.begun
+        X = np.array([trial.request.configuration for trial in begun], dtype=np.float64)
+        at = [desk.fidelity(trial.request) for trial in begun]
+        full = desk.scenario.full_fidelity
+        fidelity = (
+            np.vstack([full if row is None else row for row in at])
+            if any(row is not None for row in at)
+            else None
+        )
+        share = np.array([desk.share(trial.request) for trial in begun])
+        desk.pending.append(Asked(active, request, X, begun[0].ticket, _SUBMITTED, fidelity, share))
+        return None
+
+    def _finish_what_is_under_way(self, active: Active) -> None:
+        """End a run whose budget is used up once its submitted trials have finished, in the time left."""
+        if active.begun:
+            self._wait(active, Next())  # and comes back here when they are evaluated
+            return
+        while active.under_way:
+            if self._pop(active) is None:
+                return
+        self._end(active, "ok")
+
+    def _waste(self, active: Active, request: Waste) -> Evaluated | None:
+        """Book a trial without a configuration, which takes no simulated time; None if that ended the run."""
+        account, desk = active.account, active.desk
+        overhead = active.take_overhead() if active.run.overhead else 0.0
+        if not account.allows(1.0):
+            self._end(active, "ok")
+            return None
+        X, columns = desk.nothing()
+        number = account.begin(1, 1.0)
+        row = desk.ledger.add(X, columns, np.array([number]), 1.0)
+        desk.ledger.finish_one(row, account.now, overhead)
+        origin = Origin(request.source, "invalid", error=request.reason)
+        self._book(active, row, 1, origin, active.take_spent())
+        if account.spent:
+            self._end(active, "ok")
+            return None
+        return Evaluated(X, np.full(1, np.nan))
 
     # ------------------------------------------------------------------ evaluation
 
-    def _evaluate(self) -> None:
-        """Answer everything that is to be evaluated now, scenario by scenario."""
-        pending, self._evaluating = self._evaluating, []
-        scenarios: dict[str, list[tuple[_Active, Evaluate, Matrix]]] = {}
-        for active, request in pending:
-            if isinstance(request, Waste):
-                self._record(active, request, *_nothing(active.benchmark))
-            else:
-                left = active.run.trials - active.log.n
-                X = np.asarray(request.configurations, dtype=np.float64)[:left]
-                scenarios.setdefault(active.benchmark.scenario.key, []).append((active, request, X))
-        for requests in scenarios.values():
-            self._evaluate_scenario(requests)
-
-    def _evaluate_scenario(self, requests: list[tuple[_Active, Evaluate, Matrix]]) -> None:
-        """One array call for the requests of all runs on one scenario."""
-        scenario = requests[0][0].benchmark.scenario
-        lengths = np.array([len(X) for _, _, X in requests])
-        ends = np.cumsum(lengths)
-        X = np.concatenate([X for _, _, X in requests])
-        legal, snapped = scenario.space.check(X)
+    def _serve(self, desk: Desk) -> None:
+        """Answer everything that is pending on a desk: one array call."""
+        asked, desk.pending = desk.pending, []
+        legal, X = desk.matrix(asked)
         if not legal.all():
-            self._reject(requests, legal, ends)
+            self._reject(desk, asked, legal)
             return
-        X = snapped  # legal values may be a rounding error off the grid
-        instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
         start = time.perf_counter()
-        columns = scenario.evaluate(X, instances, _noise(requests, lengths), _fidelity(requests, lengths))
+        columns = desk.observe(asked, X)
         self.timing.benchmark += time.perf_counter() - start
-        for (active, request, asked), end in zip(requests, ends.tolist(), strict=True):
-            part = slice(end - len(asked), end)
-            own = X[part]
-            mine = columns.rows(part)
-            if active.run.id in self._recorded:
+        ends = np.cumsum([len(rows.X) for rows in asked]).tolist()
+        refused = {}
+        for i, (rows, end) in enumerate(zip(asked, ends, strict=True)):
+            if rows.fidelity is not None or rows.active.recorded is not None:
+                part = slice(end - len(rows.X), end)
                 try:
-                    mine = self._replayed(active, own, mine)
-                except ReplayDiverged as error:
-                    self._end(active, "parked", str(error))
-                    continue
-            self._record(active, request, own, mine)
-
-    def _reject(self, requests: list[tuple[_Active, Evaluate, Matrix]], legal: Any, ends: Any) -> None:
-        """Fail the runs that asked for an illegal configuration; the others ask again next time."""
-        for (active, request, own), end in zip(requests, ends.tolist(), strict=True):
-            bad = np.flatnonzero(~legal[end - len(own) : end])
-            if len(bad):
-                row = own[bad[0]]
-                self._end(
-                    active, "failed", f"The optimizer proposed an illegal configuration: {row.tolist()}."
-                )
+                    desk.amend(rows, X[part], columns.rows(part))
+                except SurrobenchError as error:
+                    refused[i] = error
+        base = desk.book(asked, X, columns)
+        losses, costs = desk.losses(columns), columns.cost
+        for i, (rows, end) in enumerate(zip(asked, ends, strict=True)):
+            if i in refused:
+                state: RunState = "parked" if isinstance(refused[i], ReplayDiverged) else "failed"
+                self._end(rows.active, state, str(refused[i]))
+                continue
+            start = end - len(rows.X)
+            part = slice(start, end)
+            if isinstance(rows.request, Next):
+                self._put_under_way(rows.active, base + start, X[part], losses[part], costs[part])
+                continue
+            if end == start + 1:
+                self._finish_one(rows, base + start, float(costs[start]))
             else:
-                self._evaluating.append((active, request))
+                self._finish_all(rows, base + start, costs[part])
+            if rows.active.last or rows.active.account.spent:
+                self._end(rows.active, "ok")
+            else:
+                self._advance(rows.active, Evaluated(X[part], losses[part]))
 
-    def _replayed(self, active: _Active, X: Matrix, anew: Columns) -> Columns:
-        """What was recorded for a run's next trials.
+    def _reject(self, desk: Desk, asked: list[Asked], legal: Any) -> None:
+        """Fail the runs that asked for an illegal configuration; the others' rows stay on the desk."""
+        end = 0
+        for rows in asked:
+            start, end = end, end + len(rows.X)
+            bad = np.flatnonzero(~legal[start:end])
+            if len(bad):
+                row = rows.X[bad[0]].tolist()
+                self._end(rows.active, "failed", f"The optimizer proposed an illegal configuration: {row}.")
+            else:
+                desk.pending.append(rows)
 
-        Raises:
-            ReplayDiverged: other configurations were recorded there, or, with ``reevaluate``, other values.
-        """
-        configurations, columns = self._recorded[active.run.id]
-        part = slice(active.log.n, active.log.n + len(X))
-        recorded = columns.rows(part)
-        if len(recorded.cost) < len(X):
-            raise ReplayDiverged(
-                f"The recording of run {active.run.id} ends after {len(columns.cost)} trials.",
-                "It was made with a smaller budget or cut short; leave out --replay to go on.",
+    def _finish_one(self, rows: Asked, row: int, cost: float) -> None:
+        """Let the only trial of a request run, and book it if it finishes in time."""
+        active, account = rows.active, rows.active.account
+        finished = account.run_one(cost)
+        active.desk.ledger.finish_one(row, finished, rows.overhead)
+        if account.budget.seconds is None or finished <= account.budget.seconds:
+            self._book(active, row, 1, rows.origin, active.take_spent())
+
+    def _finish_all(self, rows: Asked, first: int, costs: Floats) -> None:
+        """Let the trials of a request run on the run's workers, and book those that finish in time."""
+        active, account = rows.active, rows.active.account
+        finished = account.run_all(costs)
+        active.desk.ledger.finish(first, finished, rows.overhead)
+        seconds = account.budget.seconds
+        if seconds is None or account.now <= seconds:
+            self._book(active, first, len(finished), rows.origin, active.take_spent())
+        else:  # with several workers not only the first rows are in time
+            for i in np.flatnonzero(finished <= seconds).tolist():
+                self._book(active, first + i, 1, rows.origin, active.take_spent())
+
+    def _put_under_way(self, active: Active, first: int, X: Matrix, losses: Floats, costs: Floats) -> None:
+        """Start the clocks of submitted trials; then answer the run with the first that finishes."""
+        for i, trial in enumerate(active.begun):
+            finish = trial.start + float(costs[i])
+            active.desk.ledger.finish_one(first + i, finish, trial.overhead)
+            origin = Origin(trial.request.source)
+            heapq.heappush(
+                active.under_way,
+                UnderWay(finish, trial.ticket, first + i, X[i], float(losses[i]), origin, trial.spent),
             )
-        same = np.isclose(configurations[part], X, rtol=0, atol=1e-9, equal_nan=True).all(axis=1)
-        what = "it proposes another configuration"
-        if same.all() and recorded.fidelity is not None and anew.fidelity is not None:
-            same = (recorded.fidelity == anew.fidelity).all(axis=1)
-            what = "it asks for another fidelity"
-        if same.all() and self._reevaluate:
-            a, b = recorded.values, anew.values
-            same = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
-            what = "the benchmark gives another value"
-        if not same.all():
-            first = active.log.n + int(np.argmin(same))
-            raise ReplayDiverged(
-                f"Run {active.run.id} diverged at trial {first}: {what} than was recorded.",
-                "Use the library versions of the recording (see its manifest.json).",
-            )
-        return recorded
+        active.begun.clear()
+        if active.last:
+            self._finish_what_is_under_way(active)
+        elif (answer := self._pop(active)) is not None:
+            self._advance(active, answer)
 
-    def _record(self, active: _Active, request: Evaluate | Waste, X: Matrix, columns: Columns) -> None:
-        """Book trials on their run, answer it, and end it when its budget is spent."""
-        origin = (
-            Origin(request.source, "invalid", error=request.reason)
-            if isinstance(request, Waste)
-            else Origin(request.source, repairs=request.repairs)
-        )
-        active.log.add(X, columns, origin, active.spent)
-        active.spent = NOTHING_SPENT
-        self._progress.trials += len(X)
-        if active.log.n >= active.run.trials:
+    def _pop(self, active: Active) -> Finished | None:
+        """The next submitted trial that finishes, booked; None if that ended the run."""
+        account, seconds = active.account, active.account.budget.seconds
+        trial = heapq.heappop(active.under_way)
+        if seconds is not None and trial.finish > seconds:
             self._end(active, "ok")
-            return
-        target = active.benchmark.scenario.target_index
-        # Of a wasted trial the values are NaN already.
-        self._advance(active, Evaluated(X, columns.values[:, target] * active.benchmark.objective.sign))
+            return None
+        account.now = max(account.now, trial.finish)
+        self._book(active, trial.row, 1, trial.origin, trial.spent)
+        if account.spent and not active.under_way:
+            self._end(active, "ok")
+            return None
+        return Finished(trial.ticket, trial.configuration, trial.loss)
+
+    def _book(self, active: Active, row: int, length: int, origin: Origin, spent: Spent) -> None:
+        """Enter finished trials into their run's log."""
+        active.log.add(row, length, origin, spent)
+        self._progress.trials += length
 
 
-def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
-    """A run from its first trial to its last: the granted initial design, then the optimizer."""
-    space, default = where.space, where.scenario.default()
-    initial = Evaluated(np.empty((0, space.d)), np.empty(0))
-    if run.initial == "default":
-        initial = yield Evaluate(default[None, :], source="initial")
-    elif run.initial.startswith("random:"):
-        rng = stream("initial", run.benchmark, run.seed, run.initial)
-        initial = yield Evaluate(space.sample(int(run.initial[7:]), rng), source="initial")
-    task = Task(
-        space=space,
-        objective=where.objective,
-        card=where.card,
-        default=default,
-        initial=initial,
-        horizon=run.trials - len(initial.losses),
-        invalid=run.invalid,
-        library=library,
-        fidelities=where.scenario.fidelities,
-    )
-    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    yield from optimizer(run.optimizer).function(task, rng, **run.parameters)
+_SUBMITTED = Origin("submitted")
+"""Stands for the origins of trials that were submitted, each of which has its own."""
+
+
+@lru_cache
+def _origin(source: str, repairs: tuple[str, ...]) -> Origin:
+    """One object for all requests of the same origin: there are as many requests as trials."""
+    return Origin(source, repairs=repairs)
+
+
+class _Raised(Exception):
+    """What an optimizer raised, in one line."""
 
 
 def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
@@ -408,61 +544,6 @@ def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
 
 async def _together(jobs: list[Any]) -> list[list[Completion]]:
     return list(await asyncio.gather(*jobs))
-
-
-def _noise(requests: list[tuple[_Active, Evaluate, Matrix]], lengths: Any) -> Keys | None:
-    """Shape (m,): the noise key of each trial, or None if all are to be means."""
-    kinds = {active.run.noise for active, _, _ in requests}
-    if kinds == {"mean"}:
-        return None
-    if len(kinds) > 1:
-        raise SurrobenchError("Runs with different noise cannot share an engine.", "Run them as two suites.")
-    keys = np.repeat(np.array([active.noise_key for active, _, _ in requests], dtype=np.uint64), lengths)
-    if kinds == {"fresh"}:
-        trials = np.concatenate([active.log.n + np.arange(len(X)) for active, _, X in requests])
-        keys = mix(keys, trials.astype(np.uint64))
-    return keys
-
-
-def _fidelity(requests: list[tuple[_Active, Evaluate, Matrix]], lengths: Any) -> Matrix | None:
-    """Shape (m, number of fidelities): the fidelity of each trial, or None if all are full."""
-    if not any(request.fidelity for _, request, _ in requests):
-        return None
-    scenario = requests[0][0].benchmark.scenario
-    rows = [scenario.fidelity_row(request.fidelity or {}) for _, request, _ in requests]
-    return np.repeat(np.array(rows), lengths, axis=0)
-
-
-def _nothing(where: Benchmark) -> tuple[Matrix, Columns]:
-    """A trial without configuration and observation."""
-    nan = np.full(1, np.nan)
-    fidelities = len(where.scenario.fidelities)
-    return np.full((1, where.space.d), np.nan), Columns(
-        np.full((1, len(where.scenario.objectives)), np.nan),
-        nan,
-        np.zeros(1),
-        np.full((1, fidelities), np.nan) if fidelities else None,
-    )
-
-
-def _problem(request: Evaluate | Waste, where: Benchmark) -> str:
-    """What is wrong with a request's form, or the empty string."""
-    if isinstance(request, Waste):
-        return ""
-    try:
-        shape = np.asarray(request.configurations, dtype=np.float64).shape
-    except (TypeError, ValueError) as error:
-        return f"The optimizer asked to evaluate something that is no matrix: {' '.join(str(error).split())}."
-    if len(shape) != 2 or shape[1] != where.space.d:
-        return f"The optimizer asked to evaluate an array of shape {shape}; it must be (m, {where.space.d})."
-    if request.fidelity is not None:
-        if not isinstance(request.fidelity, Mapping):
-            return f"The optimizer asked for {_brief(request.fidelity)}, which is no mapping of fidelities."
-        try:
-            where.scenario.fidelity_row(request.fidelity)
-        except UsageError as error:
-            return f"The optimizer asked for an illegal fidelity: {error}"
-    return "" if shape[0] else "The optimizer asked to evaluate no configuration."
 
 
 def _brief(value: object) -> str:

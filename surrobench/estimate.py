@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surrobench.benchmarks import benchmark
-from surrobench.engine import program
+from surrobench.desk import program
 from surrobench.optimizers.base import Stopwatch
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated
 from surrobench.results import Results
@@ -45,7 +45,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     """
     runs = plan(suite)
     records = Results(out).records() if (out / "manifest.json").exists() else {}
-    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run.trials))]
+    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))]
     calls = characters_in = characters_out = 0
     seconds = {"model": 0.0, "library": 0.0}
     rehearsed: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -58,7 +58,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
         count, asked, answered = rehearsed[run.benchmark, run.method]
         calls, characters_in, characters_out = calls + count, characters_in + asked, characters_out + answered
         seconds["model"] += estimate(run)
-    trials = sum(run.trials for run in pending)
+    trials = sum(run.expected_trials for run in pending)
     return Estimate(
         runs=len(runs),
         pending=len(pending),
@@ -90,7 +90,7 @@ def rehearse(run: Run) -> tuple[int, int, int]:
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
             trials += len(X)
             answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
-        if trials >= run.trials:
+        if trials >= run.expected_trials:
             steps.close()
             return calls, asked, calls * len(reply)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.results import SCHEMA_VERSION
 from surrobench.seeding import content_hash
-from surrobench.suite import Suite
+from surrobench.suite import Method, Suite
 
 _SHAPING = (
     # Libraries whose version can change a proposal, an objective value or a prompt.
@@ -45,7 +46,11 @@ def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
             "control": suite.control,
-            "trials": suite.trials,
+            "budget": {
+                **asdict(suite.budget(Method())),
+                "workers": suite.workers,
+                "overhead": suite.overhead,
+            },
             "text": text,
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},

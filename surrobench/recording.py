@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from surrobench.engine import Recorded
+from surrobench.desk import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.journal import Journal
 from surrobench.results import Results, disk_errors

@@ -46,6 +46,9 @@ class Evaluate:
     continued_from: float | None = None
     """Value of the first fidelity at which training goes on, every row having been evaluated there before by
     this run; only the difference is paid for. None: training starts anew. Needs ``Fidelity.resumable``."""
+    unit: bool = False
+    """Whether the rows are points of the unit cube, which are mapped by ``space.from_unit``: for all runs at
+    once, so that a method that asks for one configuration at a time does not map it on its own."""
 
 
 @dataclass(frozen=True, slots=True)

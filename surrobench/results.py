@@ -25,17 +25,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from surrobench.benchmarks import scenario
 from surrobench.benchmarks.base import Columns
+from surrobench.budget import Budget
+from surrobench.desk import Recording
 from surrobench.errors import ResultsError
 from surrobench.frames import common_schema, floats, plan_frame, trials_frame
-from surrobench.requests import Matrix
 from surrobench.runs import Run
 from surrobench.seeding import content_hash
 from surrobench.trial import Outcome, RunState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MERGED = "all.parquet"
 _METADATA = "surrobench"
 _DELETE = "Delete it and repeat the run command: only its runs are run again."
@@ -52,9 +54,9 @@ class RunRecord:
     trials: int
     """How many it has spent."""
 
-    def finishes(self, budget: int) -> bool:
-        """Whether nothing is left to do within ``budget`` trials, which may be more than when recorded."""
-        return (self.trials if self.state == "ok" else self.run.trials) >= budget
+    def finishes(self, budget: Budget) -> bool:
+        """Whether nothing is left to do within ``budget``, which may be more than when recorded."""
+        return self.run.budget.covers(budget)
 
 
 class Results:
@@ -117,11 +119,15 @@ class Results:
             ResultsError: it is missing or damaged.
         """
         try:
-            return pl.read_parquet(self.folder / "plan.parquet")
+            plan = pl.read_parquet(self.folder / "plan.parquet")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _damaged(
                 self.folder / "plan.parquet", "Repeat the run command, which writes it."
             ) from error
+        limits = plan_frame([]).schema
+        return plan.with_columns(
+            pl.lit(None, dtype).alias(name) for name, dtype in limits.items() if name not in plan.columns
+        )
 
     def records(self) -> dict[str, RunRecord]:
         """Run id -> its record, from the file that counts."""
@@ -140,7 +146,7 @@ class Results:
         for path, counted in self._counted().items():
             if scenario_key is not None and path.parent.name != _slug(scenario_key):
                 continue
-            frame = pl.scan_parquet(path)
+            frame = _as_now(pl.scan_parquet(path))
             if len(counted) < len(self._files[path]):
                 frame = frame.filter(pl.col("run").is_in([record.run.id for record in counted]))
             frames.append(frame if columns is None else frame.select(columns))
@@ -148,9 +154,9 @@ class Results:
             return pl.LazyFrame(schema=common_schema())
         return pl.concat(frames)
 
-    def recorded(self) -> dict[str, tuple[Matrix, Columns]]:
+    def recorded(self) -> dict[str, Recording]:
         """Run id -> configurations and observations, to replay them."""
-        out: dict[str, tuple[Matrix, Columns]] = {}
+        out: dict[str, Recording] = {}
         for key in sorted({record.run.benchmark.rpartition("/")[0] for record in self.records().values()}):
             where = scenario(key)
             with self.reading():
@@ -159,13 +165,18 @@ class Results:
                 values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
                 at = [floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
                 objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
-                out[str(run)] = (
-                    where.space.from_columns(values),
-                    Columns(
-                        np.stack([floats(column) for column in objectives], axis=1),
-                        floats(frame["score"]),
-                        floats(frame["cost"]),
-                        np.stack(at, axis=1) if at else None,
+                overhead = floats(frame["overhead"])
+                out[str(run)] = _by_proposal(
+                    frame["proposal"].to_numpy(),
+                    Recording(
+                        where.space.from_columns(values),
+                        Columns(
+                            np.stack([floats(column) for column in objectives], axis=1),
+                            floats(frame["score"]),
+                            floats(frame["cost"]),
+                            np.stack(at, axis=1) if at else None,
+                        ),
+                        overhead if overhead.any() else None,
                     ),
                 )
         return out
@@ -333,6 +344,39 @@ def _read_records(path: Path) -> list[RunRecord]:
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise _damaged(path, _DELETE) from error
     return records
+
+
+def _as_now(trials: pl.LazyFrame) -> pl.LazyFrame:
+    """Trials as they are written now; version 1 knew neither several workers nor shares of a trial."""
+    if "proposal" in trials.collect_schema():
+        return trials
+    return trials.with_columns(
+        share=pl.lit(1.0),
+        finished=pl.col("cost").cum_sum().over("run", order_by="trial"),
+        overhead=pl.lit(0.0),
+        proposal=pl.col("trial"),
+    )
+
+
+def _by_proposal(proposal: NDArray[np.integer[Any]], recorded: Recording) -> Recording:
+    """Trials in the order they were begun; one that was dropped, unfinished at the end, is NaN."""
+    n = len(proposal)
+    if np.array_equal(proposal, np.arange(n)):
+        return recorded
+
+    def spread(column: Any) -> Any:
+        if column is None:
+            return None
+        out = np.full((proposal.max() + 1, *column.shape[1:]), np.nan)
+        out[proposal] = column
+        return out
+
+    columns = recorded.columns
+    return Recording(
+        spread(recorded.configurations),
+        Columns(*map(spread, (columns.values, columns.score, columns.cost, columns.fidelity))),
+        spread(recorded.overhead),
+    )
 
 
 def _merged(path: Path) -> ResultsError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Noise
+from surrobench.budget import Budget
 from surrobench.errors import SuiteError
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
@@ -32,11 +33,31 @@ class Run:
     model: str | None
     """The language model's label in the suite."""
     seed: int
-    trials: int
-    """Budget: how many trials the run may spend, the initial design included."""
+    trials: int | None
+    """Budget: how many trials the run may spend, the initial design included; see ``budget.Budget``."""
     initial: str
     noise: Noise
     invalid: str
+    equivalents: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
+    workers: int = 1
+    """Trials that can be under way at a time, in simulated time."""
+    overhead: bool = False
+    """Whether the optimizer's thinking and the model's latency count as simulated time."""
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What the run may spend."""
+        return Budget(self.trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def expected_trials(self) -> int:
+        """A guess at how many trials it will make, for progress bars and for sharing out the work."""
+        if self.trials is not None:
+            return self.trials
+        lower_fidelities = 4 if optimizer(self.optimizer).multi_fidelity else 1
+        return min(self.budget.horizon, 250) * lower_fidelities
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""
@@ -75,61 +96,44 @@ def _models(method: Method) -> list[str] | list[None]:
 def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: int) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
-    parameters = optimizer(name).resolve(method.parameters)
-    identity = run_identity(
-        benchmark_id=benchmark_id,
-        optimizer_name=name,
-        parameters=parameters,
-        initial=suite.initial,
-        noise=suite.noise,
-        seed=seed,
-        trials=suite.trials,
-        model=suite.models[model] if model else None,
-        invalid=suite.invalid,
-    )
-    return Run(
-        id=content_hash(identity),
+    run = Run(
+        id="",
         benchmark=benchmark_id,
         method=label,
         optimizer=name,
-        parameters=parameters,
+        parameters=optimizer(name).resolve(method.parameters),
         model=model,
         seed=seed,
-        trials=suite.trials,
         initial=suite.initial,
         noise=suite.noise,
         invalid=suite.invalid,
+        workers=suite.workers,
+        overhead=suite.overhead,
+        **asdict(suite.budget(method)),
     )
+    identity = run_identity(run, suite.models[model] if model else None)
+    return replace(run, id=content_hash(identity))
 
 
-def run_identity(
-    *,
-    benchmark_id: str,
-    optimizer_name: str,
-    parameters: dict[str, Any],
-    initial: str,
-    noise: Noise,
-    seed: int,
-    trials: int,
-    model: ModelSpec | None,
-    invalid: str,
-) -> dict[str, Any]:
+def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
     """All that determines a run's trials, as a JSON value. The package's version is not part of it."""
-    entry = optimizer(optimizer_name)
+    entry = optimizer(run.optimizer)
     identity: dict[str, Any] = {
-        "benchmark": [benchmark_id, _benchmark_version(benchmark_id)],
-        "optimizer": [optimizer_name, entry.version, parameters],
-        "initial": initial,
-        "noise": noise,
-        "seed": seed,
+        "benchmark": [run.benchmark, _benchmark_version(run.benchmark)],
+        "optimizer": [run.optimizer, entry.version, run.parameters],
+        "initial": run.initial,
+        "noise": run.noise,
+        "seed": run.seed,
     }
     if entry.uses_horizon:
-        identity["trials"] = trials
+        identity["trials"] = run.budget.horizon
+    if run.workers > 1 or run.overhead:
+        identity["clock"] = [run.workers, run.overhead]
     if entry.prompts:
         identity |= {
             "prompts": prompts_hash(entry.prompts),
             "model": model.identity() if model else None,
-            "invalid": invalid,
+            "invalid": run.invalid,
         }
     return identity
 

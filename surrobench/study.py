@@ -154,7 +154,7 @@ class _Session:
             results.forget(run for run, record in records.items() if record.state == "failed")
             records = results.records()
         self._pending = [
-            run for run in runs if not (run.id in records and records[run.id].finishes(run.trials))
+            run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))
         ]
         self._unnamed = len(records.keys() - {run.id for run in runs})
         for run in runs:
@@ -171,7 +171,7 @@ class _Session:
         status.total, status.done = self._total, self._total - len(self._pending)
         status.work = sum(map(estimate, self._pending))
         status.models = list(self._services.values())
-        live_trials = sum(run.trials for run in with_model)
+        live_trials = sum(run.expected_trials for run in with_model)
         status.seconds_per_live_trial = sum(map(estimate, with_model)) / max(live_trials, 1)
         for key in sorted({run.benchmark.rpartition("/")[0] for run in self._pending}):
             scenario(key).prepare()

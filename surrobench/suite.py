@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from surrobench.benchmarks import expand
 from surrobench.benchmarks.base import Noise
+from surrobench.budget import UNLIMITED, Budget
 from surrobench.errors import DataError, SuiteError, UnknownName, UsageError
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import OPTIMIZERS, optimizer
@@ -36,6 +37,8 @@ class Method(BaseModel):
     """The optimizer's name; the label itself where not given."""
     seeds: int | None = Field(default=None, ge=1)
     """Fewer or more repetitions than the study's."""
+    trials: int | None = Field(default=None, ge=1)
+    """Fewer trials than the study's, for a method that is too dear."""
     models: list[str] = Field(default_factory=list)
     """Labels of the language models it is run with."""
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -55,12 +58,22 @@ class Suite(BaseModel):
     listed."""
     planned: str = ""
     """Why the suite cannot be run yet, for one that is only listed."""
-    trials: int = Field(ge=1)
-    """Budget of a run in trials, the initial design included."""
+    trials: int | None = Field(default=None, ge=1)
+    """Budget of a run in trials, the initial design included. A run ends at the first limit it reaches."""
+    equivalents: float | None = Field(default=None, gt=0)
+    """... in full-fidelity equivalents: a trial at a tenth of the full fidelity counts as a tenth."""
+    seconds: float | None = Field(default=None, gt=0)
+    """... in simulated seconds on the run's workers."""
+    tokens: int | None = Field(default=None, ge=1)
+    """... in tokens of the language model, in and out."""
+    workers: int = Field(default=1, ge=1)
+    """Trials that can be under way at a time, in simulated time."""
+    overhead: bool = False
+    """Whether the optimizer's thinking and the model's latency count as simulated time."""
     seeds: int = Field(ge=1)
     """Repetitions: seeds 0 .. seeds - 1."""
-    initial: str = Field(default="default", pattern=r"^(none|default|random:[1-9][0-9]*)$")
-    """What every method starts from: ``none``, ``default`` or ``random:k``."""
+    initial: str = Field(default="default", pattern=r"^(none|default|(random|design:sobol):[1-9][0-9]*)$")
+    """What every method starts from: ``none``, ``default``, ``random:k`` or ``design:sobol:k``."""
     noise: Noise = "seeded"
     control: str = "random"
     """The method that all others are compared with; fixed here, never chosen by the results."""
@@ -99,9 +112,28 @@ class Suite(BaseModel):
                 if model not in self.models:
                     message = _unknown(f"model of optimizers.{label}", model, self.models)
                     raise _Misfit(message, "optimizers", label, "models")
-        if self.initial.startswith("random:") and int(self.initial[7:]) >= self.trials:
-            raise _Misfit(f"initial = {self.initial!r} leaves nothing of {self.trials} trials", "initial")
+        if self.trials is self.equivalents is self.seconds is None:
+            raise _Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
+        for label, method in self.optimizers.items():
+            entry, horizon = OPTIMIZERS[method.method or label], self.budget(method).horizon
+            if self.granted >= horizon:
+                raise _Misfit(f"initial = {self.initial!r} leaves nothing of {horizon} trials", "initial")
+            if entry.uses_horizon and horizon == UNLIMITED:
+                message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
+                raise _Misfit(message, "optimizers", label)
         return self
+
+    def budget(self, method: Method) -> Budget:
+        """What each run of a method may spend."""
+        trials = self.trials if method.trials is None else min(method.trials, self.trials or method.trials)
+        return Budget(trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def granted(self) -> int:
+        """How many trials the initial design has."""
+        if ":" in self.initial:
+            return int(self.initial.rpartition(":")[2])
+        return int(self.initial == "default")
 
     def benchmark_ids(self) -> list[str]:
         """The ids of the study's benchmarks, patterns expanded.

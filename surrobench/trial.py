@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surrobench.benchmarks.base import Columns
+from surrobench.benchmarks.base import Columns, Scenario
 from surrobench.requests import Matrix
 from surrobench.runs import Run
 
@@ -50,33 +50,108 @@ class Origin(NamedTuple):
     error: str = ""
 
 
-@dataclass
-class TrialLog:
-    """The trials of one run, request by request."""
+class Ledger:
+    """What was observed on one scenario, by all runs of an engine: a row per trial, in arrays that grow.
 
-    configurations: list[Matrix] = field(default_factory=list)
-    columns: list[Columns] = field(default_factory=list)
+    A run keeps the numbers of its rows (``TrialLog``) until it ends and its ``Outcome`` is gathered: slicing
+    small arrays for every trial would cost more than evaluating it.
+    """
+
+    _SIZES = ("configurations", "values", "score", "cost", "fidelity", "share", "finished", "overhead")
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.n = 0
+        widths = {
+            "configurations": scenario.space.d,
+            "values": len(scenario.objectives),
+            "fidelity": len(scenario.fidelities),
+        }
+        self._columns: dict[str, NDArray[np.float64]] = {
+            name: np.empty((0, widths[name]) if name in widths else 0) for name in self._SIZES
+        }
+        self._columns["proposal"] = np.empty(0)
+        self._has_fidelity = bool(scenario.fidelities)
+
+    def add(self, X: Matrix, columns: Columns, proposal: NDArray[np.int64], share: Any) -> int:
+        """Append m trials that are not finished yet; returns the number of the first row.
+
+        Args:
+            X: shape (m, d).
+            columns: what was observed.
+            proposal: shape (m,), the trials' numbers within their runs, in the order they were begun.
+            share: full-fidelity equivalents they cost, one number or shape (m,).
+        """
+        first, self.n = self.n, self.n + len(X)
+        if self.n > len(self._columns["cost"]):
+            for name, column in self._columns.items():
+                grown = np.zeros((2 * self.n, *column.shape[1:]))
+                grown[:first] = column[:first]
+                self._columns[name] = grown
+        rows = slice(first, self.n)
+        self._columns["configurations"][rows] = X
+        self._columns["values"][rows] = columns.values
+        self._columns["score"][rows] = columns.score
+        self._columns["cost"][rows] = columns.cost
+        if columns.fidelity is not None:
+            self._columns["fidelity"][rows] = columns.fidelity
+        self._columns["proposal"][rows] = proposal
+        self._columns["share"][rows] = share
+        return first
+
+    def finish_one(self, row: int, finished: float, overhead: float) -> None:
+        """Say when a trial finished, and what was thought before it began."""
+        self._columns["finished"][row] = finished
+        if overhead:
+            self._columns["overhead"][row] = overhead
+
+    def finish(self, first: int, finished: NDArray[np.float64], overhead: float) -> None:
+        """``finish_one`` for the trials of one request, from row ``first`` on."""
+        self._columns["finished"][first : first + len(finished)] = finished
+        self._columns["overhead"][first] = overhead
+
+    def gather(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        """Some rows of every column, by name."""
+        taken = {name: column[rows] for name, column in self._columns.items()}
+        return taken if self._has_fidelity else {**taken, "fidelity": None}
+
+
+@dataclass(slots=True)
+class TrialLog:
+    """The trials of one run, request by request, as rows of a ledger."""
+
+    first: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     spent: list[Spent] = field(default_factory=list)
     n: int = 0
 
-    def add(self, X: Matrix, columns: Columns, origin: Origin, spent: Spent) -> None:
-        """Append the m trials of one request; ``spent`` is booked on the first of them."""
-        self.configurations.append(X)
-        self.columns.append(columns)
+    def add(self, first: int, length: int, origin: Origin, spent: Spent) -> None:
+        """Append trials of one request; ``spent`` is booked on the first of them."""
+        self.first.append(first)
+        self.lengths.append(length)
         self.origins.append(origin)
         self.spent.append(spent)
-        self.n += len(X)
+        self.n += length
+
+    def rows(self) -> NDArray[np.intp]:
+        """Shape (n,): the rows of the ledger."""
+        lengths = np.array(self.lengths, dtype=np.intp)
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(np.array(self.first, dtype=np.intp) - before, lengths) + np.arange(self.n)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run and its trials, as arrays.
+    """One run and its trials, as arrays, in the order they finished (those of one request in its order).
 
     Attributes:
         configurations: shape (n, d).
         values, score, cost, fidelity: see ``benchmarks.base.Columns``; shapes (n, objectives), (n,), (n,),
-            (n, fidelities).
+            (n, fidelities). The cost is what was paid: of training that went on, the difference.
+        share: shape (n,), full-fidelity equivalents of each trial.
+        finished: shape (n,), simulated seconds from the start of the run to the end of the trial.
+        overhead: shape (n,), seconds of thinking before a request, where the run counts them.
+        proposal: shape (n,), numbers of the trials in the order they were begun.
         origins: one per request; ``lengths``, their numbers of trials, sum to n.
         spent: one per request.
         duplicate: shape (n,), whether the run had evaluated the same configuration, at the same fidelity,
@@ -93,6 +168,10 @@ class Outcome:
     score: NDArray[np.float64]
     cost: NDArray[np.float64]
     fidelity: NDArray[np.float64] | None
+    share: NDArray[np.float64]
+    finished: NDArray[np.float64]
+    overhead: NDArray[np.float64]
+    proposal: NDArray[np.float64]
     origins: list[Origin]
     lengths: list[int]
     spent: list[Spent]
@@ -106,32 +185,21 @@ class Outcome:
 
 
 def close_log(
-    run: Run,
-    log: TrialLog,
-    state: RunState,
-    error: str,
-    *,
-    shape: tuple[int, int, int],
-    library_seconds: float,
+    run: Run, log: TrialLog, ledger: Ledger, state: RunState, error: str, library_seconds: float
 ) -> Outcome:
-    """A run's log as arrays; ``shape``, for one without trials: (d, number of objectives, of fidelities)."""
-    X = np.concatenate(log.configurations) if log.n else np.empty((0, shape[0]))
-    fidelity = [c.fidelity for c in log.columns if c.fidelity is not None] or [np.empty((0, shape[2]))]
-    at = np.concatenate(fidelity) if shape[2] else None
+    """A run's log as arrays."""
+    columns = ledger.gather(log.rows())
+    X, at = columns["configurations"], columns["fidelity"]
     return Outcome(
         run=run,
         state=state,
         error=error,
-        configurations=X,
-        values=np.concatenate([c.values for c in log.columns]) if log.n else np.empty((0, shape[1])),
-        score=np.concatenate([c.score for c in log.columns]) if log.n else np.empty(0),
-        cost=np.concatenate([c.cost for c in log.columns]) if log.n else np.empty(0),
-        fidelity=at,
         origins=log.origins,
-        lengths=[len(x) for x in log.configurations],
+        lengths=log.lengths,
         spent=log.spent,
         duplicate=_repeats(X if at is None else np.column_stack([X, at]), log),
         library_seconds=library_seconds,
+        **columns,
     )
 
 
@@ -139,7 +207,7 @@ def _repeats(X: Matrix, log: TrialLog) -> NDArray[np.bool_]:
     """Shape (n,): rows equal to an earlier one. Invalid trials have no configuration and repeat none."""
     if not len(X):
         return np.zeros(0, dtype=bool)
-    valid = np.repeat([origin.status == "ok" for origin in log.origins], [len(x) for x in log.configurations])
+    valid = np.repeat([origin.status == "ok" for origin in log.origins], log.lengths)
     # Rows as opaque bytes: unique on those sorts once instead of column by column. NaN has one form here.
     rows = np.ascontiguousarray(np.where(np.isnan(X), np.nan, X + 0.0)).view(f"V{X.shape[1] * 8}").ravel()
     first = np.zeros(len(X), dtype=bool)

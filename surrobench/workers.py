@@ -15,7 +15,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any
 
-from surrobench.engine import Recorded, Timing, drive
+from surrobench.desk import Recorded
+from surrobench.engine import Timing, drive
 from surrobench.optimizers import optimizer
 from surrobench.runs import Run
 from surrobench.trial import Outcome
@@ -47,7 +48,7 @@ def make_shards(runs: Sequence[Run]) -> list[list[Run]]:
 
 def estimate(run: Run) -> float:
     """Roughly how many seconds a run takes."""
-    return run.trials * optimizer(run.optimizer).seconds
+    return run.expected_trials * optimizer(run.optimizer).seconds
 
 
 def execute(

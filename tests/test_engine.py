@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Columns
+from surrobench.desk import Recording
 from surrobench.engine import Progress, drive, drive_async
 from surrobench.errors import ModelUnavailable, RequestRefused, ResultsError, SurrobenchError
 from surrobench.llm.journal import Call, Journal
@@ -774,7 +775,7 @@ def test_a_replay_serves_recorded_values_in_place_of_the_benchmarks() -> None:
     run = run_of()
     outcome = only(run)
     made_up = Columns(outcome.values + 1, outcome.score + 2, outcome.cost + 3)
-    replayed = only(run, recorded={run.id: (outcome.configurations, made_up)})
+    replayed = only(run, recorded={run.id: Recording(outcome.configurations, made_up)})
     assert np.array_equal(replayed.values, made_up.values)
     assert np.array_equal(replayed.score, made_up.score)
     assert np.array_equal(replayed.cost, made_up.cost)
@@ -784,7 +785,7 @@ def test_a_replay_that_reevaluates_reports_the_first_trial_that_differs() -> Non
     run = run_of()
     outcome = only(run)
     columns = Columns(outcome.values.copy(), outcome.score, outcome.cost)
-    recorded = {run.id: (outcome.configurations, columns)}
+    recorded = {run.id: Recording(outcome.configurations, columns)}
     assert_same(only(run, recorded=recorded, reevaluate=True), outcome)
     columns.values[6, 0] += 1e-12
     diverged = only(run, recorded=recorded, reevaluate=True)
@@ -797,7 +798,7 @@ def test_a_replay_that_proposes_something_else_is_parked() -> None:
     outcome = only(run)
     others = outcome.configurations.copy()
     others[3, 0] = (others[3, 0] + 1) % 10
-    recorded = {run.id: (others, Columns(outcome.values, outcome.score, outcome.cost))}
+    recorded = {run.id: Recording(others, Columns(outcome.values, outcome.score, outcome.cost))}
     diverged = only(run, recorded=recorded)
     assert diverged.state == "parked"
     assert "diverged at trial 3: it proposes another configuration" in diverged.error
@@ -811,7 +812,8 @@ def test_a_replay_beyond_the_end_of_its_recording_is_parked(register: Register, 
 
     run = run_of(register(steps))
     outcome = only(run)
-    recorded = {run.id: (outcome.configurations, Columns(outcome.values, outcome.score, outcome.cost))}
+    columns = Columns(outcome.values, outcome.score, outcome.cost)
+    recorded = {run.id: Recording(outcome.configurations, columns)}
     longer = only(replace(run, trials=12), recorded=recorded)
     assert longer.state == "parked"
     assert "ends after 10 trials" in longer.error

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Columns
+from surrobench.desk import Recording
 from surrobench.optimizers import OPTIMIZERS, Optimizer
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate, Waste
@@ -115,7 +116,7 @@ def test_a_replay_at_another_fidelity_diverges(climbing: str) -> None:
     outcome = only(one)
     assert outcome.fidelity is not None
     other = Columns(outcome.values, outcome.score, outcome.cost, outcome.fidelity - 1)
-    parked = only(one, recorded={one.id: (outcome.configurations, other)})
+    parked = only(one, recorded={one.id: Recording(outcome.configurations, other)})
     assert parked.state == "parked"
     assert "asks for another fidelity" in parked.error
 

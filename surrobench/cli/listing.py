@@ -80,9 +80,9 @@ def _models(table: Table) -> None:
 def _suites(table: Table) -> None:
     from surrobench.errors import DataError
     from surrobench.paths import data_dir
-    from surrobench.suite import load_suite
+    from surrobench.suite import Method, load_suite
 
-    _columns(table, "suite", "what it studies", "benchmarks", "methods", "trials", "seeds")
+    _columns(table, "suite", "what it studies", "benchmarks", "methods", "budget", "seeds")
     for path in sorted(data_dir("suites").glob("*.toml")):
         suite, _ = load_suite(str(path))
         try:
@@ -95,6 +95,6 @@ def _suites(table: Table) -> None:
             suite.description,
             f"{count} ({len(left_out)} missing)" if left_out and count.isdigit() else count,
             ", ".join(suite.optimizers),
-            str(suite.trials),
+            str(suite.budget(Method())),
             str(suite.seeds),
         )

@@ -21,6 +21,7 @@ def command(results: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from surrobench.budget import budget_of
     from surrobench.llm.journal import Journal
     from surrobench.results import Results
     from surrobench.runs import method_name
@@ -34,7 +35,7 @@ def command(results: Path) -> None:
         record = records.get(row["run"])
         state: str = (
             record.state
-            if record is not None and record.finishes(row["trials"])
+            if record is not None and record.finishes(budget_of(row))
             else "half-finished"
             if row["run"] in begun
             else "to do"

@@ -7,7 +7,10 @@ from numpy.random import Generator
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate
 
+_BATCH = 1024
+
 
 def random_search(task: Task, rng: Generator) -> Steps:
     """Independent draws from the space's prior; on a table, repetitions may occur."""
-    yield Evaluate(task.space.sample(task.horizon, rng), source="random")
+    while True:  # in parts only where nothing but time is limited
+        yield Evaluate(task.space.sample(min(task.horizon, _BATCH), rng), source="random")

@@ -54,9 +54,9 @@ class Row:
 
 
 def stepping(task: Task, rng: np.random.Generator) -> Steps:
-    """Random search, a configuration per request."""
+    """Random search, a configuration per request; the same trials as ``random``."""
     while True:
-        yield Evaluate(task.space.sample(1, rng), source="random")
+        yield Evaluate(rng.random((1, task.space.d)), source="random", unit=True)
 
 
 class _Stepping(Optimizer):

@@ -1,0 +1,396 @@
+"""A scenario's desk: what all runs on one scenario want evaluated, as one array call.
+
+A run's own side is ``Active``: its generator, its account (budget and simulated clock) and its log. The desk
+is the array side: it turns the pending requests into one matrix, checks and evaluates it, and books every
+row in its ledger. What a row observes depends on its own run alone, never on what else is on the desk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrobench.benchmarks.base import Benchmark, Columns, Scenario
+from surrobench.budget import Account
+from surrobench.errors import ReplayDiverged, SurrobenchError, UsageError
+from surrobench.optimizers import optimizer
+from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.requests import Evaluate, Evaluated, Matrix, Next, Request, Submit
+from surrobench.runs import Run
+from surrobench.seeding import Keys, mix, stream
+from surrobench.trial import NOTHING_SPENT, Ledger, Origin, Spent, TrialLog
+
+
+class Breach(Exception):
+    """An optimizer broke its contract; the text, after "The optimizer", says how."""
+
+
+class Recording(NamedTuple):
+    """What a recording holds of one run, by the trials' numbers in the order they were begun.
+
+    ``overhead`` has shape (n,); None where the run does not count it.
+    """
+
+    configurations: Matrix
+    columns: Columns
+    overhead: NDArray[np.float64] | None = None
+
+
+Recorded = Mapping[str, Recording]
+"""Run id -> what is recorded of it."""
+
+
+class UnderWay(NamedTuple):
+    """A submitted trial on its worker; they compare by time, then by the order of submission."""
+
+    finish: float
+    ticket: int
+    row: int
+    """Of the ledger."""
+    configuration: Matrix
+    loss: float
+    origin: Origin
+    spent: Spent
+
+
+class Begun(NamedTuple):
+    """A submitted trial that has not been evaluated yet: its value is needed when the run waits for it."""
+
+    request: Submit
+    ticket: int
+    start: float
+    overhead: float
+    spent: Spent
+
+
+@dataclass(eq=False, slots=True)
+class Active:
+    """A run under way."""
+
+    run: Run
+    benchmark: Benchmark
+    program: Generator[Request, Any, None]
+    desk: Desk
+    account: Account
+    noise_key: int
+    instance: int
+    library: Stopwatch
+    slot: int | None
+    recorded: Recording | None
+    log: TrialLog = field(default_factory=TrialLog)
+    spent: Spent = NOTHING_SPENT
+    calls: int = 0
+    """Completions asked for, re-asks not counted: the ordinal of the next call."""
+    overhead: float = 0.0
+    """Seconds of thinking since the last trial was begun."""
+    last: bool = False
+    """Whether its last request was cut at the budget, or its budget refused a submission."""
+    begun: list[Begun] = field(default_factory=list)
+    under_way: list[UnderWay] = field(default_factory=list)
+    """A heap."""
+
+    def take_overhead(self) -> float:
+        """Put the thinking time on the clock, as it was recorded where this is a replay."""
+        seconds, self.overhead = self.overhead, 0.0
+        if self.recorded is not None and self.recorded.overhead is not None:
+            recorded = self.recorded.overhead
+            seconds = float(recorded[self.account.begun]) if self.account.begun < len(recorded) else seconds
+        self.account.now += seconds
+        return seconds
+
+    def take_spent(self) -> Spent:
+        """What the model cost since it was last asked here."""
+        spent, self.spent = self.spent, NOTHING_SPENT
+        return spent
+
+
+@dataclass(slots=True)
+class Asked:
+    """Rows that a run wants evaluated."""
+
+    active: Active
+    request: Evaluate | Next
+    X: Matrix
+    """Shape (m, d)."""
+    first: int
+    """Number of the first trial in its run; the others follow."""
+    origin: Origin
+    fidelity: Matrix | None = None
+    """Shape (m, number of fidelities) or (1, ...) for all rows; None: full."""
+    share: Any = 1.0
+    """Full-fidelity equivalents of each row."""
+    overhead: float = 0.0
+
+
+class Desk:
+    """Everything that is pending on one scenario, and the ledger of what was observed there."""
+
+    def __init__(self, scenario: Scenario, *, reevaluate: bool) -> None:
+        self.scenario = scenario
+        self.d = scenario.space.d
+        self.ledger = Ledger(scenario)
+        self.pending: list[Asked] = []
+        self._reevaluate = reevaluate
+        self._sign = scenario.objectives[scenario.target_index].sign
+
+    def as_matrix(self, configurations: Any) -> Matrix:
+        """What an optimizer gave as a batch of configurations, as an array of shape (m, d).
+
+        Raises:
+            Breach: it is none.
+        """
+        try:
+            X = np.asarray(configurations, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            what = " ".join(str(error).split())
+            raise Breach(f"asked to evaluate something that is no matrix: {what}.") from error
+        if X.ndim != 2 or X.shape[1] != self.d:
+            raise Breach(f"asked to evaluate an array of shape {X.shape}; it must be (m, {self.d}).")
+        return X
+
+    def matrix(self, asked: list[Asked]) -> tuple[NDArray[np.bool_], Matrix]:
+        """Which rows are legal, shape (m,), and all rows in the vector encoding, on the grid."""
+        space = self.scenario.space
+        X = np.concatenate([rows.X for rows in asked])
+        in_cube = np.array([isinstance(rows.request, Evaluate) and rows.request.unit for rows in asked])
+        if not in_cube.any():
+            return space.check(X)
+        mapped = np.repeat(in_cube, [len(rows.X) for rows in asked])
+        legal, vectors = np.ones(len(X), dtype=bool), np.empty_like(X)
+        if not in_cube.all():
+            legal[~mapped], vectors[~mapped] = space.check(X[~mapped])
+        U = X[mapped]
+        legal[mapped] = ((U >= 0.0) & (U <= 1.0)).all(axis=1)
+        vectors[mapped] = space.from_unit(np.where(legal[mapped, None], U, 0.0))
+        return legal, vectors
+
+    def observe(self, asked: list[Asked], X: Matrix) -> Columns:
+        """What the rows observe, by one array call."""
+        lengths = np.array([len(rows.X) for rows in asked])
+        instances = np.repeat([rows.active.instance for rows in asked], lengths)
+        return self.scenario.evaluate(X, instances, _noise(asked, lengths), self._fidelities(asked))
+
+    def losses(self, columns: Columns) -> NDArray[np.float64]:
+        """Shape (m,): the target objective, lower is better."""
+        return columns.values[:, self.scenario.target_index] * self._sign
+
+    def book(self, asked: list[Asked], X: Matrix, columns: Columns) -> int:
+        """Enter all rows into the ledger; returns the number of the first."""
+        lengths = np.array([len(rows.X) for rows in asked])
+        before = np.cumsum(lengths) - lengths
+        numbers = np.repeat([rows.first for rows in asked] - before, lengths) + np.arange(len(X))
+        if any(rows.fidelity is not None for rows in asked):
+            share = np.concatenate([np.broadcast_to(rows.share, len(rows.X)) for rows in asked])
+            return self.ledger.add(X, columns, numbers, share)
+        return self.ledger.add(X, columns, numbers, 1.0)
+
+    def nothing(self) -> tuple[Matrix, Columns]:
+        """A trial without configuration and observation."""
+        fidelities = len(self.scenario.fidelities)
+        return np.full((1, self.d), np.nan), Columns(
+            np.full((1, len(self.scenario.objectives)), np.nan),
+            np.full(1, np.nan),
+            np.zeros(1),
+            np.full((1, fidelities), np.nan) if fidelities else None,
+        )
+
+    # ------------------------------------------------------------------ fidelity
+
+    def fidelity(self, request: Evaluate | Submit) -> Matrix | None:
+        """Shape (1, number of fidelities): what a request asks for; None for full.
+
+        Raises:
+            Breach: it is not legal, or training cannot go on like that.
+        """
+        fidelity, begun = request.fidelity, request.continued_from
+        if fidelity is None and begun is None:
+            return None
+        if not isinstance(fidelity, Mapping):
+            raise Breach(f"asked for {fidelity!r:.80}, which is no mapping of fidelities.")
+        known = self.scenario.fidelities
+        try:
+            row = self.scenario.fidelity_row(fidelity)
+            if begun is not None and known:
+                self.scenario.fidelity_row({known[0].name: begun})
+        except UsageError as error:
+            raise Breach(f"asked for an illegal fidelity: {error}") from error
+        if begun is not None:
+            if not known or not known[0].resumable:
+                raise Breach(f"goes on with training, but on {self.scenario.key} it has to start anew.")
+            if not begun < row[0]:
+                raise Breach(f"goes on with training from {begun:g} to {row[0]:g}, which is not more.")
+        return row[None, :] if known else None
+
+    def share(self, request: Evaluate | Submit) -> float:
+        """Full-fidelity equivalents of a trial: its fidelity's share of the full one, less what is continued.
+
+        Where there are several fidelities, their shares are multiplied.
+
+        Raises:
+            Breach: see ``fidelity``.
+        """
+        row = self.fidelity(request)
+        if row is None:
+            return 1.0
+        full = self.scenario.full_fidelity
+        begun = 0.0 if request.continued_from is None else request.continued_from
+        return float((row[0, 0] - begun) / full[0] * np.prod(row[0, 1:] / full[1:]))
+
+    def amend(self, rows: Asked, X: Matrix, columns: Columns) -> None:
+        """What a run's own past makes of its rows: training that goes on, and a recording.
+
+        Args:
+            rows: of one run.
+            X: shape (m, d), as evaluated.
+            columns: of these rows, changed in place.
+
+        Raises:
+            SurrobenchError: see ``continue_training`` and ``replay``.
+        """
+        if rows.fidelity is not None:
+            self.continue_training(rows, X, columns)
+        if rows.active.recorded is not None:
+            self.replay(rows, X, columns)
+
+    def _fidelities(self, asked: list[Asked]) -> Matrix | None:
+        """Shape (m, number of fidelities), or None if all rows are at full fidelity."""
+        if all(rows.fidelity is None for rows in asked):
+            return None
+        full = self.scenario.full_fidelity
+        return np.concatenate(
+            [
+                np.broadcast_to(full if rows.fidelity is None else rows.fidelity, (len(rows.X), len(full)))
+                for rows in asked
+            ]
+        )
+
+    def continue_training(self, rows: Asked, X: Matrix, columns: Columns) -> None:
+        """Charge only the difference for training that goes on, and remember what was trained.
+
+        Args:
+            rows: of one run, with a fidelity.
+            X: shape (m, d), as evaluated.
+            columns: of these rows; their cost, that of training from the start, is replaced.
+
+        Raises:
+            SurrobenchError: a row was not evaluated where it is to go on from.
+        """
+        assert columns.fidelity is not None, "only scenarios with fidelities have such rows"
+        account = rows.active.account
+        requests: list[Evaluate | Submit] = (
+            [rows.request] * len(X)
+            if isinstance(rows.request, Evaluate)
+            else [begun.request for begun in rows.active.begun]
+        )
+        for i, request in enumerate(requests):
+            whole = float(columns.cost[i])
+            if request.continued_from is not None:
+                before = columns.fidelity[i].copy()
+                before[0] = request.continued_from
+                paid = account.trained(X[i], before)
+                if paid is None:
+                    name = self.scenario.fidelities[0].name
+                    raise SurrobenchError(
+                        "The optimizer goes on with a configuration that it did not evaluate at "
+                        f"{name} = {request.continued_from:g}."
+                    )
+                columns.cost[i] = max(whole - paid, 0.0)
+            account.remember(X[i], columns.fidelity[i], whole)
+
+    # ------------------------------------------------------------------ replaying
+
+    def replay(self, rows: Asked, X: Matrix, columns: Columns) -> None:
+        """Put what was recorded for a run's trials in the place of what they observed anew.
+
+        A submitted trial that was dropped, unfinished at the end, is not in a recording and stays as it is.
+
+        Raises:
+            ReplayDiverged: other configurations were recorded there, or, with ``reevaluate``, other values.
+        """
+        run, recorded = rows.active.run, rows.active.recorded
+        assert recorded is not None, "only runs with a recording are replayed"
+        numbers = rows.first + np.arange(len(X))
+        there = numbers < len(recorded.columns.cost)
+        if isinstance(rows.request, Next):
+            there[there] = ~np.isnan(recorded.columns.cost[numbers[there]])
+        elif not there.all():
+            raise ReplayDiverged(
+                f"The recording of run {run.id} ends after {len(recorded.columns.cost)} trials.",
+                "It was made with a smaller budget or cut short; leave out --replay to go on.",
+            )
+        numbers = numbers[there]
+        same = np.isclose(recorded.configurations[numbers], X[there], rtol=0, atol=1e-9, equal_nan=True).all(
+            axis=1
+        )
+        what = "it proposes another configuration"
+        was = recorded.columns
+        if same.all() and was.fidelity is not None and columns.fidelity is not None:
+            same = (was.fidelity[numbers] == columns.fidelity[there]).all(axis=1)
+            what = "it asks for another fidelity"
+        if same.all() and self._reevaluate:
+            a, b = was.values[numbers], columns.values[there]
+            same = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
+            what = "the benchmark gives another value"
+        if not same.all():
+            raise ReplayDiverged(
+                f"Run {run.id} diverged at trial {numbers[np.argmin(same)]}: {what} than was recorded.",
+                "Use the library versions of the recording (see its manifest.json).",
+            )
+        columns.values[there] = was.values[numbers]
+        columns.score[there] = was.score[numbers]
+        columns.cost[there] = was.cost[numbers]
+
+
+def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
+    """A run from its first trial to its last: the granted initial design, then the optimizer."""
+    space, default = where.space, where.scenario.default()
+    initial = Evaluated(np.empty((0, space.d)), np.empty(0))
+    if run.initial != "none":
+        initial = yield Evaluate(initial_design(run, where), source="initial")
+    task = Task(
+        space=space,
+        objective=where.objective,
+        card=where.card,
+        default=default,
+        initial=initial,
+        horizon=run.budget.horizon - len(initial.losses),
+        invalid=run.invalid,
+        library=library,
+        fidelities=where.scenario.fidelities,
+        workers=run.workers,
+    )
+    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
+    yield from optimizer(run.optimizer).function(task, rng, **run.parameters)
+
+
+def initial_design(run: Run, where: Benchmark) -> Matrix:
+    """Shape (k, d): what every method of the study starts from; see ``Suite.initial``."""
+    if run.initial == "default":
+        return where.scenario.default()[None, :]
+    kind, _, size = run.initial.rpartition(":")
+    rng = stream("initial", run.benchmark, run.seed, run.initial)
+    if kind == "random":
+        return where.space.sample(int(size), rng)
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(where.space.d, scramble=True, rng=rng)
+    k = int(size)
+    return where.space.from_unit(sequence.random_base2(max(k - 1, 0).bit_length())[:k])
+
+
+def _noise(asked: list[Asked], lengths: NDArray[np.intp]) -> Keys | None:
+    """Shape (m,): the noise key of each trial, or None if all are to be means."""
+    kinds = {rows.active.run.noise for rows in asked}
+    if kinds == {"mean"}:
+        return None
+    if len(kinds) > 1:
+        raise SurrobenchError("Runs with different noise cannot share an engine.", "Run them as two suites.")
+    keys = np.repeat(np.array([rows.active.noise_key for rows in asked], dtype=np.uint64), lengths)
+    if kinds == {"fresh"}:
+        trials = np.concatenate([rows.first + np.arange(len(rows.X)) for rows in asked])
+        keys = mix(keys, trials.astype(np.uint64))
+    return keys
