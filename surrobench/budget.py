@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 
 UNLIMITED = sys.maxsize
 """The horizon where only time or tokens are limited."""
-_ROUNDING = 1e-9  # of sums of equivalents: three thirds make one trial
+ROUNDING = 1e-9
+"""Of sums of equivalents: three thirds make one trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Budget:
     @property
     def horizon(self) -> int:
         """How many full-fidelity trials it allows, ``UNLIMITED`` where only time or tokens are limited."""
-        whole = UNLIMITED if self.equivalents is None else int(self.equivalents + _ROUNDING)
+        whole = UNLIMITED if self.equivalents is None else int(self.equivalents + ROUNDING)
         return whole if self.trials is None else min(self.trials, whole)
 
     def __str__(self) -> str:
@@ -89,7 +90,7 @@ class Account:
         budget = self.budget
         left = UNLIMITED if budget.trials is None else budget.trials - self.begun
         if budget.equivalents is not None and share > 0:
-            left = min(left, int((budget.equivalents - self.equivalents) / share + _ROUNDING))
+            left = min(left, int((budget.equivalents - self.equivalents) / share + ROUNDING))
         if budget.seconds is not None and self.now >= budget.seconds:
             return 0
         return left
@@ -100,7 +101,7 @@ class Account:
         budget = self.budget
         return (
             (budget.trials is not None and self.begun >= budget.trials)
-            or (budget.equivalents is not None and self.equivalents >= budget.equivalents - _ROUNDING)
+            or (budget.equivalents is not None and self.equivalents >= budget.equivalents - ROUNDING)
             or (budget.seconds is not None and self.now >= budget.seconds)
         )
 

@@ -70,9 +70,12 @@ class Results:
         self.folder = folder
         self.manifest = self._read_manifest()
         self._forgotten: set[int] = set()
-        self._files: dict[Path, list[RunRecord]] = {
-            path: _read_records(path) for path in sorted(folder.glob("trials/*/*.parquet"))
-        }
+        self._files: dict[Path, list[RunRecord]] = {}
+        self._outdated: set[Path] = set()
+        for path in sorted(folder.glob("trials/*/*.parquet")):
+            version, self._files[path] = _read_records(path)
+            if version < SCHEMA_VERSION:
+                self._outdated.add(path)
 
     @staticmethod
     def create(folder: Path, manifest: Mapping[str, Any], runs: Sequence[Run]) -> Results:
@@ -146,7 +149,9 @@ class Results:
         for path, counted in self._counted().items():
             if scenario_key is not None and path.parent.name != _slug(scenario_key):
                 continue
-            frame = _as_now(pl.scan_parquet(path))
+            frame = pl.scan_parquet(path)
+            if path in self._outdated:
+                frame = _as_now(frame)
             if len(counted) < len(self._files[path]):
                 frame = frame.filter(pl.col("run").is_in([record.run.id for record in counted]))
             frames.append(frame if columns is None else frame.select(columns))
@@ -293,6 +298,7 @@ class Results:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_parquet(frame, path, {_METADATA: json.dumps(metadata, sort_keys=True)})
         self._files[path] = records
+        self._outdated.discard(path)
 
 
 @contextlib.contextmanager
@@ -327,8 +333,8 @@ def _slug(key: str) -> str:
     return key.replace("/", ".", 1)
 
 
-def _read_records(path: Path) -> list[RunRecord]:
-    """The run records in a file's metadata.
+def _read_records(path: Path) -> tuple[int, list[RunRecord]]:
+    """The version of a file's schema, and the run records in its metadata.
 
     Raises:
         ResultsError: the file is damaged, or no file of ours.
@@ -343,13 +349,11 @@ def _read_records(path: Path) -> list[RunRecord]:
         raise _merged(path) from error
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise _damaged(path, _DELETE) from error
-    return records
+    return int(metadata["schema_version"]), records
 
 
 def _as_now(trials: pl.LazyFrame) -> pl.LazyFrame:
-    """Trials as they are written now; version 1 knew neither several workers nor shares of a trial."""
-    if "proposal" in trials.collect_schema():
-        return trials
+    """Trials of version 1, which knew neither several workers nor shares of a trial, as they are now."""
     return trials.with_columns(
         share=pl.lit(1.0),
         finished=pl.col("cost").cum_sum().over("run", order_by="trial"),

@@ -41,6 +41,10 @@ COMMON = {
     "value": pl.Float64,
     "score": pl.Float64,
     "cost": pl.Float64,
+    "share": pl.Float64,
+    "finished": pl.Float64,
+    "overhead": pl.Float64,
+    "proposal": pl.UInt32,
     "calls": pl.UInt32,
     "tokens_in": pl.UInt32,
     "tokens_out": pl.UInt32,
@@ -167,8 +171,7 @@ def test_a_run_that_failed_before_its_first_trial_is_kept_and_merges_with_the_ot
         error="broken",
         configurations=np.empty((0, 6)),
         values=np.empty((0, 3)),
-        score=np.empty(0),
-        cost=np.empty(0),
+        **dict.fromkeys(("score", "cost", "share", "finished", "overhead", "proposal"), np.empty(0)),
         origins=[],
         lengths=[],
         spent=[],
@@ -191,7 +194,7 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
     recorded = Results(tmp_path / "r").recorded()
     assert recorded.keys() == {outcome.run.id for outcome in outcomes}
     for outcome in outcomes:
-        configurations, columns = recorded[outcome.run.id]
+        configurations, columns, _ = recorded[outcome.run.id]
         np.testing.assert_array_equal(configurations, outcome.configurations)
         np.testing.assert_array_equal(columns.values, outcome.values)
         np.testing.assert_array_equal(columns.score, outcome.score)
@@ -204,7 +207,7 @@ def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
     )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
-    configurations, columns = Results(tmp_path / "r").recorded()[done[0].run.id]
+    configurations, columns, _ = Results(tmp_path / "r").recorded()[done[0].run.id]
     np.testing.assert_array_equal(configurations, done[0].configurations)
     np.testing.assert_array_equal(columns.values, done[0].values)
     assert np.isnan(columns.score).tolist() == [True, False]

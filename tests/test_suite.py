@@ -164,7 +164,7 @@ def test_a_wrong_value_is_named_with_its_line(old: str, new: str, says: str, lin
 
 
 def test_a_missing_key_is_named() -> None:
-    assert "trials is missing" in problem("trials = 5", "")
+    assert "a budget is missing: add trials, equivalents or seconds" in problem("trials = 5", "")
     assert "name is missing" in problem('name = "study"', "")
 
 

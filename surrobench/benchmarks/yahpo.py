@@ -177,13 +177,21 @@ class Surrogate(Scenario):
         noise: Keys | None,
         fidelity: Matrix | None = None,
     ) -> Columns:
-        """See ``Scenario.evaluate``: one pass through the network. It is a function: there is no noise."""
+        """See ``Scenario.evaluate``: one pass through the network, and a second for the scores of trials at a
+        lower fidelity. It is a function: there is no noise.
+        """
+        full = np.tile(self.full_fidelity, (len(X), 1))
         if fidelity is None:
-            fidelity = np.tile(self.full_fidelity, (len(X), 1))
-        values = self._network(*self._inputs.encode(X, instances, fidelity)).astype(np.float64)
-        return Columns(
-            values, values[:, self.target_index].copy(), np.maximum(values[:, self.runtime], 0.0), fidelity
-        )
+            fidelity = full
+        values = self._predict(X, instances, fidelity)
+        score = values[:, self.target_index].copy()
+        lower = (fidelity != full).any(axis=1)
+        if lower.any():
+            score[lower] = self._predict(X[lower], instances[lower], full[lower])[:, self.target_index]
+        return Columns(values, score, np.maximum(values[:, self.runtime], 0.0), fidelity)
+
+    def _predict(self, X: Matrix, instances: NDArray[np.intp], fidelity: Matrix) -> NDArray[np.float64]:
+        return self._network(*self._inputs.encode(X, instances, fidelity)).astype(np.float64)
 
     def default(self) -> Matrix:
         """The space's own default configuration."""

@@ -21,6 +21,10 @@ import click
 )
 @click.option("--budget", type=click.IntRange(min=1), help="Trials that count.  [default: the suite's]")
 @click.option(
+    "--equivalents", type=click.FloatRange(0, min_open=True), help="Full-fidelity equivalents that count."
+)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Simulated seconds that count.")
+@click.option(
     "--anchor",
     type=click.Choice(["median", "worst"]),
     default="median",
@@ -37,6 +41,8 @@ def command(
     form: str,
     figure: Path | None,
     budget: int | None,
+    equivalents: float | None,
+    seconds: float | None,
     anchor: str,
     alpha: float,
     control: str | None,
@@ -53,12 +59,14 @@ def command(
     """
     from rich.console import Console
 
+    from surrobench.budget import Budget
     from surrobench.report.ranking import rank_methods
     from surrobench.report.study import load_study
     from surrobench.report.tables import render, rich_table
     from surrobench.results import Results
 
-    study = load_study(Results(results), budget, partial=partial)
+    limit = Budget(budget, equivalents, seconds)
+    study = load_study(Results(results), limit, partial=partial)
     ranking = rank_methods(
         study.incumbents,
         study.references,

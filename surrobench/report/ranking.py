@@ -41,6 +41,7 @@ class Ranking:
         models: the language model of each method as people read it; absent for methods without one.
         instances: the benchmarks, by name.
         seeds: the common seeds, the same on every instance.
+        trials: after how many trials they are compared; None where their budget is another.
         quantile: shape (n, k), quantile regret, mean over seeds.
         normalised: shape (n, k), normalised regret, mean over seeds, unclipped.
         loss: shape (n, k), loss of the incumbents' configurations, mean over seeds.
@@ -53,13 +54,14 @@ class Ranking:
         nemenyi: Nemenyi's test of all pairs, from ``quantile``.
         versus_control: Wilcoxon and Holm, from ``quantile``; None if the control is not among the methods.
         notes: what a reader must know, one sentence or two each, plain text.
-        further: methods with more seeds on the seeds common to them; None if there are none.
+        further: methods with more seeds or trials on what is common to them; None if there are none.
     """
 
     methods: tuple[str, ...]
     models: Mapping[str, str]
     instances: tuple[str, ...]
     seeds: tuple[int, ...]
+    trials: int | None
     quantile: Floats
     normalised: Floats
     loss: Floats
@@ -73,6 +75,13 @@ class Ranking:
     versus_control: ManyToOne | None
     notes: tuple[str, ...]
     further: Ranking | None = field(default=None)
+
+    @property
+    def further_by(self) -> str:
+        """What the further ranking has more of: seeds, trials or both."""
+        more = {} if self.further is None else {"seeds": self.seeds != self.further.seeds}
+        more |= {} if self.further is None else {"trials": self.trials != self.further.trials}
+        return " and ".join(what for what, differs in more.items() if differs)
 
     @cached_property
     def ranks(self) -> Floats:
@@ -132,9 +141,10 @@ def rank_methods(
     """Rank the methods over the benchmarks.
 
     Args:
-        incumbents: one row per run. Columns ``benchmark``, ``method`` (strings), ``seed`` (integer) and
-            ``score``, the mean loss of the incumbent's configuration, lower is better; null or NaN for a
-            run that observed nothing.
+        incumbents: one row per run and number of trials after which it can be compared. Columns
+            ``benchmark``, ``method`` (strings), ``seed`` (integer) and ``score``, the mean loss of the
+            incumbent's configuration, lower is better; null or NaN for a run that observed nothing. Where
+            methods differ in their budgets, ``trials`` (integer) too: after so many.
         references: the reference values of each benchmark.
         control: the method that others are compared with, fixed before looking.
         anchor: the reference value whose normalised regret is 1.
@@ -158,39 +168,69 @@ def rank_methods(
         )
     if control not in methods:
         raise UnknownName("control", control, methods, f"Ranked are: {', '.join(methods)}.")
-    seeds = _complete_seeds(incumbents)
-    runs = incumbents.select("benchmark", "method", "seed", pl.col("score").cast(pl.Float64))
-    return _rank(runs, seeds, references, control, anchor, alpha, models or {})
+    if "trials" not in incumbents.columns:
+        incumbents = incumbents.with_columns(trials=pl.lit(None, pl.Int64))
+    runs = incumbents.select("benchmark", "method", "seed", "trials", pl.col("score").cast(pl.Float64))
+    return _rank(runs, _reach(runs), references, control, anchor, alpha, models or {})
 
 
-def _complete_seeds(incumbents: pl.DataFrame) -> dict[str, set[int]]:
-    """The seeds of each method, once it is sure that every one has a value on every benchmark, once."""
-    keys = ["benchmark", "method", "seed"]
+@dataclass(frozen=True)
+class _Reach:
+    """The seeds of a method, and the numbers of trials after which it can be compared."""
+
+    seeds: frozenset[int]
+    trials: frozenset[int | None]
+
+    @staticmethod
+    def common(of: Iterable[_Reach]) -> _Reach:
+        """What all of them have."""
+        all_of = list(of)
+        return _Reach(
+            frozenset.intersection(*(one.seeds for one in all_of)),
+            frozenset.intersection(*(one.trials for one in all_of)),
+        )
+
+    @property
+    def most(self) -> int | None:
+        """The largest number of trials; None where budgets are not counted in trials."""
+        return max((trials for trials in self.trials if trials is not None), default=None)
+
+    def exceeds(self, other: _Reach) -> bool:
+        """Whether it has all that the other has, and more seeds or more trials."""
+        more = self.seeds > other.seeds or (self.most or 0) > (other.most or 0)
+        return more and self.seeds >= other.seeds and self.trials >= other.trials
+
+
+def _reach(incumbents: pl.DataFrame) -> dict[str, _Reach]:
+    """What each method has, once it is sure that every run has a value on every benchmark, once."""
+    keys = ["benchmark", "method", "seed", "trials"]
     double = incumbents.filter(pl.struct(keys).is_duplicated()).select(keys).unique().sort(keys)
     if double.height:
         raise ResultsError(
             f"{double.height} runs are there more than once: {_some(_cells(double))}.",
             "Keep one configuration of each method apart by name, or select one of them.",
         )
-    wanted = incumbents.select("method", "seed").unique().join(
+    wanted = incumbents.select("method", "seed", "trials").unique().join(
         incumbents.select("benchmark").unique(), how="cross"
     )  # fmt: skip
     observed = incumbents.filter(pl.col("score").is_not_null() & pl.col("score").is_not_nan())
-    missing = wanted.join(observed, on=keys, how="anti").select(keys).sort(keys)
+    missing = wanted.join(observed, on=keys, how="anti", nulls_equal=True).select(keys).sort(keys)
     if missing.height:
         raise ResultsError(
             f"{missing.height} of {wanted.height} runs are missing or observed nothing: "
             f"{_some(_cells(missing))}.",
             "Run the suite again to complete them, or leave out the method, benchmark or seed.",
         )
+    of_method = incumbents.group_by("method").agg(pl.col("seed").unique(), pl.col("trials").unique())
     return {
-        str(method): set(seeds)
-        for method, seeds in incumbents.group_by("method").agg(pl.col("seed").unique()).iter_rows()
+        str(method): _Reach(frozenset(seeds), frozenset(trials))
+        for method, seeds, trials in of_method.iter_rows()
     }
 
 
 def _cells(runs: pl.DataFrame) -> list[str]:
-    return [f"{method} on {benchmark} seed {seed}" for benchmark, method, seed in runs.iter_rows()]
+    cells = runs.select("benchmark", "method", "seed").unique(maintain_order=True).iter_rows()
+    return [f"{method} on {benchmark} seed {seed}" for benchmark, method, seed in cells]
 
 
 def _some(items: Sequence[str], most: int = 5) -> str:
@@ -200,25 +240,29 @@ def _some(items: Sequence[str], most: int = 5) -> str:
 
 def _rank(
     runs: pl.DataFrame,
-    seeds_of: Mapping[str, set[int]],
+    reach: Mapping[str, _Reach],
     references: Mapping[str, Reference],
     control: str,
     anchor: Anchor,
     alpha: float,
     models: Mapping[str, str],
 ) -> Ranking:
-    """Rank the methods in ``seeds_of`` on their common seeds, and those that have more once more."""
-    common = set.intersection(*seeds_of.values())
-    if not common:
+    """Rank the methods in ``reach`` on what is common to them, and those that have more once more."""
+    common = _Reach.common(reach.values())
+    if not common.seeds:
         raise ResultsError(
             "No seed is common to all methods: "
-            + "; ".join(f"{method} has {_spans(seeds)}" for method, seeds in sorted(seeds_of.items()))
+            + "; ".join(f"{method} has {_spans(own.seeds)}" for method, own in sorted(reach.items()))
             + ".",
             "Methods are compared on common seeds only: run some seed with all of them.",
         )
-    names, seeds = sorted(seeds_of), sorted(common)
+    names, seeds, trials = sorted(reach), sorted(common.seeds), common.most
     instances = sorted(runs["benchmark"].unique())
-    chosen = runs.filter(pl.col("method").is_in(names) & pl.col("seed").is_in(seeds))
+    chosen = runs.filter(
+        pl.col("method").is_in(names)
+        & pl.col("seed").is_in(seeds)
+        & pl.col("trials").eq_missing(pl.lit(trials, runs.schema["trials"]))
+    )
     scores = (
         chosen.sort("benchmark", "method", "seed")["score"]
         .to_numpy()
@@ -248,7 +292,7 @@ def _rank(
         versus = wilcoxon_holm(quantile, methods.index(control), DECIMALS)
     overall, pairs = friedman(quantile), nemenyi(quantile, alpha)
 
-    notes = _notes(overall, pairs, versus, control, anchor, seeds)
+    notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials))
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -256,17 +300,18 @@ def _rank(
             "their normalised regret is negative."
         )
     further = None
-    longer = {method: own for method, own in seeds_of.items() if own > common}
+    longer = {method: own for method, own in reach.items() if own.exceeds(common)}
     if longer:
         which = ", ".join(sorted(longer))
-        # Their extra seeds may have nothing in common; then there is no second ranking to show.
-        if set.intersection(*longer.values()) > common:
+        # What they have more may have nothing in common; then there is no second ranking to show.
+        if _Reach.common(longer.values()).exceeds(common):
             further = _rank(
                 runs.filter(pl.col("method").is_in(list(longer))),
                 longer, references, control, anchor, alpha, models,
             )  # fmt: skip
         notes.append(
-            f"{which} {'has' if len(longer) == 1 else 'have'} more seeds than the common {_spans(common)}, "
+            f"{which} {'has' if len(longer) == 1 else 'have'} more than what is common to all, "
+            f"{_extent(seeds, trials)}: "
             + ("left out here and shown apart." if further else "left out: none is common to them.")
         )
     return Ranking(
@@ -274,6 +319,7 @@ def _rank(
         models={method: models[method] for method in methods if models.get(method)},
         instances=tuple(instances),
         seeds=tuple(seeds),
+        trials=trials,
         quantile=quantile,
         normalised=normalised[:, order],
         loss=scores.mean(axis=2)[:, order],
@@ -296,13 +342,12 @@ def _notes(
     versus: ManyToOne | None,
     control: str,
     anchor: Anchor,
-    seeds: Sequence[int],
+    extent: str,
 ) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
     n, k, alpha = overall.n, overall.k, pairs.alpha
     notes = [
-        f"n = {n} instances, on each the mean of {len(seeds)} seeds ({_spans(seeds)}): "
-        "two seeds of one instance are not two data sets.",
+        f"n = {n} instances, on each the mean of {extent}: two seeds of one instance are not two data sets.",
         "Ranks and tests use quantile regret: the share of the search space that is better. "
         f"Normalised regret is 0 at the best known loss and 1 at the {anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
@@ -333,6 +378,11 @@ def _notes(
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
     )
     return notes
+
+
+def _extent(seeds: Sequence[int], trials: int | None) -> str:
+    """On what methods are compared, in words."""
+    return f"{len(seeds)} seeds ({_spans(seeds)})" + (f" after {trials} trials" if trials else "")
 
 
 def _spans(seeds: Iterable[int]) -> str:

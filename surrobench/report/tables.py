@@ -152,7 +152,7 @@ def _title(ranking: Ranking) -> str:
 
 
 def render(ranking: Ranking, format: Format) -> str:  # noqa: A002 - the name of the command's option
-    """The ranking as text, ending in a newline; a further ranking, of methods with more seeds, follows it.
+    """The ranking as text, ending in a newline; one of the methods with more seeds or trials follows it.
 
     Args:
         ranking: what to show.
@@ -168,7 +168,7 @@ def render(ranking: Ranking, format: Format) -> str:  # noqa: A002 - the name of
 
 
 def rich_table(ranking: Ranking) -> RenderableType:
-    """The ranking for a terminal; a further ranking, of methods with more seeds, follows it.
+    """The ranking for a terminal; a further ranking, of methods with more seeds or trials, follows it.
 
     A method's model stands beside it, or below it where the terminal is too narrow for that.
     """
@@ -189,7 +189,10 @@ class _Terminal:
         yield table
         yield Text("\n".join(self.ranking.notes), style="dim")
         if self.ranking.further:
-            yield Text(f"\nWith more seeds: {', '.join(self.ranking.further.methods)}", style="bold")
+            yield Text(
+                f"\nWith more {self.ranking.further_by}: {', '.join(self.ranking.further.methods)}",
+                style="bold",
+            )
             yield _Terminal(self.ranking.further)
 
 
@@ -247,7 +250,7 @@ def _markdown(ranking: Ranking) -> str:
     lines += [f"- {cell(note)}" for note in ranking.notes]
     text = "\n".join(lines) + "\n"
     if ranking.further:
-        text += f"\nWith more seeds: {cell(', '.join(ranking.further.methods))}\n\n"
+        text += f"\nWith more {ranking.further_by}: {cell(', '.join(ranking.further.methods))}\n\n"
         text += _markdown(ranking.further)
     return text
 
@@ -299,7 +302,8 @@ def _latex(ranking: Ranking) -> str:
     ]
     text = "\n".join(lines) + "\n"
     if ranking.further:
-        text += f"\n% With more seeds: {', '.join(ranking.further.methods)}\n{_latex(ranking.further)}"
+        text += f"\n% With more {ranking.further_by}: {', '.join(ranking.further.methods)}\n"
+        text += _latex(ranking.further)
     return text
 
 

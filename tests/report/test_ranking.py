@@ -143,7 +143,10 @@ def test_only_common_seeds_count_and_more_seeds_are_shown_apart():
     assert ranking.further.seeds == tuple(range(10))
     assert np.array_equal(ranking.further.quantile, study(scores[:, :2], ("random", "tpe")).quantile)
     assert ranking.further.further is None
-    assert any("random, tpe have more seeds than the common 0-1" in note for note in ranking.notes)
+    assert any(
+        "random, tpe have more than what is common to all, 2 seeds (0-1): left out" in note
+        for note in ranking.notes
+    )
 
 
 def test_a_single_method_with_more_seeds_is_shown_without_tests():
