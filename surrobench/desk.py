@@ -32,12 +32,26 @@ class Breach(Exception):
 class Recording(NamedTuple):
     """What a recording holds of one run, by the trials' numbers in the order they were begun.
 
-    ``overhead`` has shape (n,); None where the run does not count it.
+    ``overhead`` has shape (n,); None where the run does not count it. A trial that was dropped, unfinished
+    when the time was over, has a cost of NaN.
     """
 
     configurations: Matrix
     columns: Columns
     overhead: NDArray[np.float64] | None = None
+
+    def has(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Shape (m,): which of some trials it holds."""
+        there = numbers < len(self.columns.cost)
+        there[there] = ~np.isnan(self.columns.cost[numbers[there]])
+        return there
+
+    def ends(self, run: Run) -> ReplayDiverged:
+        """Says that it is shorter than the run."""
+        return ReplayDiverged(
+            f"The recording of run {run.id} ends after {len(self.columns.cost)} trials.",
+            "It was made with a smaller budget or cut short; leave out --replay to go on.",
+        )
 
 
 Recorded = Mapping[str, Recording]
@@ -306,7 +320,8 @@ class Desk:
     def replay(self, rows: Asked, X: Matrix, columns: Columns) -> None:
         """Put what was recorded for a run's trials in the place of what they observed anew.
 
-        A submitted trial that was dropped, unfinished at the end, is not in a recording and stays as it is.
+        Where time is limited, or trials were submitted, some may have been dropped in the end: they are not
+        in the recording and stay as they are. Whether that is so is checked when the run ends.
 
         Raises:
             ReplayDiverged: other configurations were recorded there, or, with ``reevaluate``, other values.
@@ -314,14 +329,9 @@ class Desk:
         run, recorded = rows.active.run, rows.active.recorded
         assert recorded is not None, "only runs with a recording are replayed"
         numbers = rows.first + np.arange(len(X))
-        there = numbers < len(recorded.columns.cost)
-        if isinstance(rows.request, Next):
-            there[there] = ~np.isnan(recorded.columns.cost[numbers[there]])
-        elif not there.all():
-            raise ReplayDiverged(
-                f"The recording of run {run.id} ends after {len(recorded.columns.cost)} trials.",
-                "It was made with a smaller budget or cut short; leave out --replay to go on.",
-            )
+        there = recorded.has(numbers)
+        if not there.all() and run.seconds is None and not isinstance(rows.request, Next):
+            raise recorded.ends(run)
         numbers = numbers[there]
         same = np.isclose(recorded.configurations[numbers], X[there], rtol=0, atol=1e-9, equal_nan=True).all(
             axis=1

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeGuard
 
@@ -208,9 +208,11 @@ class _Engine:
             self._free_slots[active.run.model or ""].append(active.slot)
         self.timing.library += active.library.seconds
         self._progress.runs += 1
-        self._finished(
-            close_log(active.run, active.log, active.desk.ledger, state, error, active.library.seconds)
-        )
+        outcome = close_log(active.run, active.log, active.desk.ledger, state, error, active.library.seconds)
+        recorded = active.recorded
+        if recorded is not None and not error and not recorded.has(outcome.proposal).all():
+            outcome = replace(outcome, state="parked", error=str(recorded.ends(active.run)))
+        self._finished(outcome)
 
     # ------------------------------------------------------------------ requests
 

@@ -89,7 +89,7 @@ def trials_frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
         "share": pl.Series(np.concatenate([outcome.share for outcome in outcomes])),
         "finished": pl.Series(np.concatenate([outcome.finished for outcome in outcomes])),
         "overhead": pl.Series(np.concatenate([outcome.overhead for outcome in outcomes])),
-        "proposal": pl.Series(np.concatenate([outcome.proposal for outcome in outcomes]).astype(np.uint32)),
+        "proposal": pl.Series(np.concatenate([outcome.proposal for outcome in outcomes]), dtype=pl.UInt32),
         "calls": on_first([part.calls for part in spent], pl.UInt32),
         "tokens_in": on_first([part.tokens_in for part in spent], pl.UInt32),
         "tokens_out": on_first([part.tokens_out for part in spent], pl.UInt32),

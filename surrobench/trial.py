@@ -66,10 +66,10 @@ class Ledger:
             "values": len(scenario.objectives),
             "fidelity": len(scenario.fidelities),
         }
-        self._columns: dict[str, NDArray[np.float64]] = {
+        self._columns: dict[str, NDArray[Any]] = {
             name: np.empty((0, widths[name]) if name in widths else 0) for name in self._SIZES
         }
-        self._columns["proposal"] = np.empty(0)
+        self._columns["proposal"] = np.empty(0, dtype=np.int64)
         self._has_fidelity = bool(scenario.fidelities)
 
     def add(self, X: Matrix, columns: Columns, proposal: NDArray[np.int64], share: Any) -> int:
@@ -84,7 +84,7 @@ class Ledger:
         first, self.n = self.n, self.n + len(X)
         if self.n > len(self._columns["cost"]):
             for name, column in self._columns.items():
-                grown = np.zeros((2 * self.n, *column.shape[1:]))
+                grown = np.zeros((2 * self.n, *column.shape[1:]), column.dtype)
                 grown[:first] = column[:first]
                 self._columns[name] = grown
         rows = slice(first, self.n)
@@ -171,7 +171,7 @@ class Outcome:
     share: NDArray[np.float64]
     finished: NDArray[np.float64]
     overhead: NDArray[np.float64]
-    proposal: NDArray[np.float64]
+    proposal: NDArray[np.int64]
     origins: list[Origin]
     lengths: list[int]
     spent: list[Spent]

@@ -310,12 +310,12 @@ def _latex(ranking: Ranking) -> str:
 def _csv(ranking: Ranking) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["seeds", "instances", *(column.key for column in COLUMNS)])
+    writer.writerow(["seeds", "trials", "instances", *(column.key for column in COLUMNS)])
     part: Ranking | None = ranking
     while part:
         for j in range(len(part.methods)):
             exact = [column.value(part, j) for column in COLUMNS]
-            writer.writerow([len(part.seeds), len(part.instances), *exact])
+            writer.writerow([len(part.seeds), part.trials, len(part.instances), *exact])
         part = part.further
     return out.getvalue()
 
@@ -333,6 +333,7 @@ def _document(ranking: Ranking) -> dict[str, Any]:
     return {
         "instances": len(ranking.instances),
         "seeds": list(ranking.seeds),
+        "trials": ranking.trials,
         "control": ranking.control,
         "anchor": ranking.anchor,
         "alpha": ranking.alpha,

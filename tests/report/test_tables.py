@@ -117,7 +117,7 @@ def test_csv_keeps_every_digit():
     rows = list(csv.DictReader(io.StringIO(render(shown, "csv"))))
     assert [row["method"] for row in rows] == list(shown.methods)
     assert [float(row["quantile_regret"]) for row in rows] == list(shown.mean_quantile)
-    assert list(rows[0])[2:] == [column.key for column in COLUMNS]
+    assert list(rows[0])[3:] == [column.key for column in COLUMNS]
     control = rows[shown.methods.index("random")]
     assert control["p_holm"] == ""
 
