@@ -12,6 +12,7 @@ from typing import Any
 
 import surrobench
 from surrobench.llm.prompts import prompts_hash
+from surrobench.machine import usable_cores
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.results import SCHEMA_VERSION
 from surrobench.seeding import content_hash
@@ -73,11 +74,6 @@ def hardware() -> dict[str, Any]:
         "cores": usable_cores(),
         "memory_gib": round(memory, 1) if memory else None,
     }
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ from surrobench.benchmarks.yahpo_data import (
     scenario_names,
 )
 from surrobench.errors import DataError
+from surrobench.machine import usable_threads
 from surrobench.seeding import Keys, stream
 from surrobench.space import Hyperparameter, Matrix, SearchSpace, bounds_of, is_integer, is_log, values_of
 
@@ -53,6 +55,8 @@ MISSING = "#na#"
 CHUNK = 512
 """Rows in one call of the network. Larger batches leave the core's cache: 4,096 rows at once cost up to half
 as much again per row, 64 rows up to a third."""
+SMALLEST_SHARE = 128
+"""Rows that are worth a thread of their own."""
 PADDINGS = (8, 16, 32, 64, 128, CHUNK)
 """Row counts that a batch may be a multiple of. Not 1: with odd counts some rows come out differently, but so
 few that a quick check may not meet one."""
@@ -356,10 +360,11 @@ class _NoNetwork(Exception):
 
 
 class _Network:
-    """A network in onnxruntime: two matrices in, one out, in chunks of ``CHUNK`` rows.
+    """A network in onnxruntime: two matrices in, one out, in chunks of at most ``CHUNK`` rows.
 
-    One thread: the networks are small, a second thread gained nothing or little on an idle machine and cost
-    threefold on a busy one, and studies use the cores by running in several processes.
+    A chunk is computed by one thread: inside of one, a second thread of onnxruntime gained little on an idle
+    machine and cost threefold on a busy one. Several chunks are computed by as many threads as there are
+    cores, or as ``OMP_NUM_THREADS`` says: 1 in a study, which uses the cores by running in processes.
     """
 
     def __init__(self, data: bytes, outputs: int) -> None:
@@ -387,12 +392,24 @@ class _Network:
         """Shape (m, outputs): predictions for inputs of shape (m, categorical) and (m, continuous)."""
         m = len(numbers)
         out = np.empty((m, self._outputs), dtype=np.float32)
-        for start in range(0, m, CHUNK):
-            part = slice(start, min(start + CHUNK, m))
+
+        def predict(start: int) -> None:
+            part = slice(start, min(start + size, m))
             more = -(part.stop - start) % self.padding
             out[part] = self._run(_padded(categories[part], more), _padded(numbers[part], more))[
                 : part.stop - start
             ]
+
+        threads = min(usable_threads(), m // SMALLEST_SHARE)
+        if threads > 1:
+            share = -(-m // threads)
+            size = min(CHUNK, share + -share % self.padding)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(predict, range(0, m, size)))
+        else:
+            size = CHUNK
+            for start in range(0, m, size):
+                predict(start)
         return out
 
     def _run(self, categories: Codes, numbers: Floats) -> Floats:

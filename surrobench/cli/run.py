@@ -66,7 +66,7 @@ def command(
     from rich.console import Console
 
     from surrobench.errors import UsageError
-    from surrobench.manifest import usable_cores
+    from surrobench.machine import usable_cores
     from surrobench.study import Options, Status, run_study
     from surrobench.suite import add_models, load_suite
 
