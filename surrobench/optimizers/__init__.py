@@ -66,7 +66,9 @@ class Optimizer:
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "random": Optimizer("random_search:random_search", "independent draws from the prior"),
-    "grid": Optimizer("grid:grid", "full factorial, visited in a shuffled order", uses_horizon=True),
+    "grid": Optimizer(
+        "grid:grid", "full factorial, visited in a shuffled order", version=2, uses_horizon=True
+    ),
     "sobol": Optimizer("sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
     "latin-hypercube": Optimizer(
         "latin_hypercube:latin_hypercube",
