@@ -154,7 +154,7 @@ class SearchSpace:
         return np.asarray(self.origin[j] + index / self._intervals[j])
 
     def middles(self, j: int) -> Matrix:
-        """Shape (levels of j,): the unit-cube coordinate of every value of a discrete hyperparameter."""
+        """Shape (levels of j,): the unit-cube coordinate of every value; empty for a continuous one."""
         index = np.arange(self.levels[j])
         hp = self._uneven.get(j)
         if hp is None:

@@ -97,7 +97,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=2e-5,
     ),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
-    "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
+    "cma-es": Optimizer(
+        "cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
