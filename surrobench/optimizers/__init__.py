@@ -73,28 +73,28 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "latin-hypercube": Optimizer(
         "latin_hypercube:latin_hypercube",
         "one Latin hypercube of the size of the budget (scipy)",
-        seconds=2e-5,
+        seconds=1e-5,
         uses_horizon=True,
     ),
     "local-search": Optimizer(
         "local_search:local_search",
         "hill climbing in one hyperparameter at a time, first improvement, random restarts",
-        seconds=1e-4,
+        seconds=1.5e-4,
     ),
     "regularized-evolution": Optimizer(
         "regularized_evolution:regularized_evolution",
         "aging evolution: population 100, sample 25 as in its paper",
-        seconds=6e-5,
+        seconds=1.5e-4,
     ),
     "regularized-evolution-small": Optimizer(
         "regularized_evolution:small_regularized_evolution",
         "aging evolution for small budgets: population 20, sample 5",
-        seconds=6e-5,
+        seconds=1.5e-4,
     ),
     "differential-evolution": Optimizer(
         "differential_evolution:differential_evolution",
         "rand/1/bin, F = CR = 0.5, population 20",
-        seconds=2e-5,
+        seconds=1e-5,
     ),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
     "cma-es": Optimizer(
