@@ -109,10 +109,12 @@ def proposals(name, space, n, *, granted=0, fails=False, best_at=0.3, seed=0):
         except StopIteration:
             break
         assert isinstance(request, Evaluate)
-        X = np.concatenate([X, request.configurations])
+        asked = request.configurations
+        asked = space.from_unit(asked) if request.unit else asked
+        X = np.concatenate([X, asked])
         if len(X) >= n:
             break
-        answer = evaluate(request.configurations)
+        answer = evaluate(asked)
     program.close()
     return X[:n]
 
