@@ -15,6 +15,7 @@ from surrobench.benchmarks import scenario
 from surrobench.benchmarks.base import Objective, TaskCard
 from surrobench.benchmarks.yahpo import Surrogate
 from surrobench.benchmarks.yahpo_data import find_folder, read_facts, shipped
+from surrobench.budget import UNLIMITED
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
 from surrobench.requests import Evaluate, Evaluated
@@ -83,7 +84,7 @@ def tiny() -> SearchSpace:
     return SearchSpace(config_space)
 
 
-def proposals(name, space, n, *, granted=0, fails=False, best_at=0.3, seed=0):
+def proposals(name, space, n, *, granted=0, fails=False, best_at=0.3, seed=0, horizon=None):
     """The first n configurations proposed, or fewer; the losses are made up."""
     rng = np.random.default_rng(seed)
 
@@ -98,7 +99,7 @@ def proposals(name, space, n, *, granted=0, fails=False, best_at=0.3, seed=0):
         card=TaskCard("made up", "made up", "regression", 100, 3, None, "loss", True),
         default=space.default,
         initial=evaluate(space.sample(granted, rng)),
-        horizon=n,
+        horizon=horizon or n,
     )
     entry = OPTIMIZERS[name]
     program = entry.function(task, stream("optimizer", "test_spaces", name, seed), **entry.resolve({}))
@@ -141,6 +142,11 @@ def test_only_legal_configurations_are_proposed(name, where, granted):
     assert space.legal(X).all()
     for values in space.decode(X[-4:]):
         CS.Configuration(space.config_space, values=values)  # raises where ConfigSpace calls it illegal
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not OPTIMIZERS[name].uses_horizon])
+def test_a_budget_that_limits_nothing_but_time_is_no_obstacle(name):
+    assert len(proposals(name, space_called("awkward"), 6, horizon=UNLIMITED)) == 6
 
 
 @pytest.mark.parametrize("name", CHEAP)
