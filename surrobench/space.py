@@ -144,6 +144,25 @@ class SearchSpace:
             U[:, j] = _uneven_to_unit(hp, X[:, j])
         return U
 
+    def column_from_unit(self, j: int, u: Matrix) -> Matrix:
+        """Shape (m,): column ``j`` of ``from_unit``, as if its conditions held."""
+        if (hp := self._uneven.get(j)) is not None:
+            return _uneven_from_unit(hp, u)
+        if self.levels[j] == 0:
+            return u
+        index = np.minimum(np.floor(u * self._bins[j]), self._last[j])
+        return np.asarray(self.origin[j] + index / self._intervals[j])
+
+    def middles(self, j: int) -> Matrix:
+        """Shape (levels of j,): the unit-cube coordinate of every value; empty for a continuous one."""
+        index = np.arange(self.levels[j])
+        hp = self._uneven.get(j)
+        if hp is None:
+            return np.asarray((index + 0.5) / self.levels[j])
+        if isinstance(hp, CategoricalHyperparameter):
+            return _uneven_to_unit(hp, index.astype(np.float64))
+        return (_log_edges(hp, index) + _log_edges(hp, index + 1)) / 2
+
     # ------------------------------------------------------------------ conditions and legality
 
     @property

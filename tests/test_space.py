@@ -199,6 +199,23 @@ def test_every_representation_leads_back_to_the_same_configuration(config_space,
     assert np.allclose(space.from_unit(np.where(np.isnan(unit), 0.5, unit)), X, atol=1e-9, equal_nan=True)
 
 
+@given(random_space(), st.integers(0, 2**32))
+@settings(max_examples=100)
+def test_a_column_of_the_unit_cube_alone_is_that_of_the_whole(config_space, seed):
+    space = SearchSpace(config_space)
+    U = rng(seed).random((8, space.d))
+    X = space.from_unit(U)
+    for j in range(space.d):
+        active = ~np.isnan(X[:, j])
+        assert np.array_equal(space.column_from_unit(j, U[:, j])[active], X[active, j])
+        if levels := int(space.levels[j]):
+            middles = space.middles(j)
+            assert np.all(np.diff(middles) > 0)
+            values = space.column_from_unit(j, middles)
+            assert len(set(values)) == len(middles) == levels  # each value once
+            assert set(X[active, j]) <= set(values)
+
+
 @given(random_space())
 @settings(max_examples=50)
 def test_the_default_is_config_spaces_and_legal(config_space):

@@ -66,10 +66,40 @@ class Optimizer:
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "random": Optimizer("random_search:random_search", "independent draws from the prior"),
-    "grid": Optimizer("grid:grid", "full factorial, visited in a shuffled order", uses_horizon=True),
+    "grid": Optimizer(
+        "grid:grid", "full factorial, visited in a shuffled order", version=2, uses_horizon=True
+    ),
     "sobol": Optimizer("sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
+    "latin-hypercube": Optimizer(
+        "latin_hypercube:latin_hypercube",
+        "one Latin hypercube of the size of the budget (scipy)",
+        seconds=1e-5,
+        uses_horizon=True,
+    ),
+    "local-search": Optimizer(
+        "local_search:local_search",
+        "hill climbing in one hyperparameter at a time, first improvement, random restarts",
+        seconds=1.5e-4,
+    ),
+    "regularized-evolution": Optimizer(
+        "regularized_evolution:regularized_evolution",
+        "aging evolution: population 100, sample 25 as in its paper",
+        seconds=1.5e-4,
+    ),
+    "regularized-evolution-small": Optimizer(
+        "regularized_evolution:small_regularized_evolution",
+        "aging evolution for small budgets: population 20, sample 5",
+        seconds=1.5e-4,
+    ),
+    "differential-evolution": Optimizer(
+        "differential_evolution:differential_evolution",
+        "rand/1/bin, F = CR = 0.5, population 20",
+        seconds=1e-5,
+    ),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
-    "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
+    "cma-es": Optimizer(
+        "cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",

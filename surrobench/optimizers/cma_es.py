@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.space import Matrix
+from surrobench.optimizers.failures import WorstSeen
+from surrobench.space import Matrix, is_integer, is_log
 
 
 def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
@@ -23,9 +24,10 @@ def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
 
     Defaults as Optuna's: mean at the centre, ``sigma`` a sixth of the range, population 4 + floor(3 ln d).
     A granted initial design moves the mean to its best configuration, and gives half of each category's
-    probability to the one chosen there. Integers and ordinals have a margin (CMAwM); a space with categories
-    uses CatCMAwM. A failed evaluation counts as the worst value seen. Where the library's stop rule fires,
-    it restarts with a doubled population from a uniformly drawn mean (IPOP).
+    probability to the one chosen there. Integers and ordinals have a margin (CMAwM); a space with categories,
+    or with integers on a log scale, which CMAwM takes for evenly spaced, uses CatCMAwM. Categories start
+    equally probable, whatever their weights. A failed evaluation counts as the worst value seen. Where the
+    library's stop rule fires, it restarts with a doubled population from a uniformly drawn mean (IPOP).
     """
     yield from ask_tell(task, "cma-es", lambda: Restarting(task, rng, sigma))
 
@@ -36,14 +38,15 @@ class Restarting:
     def __init__(self, task: Task, rng: Generator, sigma: float) -> None:
         self._space, self._rng, self._sigma = task.space, rng, sigma
         self._searched = task.space.levels != 1
-        self._worst = -np.inf
+        self._values = [task.space.middles(int(j)) for j in np.flatnonzero(self._searched)]
+        self._worst = WorstSeen()
         mean = np.full(task.space.d, 0.5)
         start = None
         if np.isfinite(task.initial.losses).any():
             best = int(np.nanargmin(task.initial.losses))
             start = task.space.to_unit(task.initial.configurations[[best]])[0]
             mean = np.where(np.isnan(start), mean, start)
-            self._worst = float(np.nanmax(task.initial.losses))
+            self._worst.see(task.initial.losses)
         self._population = 4 + int(3 * np.log(max(self._searched.sum(), 1)))
         self._strategy = self._open(mean, known=start is not None)
 
@@ -55,10 +58,8 @@ class Restarting:
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """The generation's losses; then a restart if the strategy has stopped."""
-        if np.isfinite(losses).any():
-            self._worst = max(self._worst, float(np.nanmax(losses)))
-        failed = self._worst if np.isfinite(self._worst) else 0.0  # while nothing was seen, all are equal
-        self._strategy.tell(np.where(np.isfinite(losses), losses, failed))
+        self._worst.see(losses)
+        self._strategy.tell(self._worst.fill(losses))
         if self._strategy.should_stop():
             self._population *= 2
             self._strategy = self._open(self._rng.random(self._space.d), known=False)
@@ -66,9 +67,10 @@ class Restarting:
     def _open(self, mean: Matrix, known: bool) -> Strategy:
         seed = int(self._rng.integers(2**32))
         searched = self._searched
-        settings = (self._space.levels[searched], mean[searched], self._sigma, self._population, seed)
+        settings = (self._values, mean[searched], self._sigma, self._population, seed)
         categorical = self._space.is_categorical[searched]
-        if categorical.any():
+        log_integer = [is_integer(hp) and is_log(hp) for hp in self._space.hyperparameters]
+        if categorical.any() or any(log_integer):
             return _Mixed(*settings, categorical, known)
         return _Numeric(*settings)
 
@@ -89,11 +91,10 @@ class Strategy(Protocol):
 class _Numeric:
     """``CMAwM``, or plain ``CMA`` where every hyperparameter is continuous."""
 
-    def __init__(
-        self, levels: NDArray[np.int64], mean: Matrix, sigma: float, population: int, seed: int
-    ) -> None:
+    def __init__(self, values: list[Matrix], mean: Matrix, sigma: float, population: int, seed: int) -> None:
         from cmaes import CMA, CMAwM
 
+        levels = np.array([len(column) for column in values])
         n = np.maximum(levels, 1)
         margin = np.where(levels > 0, 0.5 / n, 0.0)  # the outermost bins' middles bound a discrete one
         bounds = np.stack([margin, 1 - margin], axis=1)
@@ -122,11 +123,14 @@ class _Numeric:
 
 
 class _Mixed:
-    """``CatCMAwM``: continuous, discrete and categorical coordinates side by side."""
+    """``CatCMAwM``: continuous, discrete and categorical coordinates side by side.
+
+    ``values`` are the unit-cube coordinates of each hyperparameter's values, none for a continuous one.
+    """
 
     def __init__(
         self,
-        levels: NDArray[np.int64],
+        values: list[Matrix],
         mean: Matrix,
         sigma: float,
         population: int,
@@ -136,19 +140,20 @@ class _Mixed:
     ) -> None:
         from cmaes import CatCMAwM
 
-        self._levels = levels
+        self._values = values
+        levels = np.array([len(column) for column in values])
         self._x = np.flatnonzero(levels == 0)
         self._z = np.flatnonzero((levels > 0) & ~categorical)
         self._c = np.flatnonzero(categorical)
         numeric = np.concatenate([self._x, self._z])
         spaces: dict[str, Any] = {
             "x_space": [[0.0, 1.0]] * len(self._x) or None,
-            "z_space": [((np.arange(levels[j]) + 0.5) / levels[j]).tolist() for j in self._z] or None,
-            "c_space": levels[self._c].tolist(),
+            "z_space": [values[j].tolist() for j in self._z] or None,
+            "c_space": levels[self._c].tolist() or None,
         }
         if len(numeric):
             spaces |= {"mean": mean[numeric], "sigma": sigma, "cov": np.eye(len(numeric))}
-        if known:
+        if known and len(self._c):
             spaces["cat_param"] = self._leaning_towards(mean)
         self._library = CatCMAwM(population_size=population, seed=seed, **spaces)
         self._has_stop_rule = len(numeric) > 0  # the library has none for a purely categorical space
@@ -156,21 +161,23 @@ class _Mixed:
 
     def _leaning_towards(self, mean: Matrix) -> Matrix:
         """Shape (categories, most values): half of the probability on the start's own value."""
-        q = np.zeros((len(self._c), int(self._levels[self._c].max())))
-        for row, j in enumerate(self._c):
-            q[row, : self._levels[j]] = 0.5 / self._levels[j]
-            q[row, int(mean[j] * self._levels[j])] += 0.5
+        sizes = [len(self._values[j]) for j in self._c]
+        q = np.zeros((len(self._c), max(sizes)))
+        for row, (j, size) in enumerate(zip(self._c, sizes, strict=True)):
+            q[row, :size] = 0.5 / size
+            q[row, np.argmin(np.abs(self._values[j] - mean[j]))] += 0.5
         return q
 
     def ask(self, n: int) -> Matrix:
         self._asked = [self._library.ask() for _ in range(n)]
-        U = np.empty((n, len(self._levels)))
+        U = np.empty((n, len(self._values)))
         for row, solution in enumerate(self._asked):
             if len(self._x):
                 U[row, self._x] = solution.x
             if len(self._z):
                 U[row, self._z] = solution.z
-            U[row, self._c] = (np.argmax(solution.c, axis=1) + 0.5) / self._levels[self._c]
+            for j, chosen in zip(self._c, () if solution.c is None else solution.c, strict=True):
+                U[row, j] = self._values[j][np.argmax(chosen)]
         return U
 
     def tell(self, losses: NDArray[np.float64]) -> None:

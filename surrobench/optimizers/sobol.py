@@ -7,6 +7,8 @@ from numpy.random import Generator
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate
 
+_BATCH = 1024
+
 
 def sobol(task: Task, rng: Generator) -> Steps:
     """The first points of a Sobol' sequence scrambled by the seed (``scipy.stats.qmc.Sobol``).
@@ -18,5 +20,8 @@ def sobol(task: Task, rng: Generator) -> Steps:
 
     with task.library.running():
         sequence = qmc.Sobol(task.space.d, scramble=True, rng=rng)
-        points = sequence.random_base2(max(task.horizon - 1, 0).bit_length())
-    yield Evaluate(task.space.from_unit(points[: task.horizon]), source="sobol")
+        points = sequence.random_base2(max(min(task.horizon, _BATCH) - 1, 0).bit_length())
+    while True:  # in parts, each as long as all before it: where only time is limited the horizon is endless
+        yield Evaluate(task.space.from_unit(points[: task.horizon]), source="sobol")
+        with task.library.running():
+            points = sequence.random_base2(sequence.num_generated.bit_length() - 1)

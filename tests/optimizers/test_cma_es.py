@@ -171,6 +171,92 @@ def test_it_finds_the_minimum_of_a_bowl():
     assert best < 1e-3
 
 
+def weighted():
+    config_space = CS.ConfigurationSpace()
+    config_space.add(
+        CS.CategoricalHyperparameter("c", ["often", "rare", "rarer"], weights=[0.9, 0.06, 0.04]),
+        CS.UniformFloatHyperparameter("x", 0.0, 1.0),
+    )
+    return SearchSpace(config_space)
+
+
+def test_the_category_evaluated_is_the_one_that_the_library_chose_whatever_its_weight():
+    space = weighted()
+    library = CatCMAwM(
+        x_space=[[0.0, 1.0]],
+        c_space=[3],
+        mean=np.full(1, 0.5),
+        sigma=1 / 6,
+        cov=np.eye(1),
+        population_size=6,
+        seed=seed(),
+    )
+    for X in generations(space, lambda X: -X[:, 0], 4):
+        solutions = [library.ask() for _ in range(6)]
+        assert X[:, 0].tolist() == [int(np.argmax(s.c)) for s in solutions]
+        library.tell(list(zip(solutions, -X[:, 0], strict=True)))
+
+
+def test_a_granted_category_is_the_one_that_is_favoured_whatever_its_weight():
+    space = weighted()
+    granted = Evaluated(np.array([[1.0, 0.5]]), np.array([0.0]))
+    [first] = generations(space, sphere, 1, granted)
+    q = np.array([[1 / 6, 0.5 + 1 / 6, 1 / 6]])
+    library = CatCMAwM(
+        x_space=[[0.0, 1.0]],
+        c_space=[3],
+        mean=np.full(1, 0.5),
+        sigma=1 / 6,
+        cov=np.eye(1),
+        cat_param=q,
+        population_size=6,
+        seed=seed(),
+    )
+    assert first[:, 0].tolist() == [int(np.argmax(library.ask().c)) for _ in range(6)]
+
+
+def test_integers_on_a_log_scale_stand_where_the_prior_has_them():
+    config_space = CS.ConfigurationSpace()
+    config_space.add(
+        CS.UniformIntegerHyperparameter("n", 1, 10, log=True), CS.UniformFloatHyperparameter("x", 0.0, 1.0)
+    )
+    space = SearchSpace(config_space)
+    # Integer i has the numbers whose share of the range is between i - 1 and i tenths.
+    edges = np.log10(1 + 0.9 * np.arange(11))
+    library = CatCMAwM(
+        x_space=[[0.0, 1.0]],
+        z_space=[((edges[1:] + edges[:-1]) / 2).tolist()],
+        mean=np.full(2, 0.5),
+        sigma=1 / 6,
+        cov=np.eye(2),
+        population_size=6,
+        seed=seed(),
+    )
+
+    def loss(X):
+        return sphere(space.to_unit(X))
+
+    for X in generations(space, loss, 4):
+        solutions = [library.ask() for _ in range(6)]
+        assert np.allclose(space.to_unit(X)[:, 0], [s.z[0] for s in solutions])
+        assert np.allclose(X[:, 1], [s.x[0] for s in solutions])
+        library.tell(list(zip(solutions, loss(X), strict=True)))
+
+
+def test_every_integer_of_a_log_scale_can_be_found():
+    space = SearchSpace(
+        CS.ConfigurationSpace(
+            space={"n": CS.UniformIntegerHyperparameter("n", 1, 10, log=True), "x": (0.0, 1.0)}
+        )
+    )
+    for n in (1, 2, 5, 8, 10):  # the middles of equal bins missed 5, 8 and 10
+
+        def distance(X, n=n):
+            return np.array([abs(row["n"] - n) for row in space.decode(X)]) + X[:, 1]
+
+        assert min(np.floor(distance(X)).min() for X in generations(space, distance, 20)) == 0
+
+
 def test_constants_are_left_out_of_the_search():
     config_space = CS.ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), "w": (0.0, 1.0)})
     config_space.add(CS.Constant("k", 7))

@@ -117,3 +117,39 @@ def test_a_grid_too_large_to_list_is_drawn_from():
     X = design(continuous(40), 10)
     assert len(distinct(X)) == 10
     assert set(X.ravel()) == {0.25, 0.75}
+
+
+def test_every_category_is_on_the_grid_however_rarely_the_prior_draws_it():
+    config_space = CS.ConfigurationSpace()
+    config_space.add(
+        CS.CategoricalHyperparameter("c", list("abc"), weights=[0.9, 0.05, 0.05]),
+        CS.OrdinalHyperparameter("o", [1, 2, 4]),
+    )
+    space = SearchSpace(config_space)
+    rows = {(row["c"], row["o"]) for row in space.decode(design(space, 9))}
+    assert rows == {(c, o) for c in "abc" for o in (1, 2, 4)}
+
+
+def test_all_integers_of_a_log_scale_are_on_the_grid_where_there_are_few():
+    config_space = CS.ConfigurationSpace()
+    config_space.add(CS.UniformIntegerHyperparameter("n", 1, 10, log=True))
+    space = SearchSpace(config_space)
+    assert sorted(row["n"] for row in space.decode(design(space, 10))) == list(range(1, 11))
+
+
+def test_equal_parts_of_a_log_scale_that_share_an_integer_are_one_value():
+    config_space = CS.ConfigurationSpace()
+    config_space.add(CS.UniformIntegerHyperparameter("n", 1, 10, log=True))
+    space = SearchSpace(config_space)
+    # The middles of nine parts; integer i has the share of the range from i - 1 to i tenths of it.
+    expected = {1 + int((10 ** ((i + 0.5) / 9) - 1) / 9 * 10) for i in range(9)}
+    assert len(expected) < 9
+    assert {row["n"] for row in space.decode(design(space, 9))} == expected
+    assert len(design(space, 9)) == len(expected)
+
+
+def test_a_grid_with_too_many_points_to_number_them_is_drawn_from():
+    choices = {f"c{j}": [str(i) for i in range(9)] for j in range(34)}  # 9 ** 34 > 2 ** 63
+    X = design(SearchSpace(CS.ConfigurationSpace(choices)), 50)
+    assert len(distinct(X)) == 50
+    assert {tuple(sorted(set(column))) for column in X.T} == {tuple(range(9))}

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import qmc
@@ -7,6 +9,7 @@ from surrobench.optimizers.base import Task
 from surrobench.optimizers.sobol import sobol
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
+from tests.optimizers.driving import drive, task
 
 
 def rng(seed=0):
@@ -15,7 +18,7 @@ def rng(seed=0):
 
 def design(space, horizon, seed=0):
     none = Evaluated(np.empty((0, space.d)), np.empty(0))
-    [request] = sobol(Task(space, None, None, space.default, none, horizon), rng(seed))
+    request = next(sobol(Task(space, None, None, space.default, none, horizon), rng(seed)))
     assert request.source == "sobol"
     return request.configurations
 
@@ -30,6 +33,16 @@ def test_the_points_are_those_of_scipy(id, horizon):  # noqa: A002
     space = benchmark(id).space
     expected = qmc.Sobol(space.d, scramble=True, rng=rng()).random(horizon)
     assert np.array_equal(design(space, horizon), space.from_unit(expected))
+
+
+@pytest.mark.filterwarnings("ignore:The balance properties of Sobol:UserWarning")
+@pytest.mark.parametrize("horizon", [3000, sys.maxsize])
+def test_a_long_sequence_comes_in_parts(horizon):
+    space = benchmark("hpolib/fcnet/protein_structure").space
+    asked, _ = drive(sobol(task(space, horizon), rng()), lambda X: X[:, 0], 3000)
+    assert [len(X) for X in asked] == [1024, 1024, 2048]
+    expected = qmc.Sobol(space.d, scramble=True, rng=rng()).random(4096)
+    assert np.array_equal(np.concatenate(asked), space.from_unit(expected))
 
 
 def test_a_power_of_two_is_balanced():
