@@ -70,6 +70,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "sobol": Optimizer("sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
     "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
+    "successive-halving": Optimizer(
+        "successive_halving:successive_halving",
+        "the best third of a rung goes on to three times the fidelity, in repeated brackets",
+        multi_fidelity=True,
+    ),
+    "hyperband": Optimizer(
+        "hyperband:hyperband",
+        "successive halving in brackets from many cheap configurations to few at full fidelity",
+        multi_fidelity=True,
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
