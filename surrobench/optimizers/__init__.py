@@ -80,6 +80,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "successive halving in brackets from many cheap configurations to few at full fidelity",
         multi_fidelity=True,
     ),
+    "asha": Optimizer(
+        "asha:asha", "successive halving without waiting for a rung to fill", multi_fidelity=True
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
