@@ -81,7 +81,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
         multi_fidelity=True,
     ),
     "asha": Optimizer(
-        "asha:asha", "successive halving without waiting for a rung to fill", multi_fidelity=True
+        "asha:asha",
+        "successive halving without waiting for a rung to fill",
+        seconds=4e-5,
+        multi_fidelity=True,
+    ),
+    "bohb": Optimizer(
+        "bohb:bohb",
+        "Hyperband with configurations from kernel densities of good and bad ones",
+        seconds=5e-4,
+        multi_fidelity=True,
     ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",

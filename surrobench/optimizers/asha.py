@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.random import Generator
@@ -10,7 +11,9 @@ from numpy.random import Generator
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.multi_fidelity import Ladder, granted
 from surrobench.requests import Finished, Next
-from surrobench.space import Matrix
+from surrobench.space import Matrix, SearchSpace
+
+_BLOCK = 32
 
 
 def asha(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None = None) -> Steps:
@@ -23,11 +26,11 @@ def asha(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None
     """
     ladder = Ladder.of(task, "asha", eta, min_fidelity)
     start = granted(task, len(task.initial.losses) if ladder.top else 0)
-    state = _Rungs(ladder, start)
+    state = _Rungs(ladder, start, _draws(task.space, rng))
     under_way: dict[int, tuple[int, int]] = {}  # ticket -> (number of the configuration, level)
     while True:
         while len(under_way) < task.workers:
-            number, level = state.next_job(task, rng)
+            number, level = state.next_job()
             request = ladder.submit(state.configurations[number], level, "asha", promoted=level > 0)
             ticket: int = yield request
             under_way[ticket] = number, level
@@ -37,18 +40,24 @@ def asha(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None
         state.add(number, level, finished.loss)
 
 
+def _draws(space: SearchSpace, rng: Generator) -> Iterator[Matrix]:
+    """Independent draws, shape (d,) each; made in blocks, which are a fraction of the time."""
+    while True:
+        yield from space.sample(_BLOCK, rng)
+
+
 class _Rungs:
     """What has finished on each rung, and what was promoted from there."""
 
-    def __init__(self, ladder: Ladder, start: Matrix) -> None:
+    def __init__(self, ladder: Ladder, start: Matrix, draws: Iterator[Matrix]) -> None:
         self.configurations: list[Matrix] = list(start)
         self._known = self._waiting = len(start)
-        self._ladder = ladder
+        self._ladder, self._draws = ladder, draws
         # On each rung below the top one (loss, number), ascending, failed ones last.
         self._finished: list[list[tuple[float, int]]] = [[] for _ in range(ladder.top)]
         self._promoted: list[set[int]] = [set() for _ in range(ladder.top)]
 
-    def next_job(self, task: Task, rng: Generator) -> tuple[int, int]:
+    def next_job(self) -> tuple[int, int]:
         """Number and level of the configuration to run next: promoted, or new on the lowest rung."""
         for level in range(self._ladder.top - 1, -1, -1):
             rung, promoted = self._finished[level], self._promoted[level]
@@ -61,7 +70,7 @@ class _Rungs:
         if self._waiting:
             self._waiting -= 1
             return self._known - self._waiting - 1, 0
-        self.configurations.append(task.space.sample(1, rng)[0])
+        self.configurations.append(next(self._draws))
         return len(self.configurations) - 1, 0
 
     def add(self, number: int, level: int, loss: float) -> None:
