@@ -92,6 +92,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=5e-4,
         multi_fidelity=True,
     ),
+    "dehb": Optimizer(
+        "dehb:dehb",
+        "differential evolution on each rung of Hyperband's brackets",
+        seconds=1e-4,
+        multi_fidelity=True,
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
