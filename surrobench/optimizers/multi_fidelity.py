@@ -21,7 +21,7 @@ from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Evaluate, Evaluated, Request, Submit
 from surrobench.space import Matrix
 
-_ROUNDING = 1e-9  # 0.1 * 3**2 is a little more than 0.9
+_ROUNDING = 1e-9  # 0.1 * 3 is a little more than 0.3
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ def test_a_single_worker_promotes_as_soon_as_a_rung_allows_it():
 
 
 def test_the_granted_design_starts_and_is_not_evaluated_again_at_full_fidelity():
-    X = np.array([[0.2, 0.5], [0.0, 0.1], [0.1, 0.5]])
-    initial = Evaluated(X, np.array([0.2, np.nan, 0.1]))
+    X = np.array([[0.2, 0.5], [0.0, 0.1], [0.0, 0.5]])
+    initial = Evaluated(X, np.array([0.2, np.nan, 0.0]))
     trials = run(asha, task_with(epochs(9), initial), 60)
     assert [trial.x.tolist() for trial in trials[:2]] == X[[2, 0]].tolist()
     at = [trial.fidelity for trial in trials if trial.x.tolist() == X[2].tolist()]

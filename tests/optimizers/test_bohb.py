@@ -176,7 +176,7 @@ def test_the_granted_design_is_data_at_full_fidelity(monkeypatch):
 
     monkeypatch.setattr(module, "_Model", Spy)
     X = square().sample(7, stream("optimizer", "granted"))
-    trials = run(bohb, task_with(epochs(9), Evaluated(X, X[:, 0]), workers=9), 20)
-    assert seen[:2] == [(2, 7), (0, 9)]
+    trials = run(bohb, task_with(epochs(9), Evaluated(X, X[:, 0] + 1), workers=9), 20)
+    assert seen[:4] == [(2, 7), (0, 9), (1, 3), (2, 1)]
     best = X[X[:, 0].argsort()]
     assert [trial.x.tolist() for trial in trials[:3]] == best[:3].tolist()

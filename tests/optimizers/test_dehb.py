@@ -131,6 +131,14 @@ def test_a_trial_takes_its_place_if_it_is_not_worse_and_did_not_fail():
     assert np.array_equal(own.losses, [0.5, 1.0, 1.0, 9.0, np.nan, 1.0], equal_nan=True)
 
 
+def test_what_lost_its_place_or_never_had_one_is_no_newcomer():
+    own, below = population([np.nan] * 2), population([4.0, 3.0, 2.0, 1.0, np.nan], seed=1)
+    own.join(below.U[[3]], np.array([5.0]))
+    own.select(np.array([0]), below.U[[2]], np.array([4.0]))
+    own.select(np.array([0]), below.U[[1]], np.array([6.0]))
+    assert np.array_equal(own.newcomers(below, 3), below.U[[0]])
+
+
 def test_individuals_compete_in_turn():
     own = population([1.0] * 5)
     assert [own.next(3).tolist() for _ in range(3)] == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]

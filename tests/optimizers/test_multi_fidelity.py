@@ -65,6 +65,7 @@ def ladder(fidelity, eta=3, min_fidelity=None):
         (share(0.03), 3, None, (1 / 27, 1 / 9, 1 / 3, 1)),
         (share(0.1), 3, 1 / 9, (1 / 9, 1 / 3, 1)),
         (Fidelity("f", "", 0.1, 0.9, 0.9, False, (0.1, 0.9)), 3, None, (0.1, 0.9 / 3, 0.9)),
+        (Fidelity("f", "", 0.1, 0.3, 0.3, False, (0.1, 0.3)), 3, None, (0.1, 0.3)),  # 0.1 * 3 > 0.3
     ],
 )
 def test_rungs_are_fractions_of_the_full_fidelity(fidelity, eta, lowest, values):
@@ -170,6 +171,13 @@ def test_the_best_of_the_granted_design_start_in_the_first_bracket_and_are_not_p
     assert trials[9].x.tolist() == X[3].tolist()  # the best of the lowest rung goes on
     assert [(len(group), group[0].fidelity) for group in first] == [(9, 1), (3, 3), (5, 3), (1, 9)]
     assert not any(trial.fidelity == 9 and trial.x.tolist() in X.tolist() for trial in trials)
+
+
+def test_a_granted_design_that_is_beaten_does_not_end_the_bracket():
+    X = np.array([[0.9, 0.5], [0.95, 0.1], [0.99, 0.5]])
+    trials = run(hyperband, task_with(epochs(9), Evaluated(X, X[:, 0])), 13)
+    assert [trial.x.tolist() for trial in trials[:3]] == X.tolist()
+    assert rungs(trials) == [(9, 1), (3, 3), (1, 9)]
 
 
 def test_without_a_lower_fidelity_all_are_random_search():
