@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from surrobench.errors import ModelError
 from surrobench.llm import embedded
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.weights import find_weights
+from surrobench.machine import usable_cores
 
 START_LIMIT = 120.0
 """Seconds the model may take to load."""
@@ -55,7 +55,9 @@ def embedded_server(spec: ModelSpec, log: Path) -> Iterator[Server]:
         "weights": str(find_weights()),
         "slots": spec.slots,
         "context": spec.context,
-        "threads": _usable_cores(),
+        # Not all of the machine's: llama.cpp's threads spin while they wait for each other, so that one
+        # without a core of its own stalls all (measured on two cores: five times slower).
+        "threads": usable_cores(),
     }
     # By path, so that the child needs no installed package; -P, or it would see this folder's modules.
     command = [sys.executable, "-P", embedded.__file__]
@@ -91,14 +93,6 @@ def _wait_until_healthy(child: subprocess.Popen[bytes], settings: str, log: Path
     finally:
         limit.cancel()
     raise ModelError(f"The embedded model did not start: {_last_line(log)}.", f"Its log: {log}")
-
-
-def _usable_cores() -> int:
-    # Not all of the machine's: llama.cpp's threads spin while they wait for each other, so that one thread
-    # without a core of its own stalls all (measured on two cores: five times slower).
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _healthy(url: str) -> bool:

@@ -100,6 +100,34 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "cma-es": Optimizer(
         "cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
     ),
+    "successive-halving": Optimizer(
+        "successive_halving:successive_halving",
+        "the best third of a rung goes on to three times the fidelity, in repeated brackets",
+        multi_fidelity=True,
+    ),
+    "hyperband": Optimizer(
+        "hyperband:hyperband",
+        "successive halving in brackets from many cheap configurations to few at full fidelity",
+        multi_fidelity=True,
+    ),
+    "asha": Optimizer(
+        "asha:asha",
+        "successive halving without waiting for a rung to fill",
+        seconds=4e-5,
+        multi_fidelity=True,
+    ),
+    "bohb": Optimizer(
+        "bohb:bohb",
+        "Hyperband with configurations from kernel densities of good and bad ones",
+        seconds=5e-4,
+        multi_fidelity=True,
+    ),
+    "dehb": Optimizer(
+        "dehb:dehb",
+        "differential evolution on each rung of Hyperband's brackets",
+        seconds=1e-4,
+        multi_fidelity=True,
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",

@@ -95,7 +95,8 @@ def test_a_space_has_neither_instance_nor_fidelity(name):
     assert opened.objectives[opened.runtime].minimize
 
 
-def test_a_batch_is_one_call_and_few_rows_are_padded():
+def test_a_batch_is_one_call_and_few_rows_are_padded(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     opened = open_scenario("lcbench")
     network, calls = opened._network, []
 
@@ -109,6 +110,19 @@ def test_a_batch_is_one_call_and_few_rows_are_padded():
         X = opened.space.sample(m, np.random.default_rng(0))
         opened.evaluate(X, np.arange(m) % len(opened.instances), None)
         assert calls == expected
+
+
+@pytest.mark.parametrize("m", [1, 7, 255, 256, 600, 1500])
+def test_values_are_the_same_with_any_number_of_threads(m, monkeypatch):
+    opened = open_scenario("rbv2_xgboost")
+    X = opened.space.sample(m, np.random.default_rng(m))
+    where = np.arange(m) % len(opened.instances)
+    values = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        values.append(opened.evaluate(X, where, None).values)
+    assert np.array_equal(values[0], values[1])
+    assert np.array_equal(values[0], values[2])
 
 
 def test_the_padding_is_found_by_trying():

@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,19 +14,36 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.benchmarks.base import Objective, TaskCard
-from surrobench.engine import drive
+from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
+from surrobench.benchmarks.yahpo import available
+from surrobench.engine import drive as drive_in_engine
+from surrobench.errors import UsageError
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
-from surrobench.requests import Evaluate, Evaluated
+from surrobench.requests import Evaluated
 from surrobench.runs import Run
 from surrobench.seeding import stream
 from surrobench.space import Matrix, SearchSpace
+from tests.optimizers.driving import Loss, drive, epochs, share
 
 NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is None]
+VARIES = [name for name in NAMES if OPTIMIZERS[name].multi_fidelity]
 TABLES = ("hpobench/mlp/car", "hpolib/fcnet/protein_structure", "nasbench201/cell/cifar10")
-PLACES = (*TABLES, "mixed")
+SURROGATES = ("yahpo/lcbench/167168", "yahpo/rbv2_xgboost/16")
+MADE_UP = {"mixed": (), "mixed with epochs": (epochs(9),), "mixed with a share": (share(),)}
 N = 20
+
+
+def places(name: str) -> tuple[str, ...]:
+    """Where an optimizer is tried: one that varies a fidelity, where there is one."""
+    if name in VARIES:
+        return ("mixed with epochs", "mixed with a share", *SURROGATES)
+    return (*TABLES, "mixed")
+
+
+def length(name: str) -> int:
+    """How many trials show what an optimizer does: with fidelities, more than one sweep of its brackets."""
+    return 80 if name in VARIES else N
 
 
 @dataclass(frozen=True)
@@ -38,22 +54,24 @@ class Place:
     objective: Objective
     card: TaskCard
     default: Matrix
-    loss: Callable[[Matrix], Matrix]
+    loss: Loss
+    fidelities: tuple[Fidelity, ...] = ()
 
 
 @cache
 def place(name: str) -> Place:
-    if name == "mixed":
-        return mixed()
+    if name in MADE_UP:
+        return mixed(MADE_UP[name])
     where = benchmark(name)
 
-    def loss(X):
-        return where.objective.sign * where.evaluate(X)[where.objective.name]
+    def loss(X, fidelity=None):
+        return where.objective.sign * where.evaluate(X, fidelity=fidelity)[where.objective.name]
 
-    return Place(where.space, where.objective, where.card, where.scenario.default(), loss)
+    default, fidelities = where.scenario.default(), where.scenario.fidelities
+    return Place(where.space, where.objective, where.card, default, loss, fidelities)
 
 
-def mixed() -> Place:
+def mixed(fidelities: tuple[Fidelity, ...]) -> Place:
     """Every kind of hyperparameter, two of them conditional, one of these on the other."""
     config_space = CS.ConfigurationSpace()
     booster = CS.CategoricalHyperparameter("booster", ["tree", "linear", "dart"])
@@ -76,16 +94,22 @@ def mixed() -> Place:
     )
     space = SearchSpace(config_space)
 
-    def loss(X):
-        return np.nansum((space.to_unit(X) - 0.3) ** 2, axis=1)
+    def loss(X, fidelity=None):
+        U = space.to_unit(X)
+        error = np.nanmean(U, axis=1) / sum(fidelity.values()) if fidelity else 0.0
+        return np.nansum((U - 0.3) ** 2, axis=1) + error
 
     card = TaskCard("boosting", "made up", "regression", 100, 3, None, "loss", True)
-    return Place(space, Objective("loss", True, "loss"), card, space.default, loss)
+    return Place(space, Objective("loss", True, "loss"), card, space.default, loss, fidelities)
 
 
-def proposals(name, where, n=N, *, seed=0, horizon=None, initial=None, fails=None) -> Matrix:
-    """Up to n configurations that an optimizer proposes; ``fails`` tells which trials observe nothing."""
+def proposals(name, where, n=None, *, seed=0, horizon=None, initial=None, fails=None) -> Matrix:
+    """Up to n configurations that an optimizer proposes; ``fails`` tells which trials observe nothing.
+
+    Legal fidelities, and training that goes on only from where it has been, are checked by ``drive``.
+    """
     at, entry = place(where), OPTIMIZERS[name]
+    n = n or length(name)
     task = Task(
         space=at.space,
         objective=at.objective,
@@ -93,25 +117,12 @@ def proposals(name, where, n=N, *, seed=0, horizon=None, initial=None, fails=Non
         default=at.default,
         initial=initial or Evaluated(np.empty((0, at.space.d)), np.empty(0)),
         horizon=horizon or n,
+        fidelities=at.fidelities,
+        workers=4,
     )
     program = entry.function(task, stream("optimizer", where, name, seed), **entry.resolve({}))
-    X, answer = np.empty((0, at.space.d)), None
-    while len(X) < n:
-        try:
-            request = program.send(answer)
-        except StopIteration:
-            break
-        assert isinstance(request, Evaluate)
-        assert request.configurations.ndim == 2
-        assert len(request.configurations) > 0
-        asked = request.configurations
-        losses = at.loss(asked)
-        if fails:
-            losses[[fails(len(X) + i) for i in range(len(asked))]] = np.nan
-        X = np.concatenate([X, asked])
-        answer = Evaluated(asked, losses)
-    program.close()
-    return X[:n]
+    trials = drive(program, task, at.loss, n, fails or (lambda i: False))
+    return np.array([trial.x for trial in trials])
 
 
 @cache
@@ -123,7 +134,7 @@ def usual(name, where) -> Matrix:
 def design(where, n, seed=9) -> Evaluated:
     at = place(where)
     X = at.space.sample(n, np.random.default_rng(seed))
-    return Evaluated(X, at.loss(X))
+    return Evaluated(X, at.loss(X, None))
 
 
 def digest(X) -> str:
@@ -131,23 +142,39 @@ def digest(X) -> str:
 
 
 def digests() -> dict[str, str]:
-    return {f"{name} on {where}": digest(proposals(name, where)) for name in NAMES for where in PLACES}
+    there = {where for where in SURROGATES if where.split("/")[1] in available()}
+    return {
+        f"{name} on {where}": digest(proposals(name, where))
+        for name in NAMES
+        for where in places(name)
+        if where in there or where not in SURROGATES
+    }
+
+
+def pairs(names: list[str]) -> pytest.MarkDecorator:
+    """Each optimizer in each of its places."""
+    return pytest.mark.parametrize(
+        ("name", "where"),
+        [
+            pytest.param(name, where, marks=pytest.mark.yahpo if where in SURROGATES else ())
+            for name in names
+            for where in places(name)
+        ],
+    )
 
 
 each_optimizer = pytest.mark.parametrize("name", NAMES)
-each_place = pytest.mark.parametrize("where", PLACES)
+each_pair = pairs(NAMES)
 
 
-@each_optimizer
-@each_place
+@each_pair
 def test_only_legal_configurations_are_proposed(name, where):
     X = usual(name, where)
-    assert 0 < len(X) <= N
+    assert 0 < len(X) <= length(name)
     assert place(where).space.legal(X).all()
 
 
-@each_optimizer
-@each_place
+@each_pair
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others(name, where):
     first = digest(usual(name, where))
     assert digest(proposals(name, where)) == first
@@ -173,23 +200,20 @@ def in_fresh_processes():
     return [json.loads(text) for text in printed]
 
 
-@each_optimizer
-@each_place
+@each_pair
 def test_the_same_seed_gives_the_same_trials_in_a_fresh_process(name, where, in_fresh_processes):
     here = digest(usual(name, where))
     assert [found[f"{name} on {where}"] for found in in_fresh_processes] == [here, here]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not OPTIMIZERS[name].uses_horizon])
-@each_place
+@pairs([name for name in NAMES if not OPTIMIZERS[name].uses_horizon])
 def test_a_larger_budget_extends_the_trials_of_a_smaller_one(name, where):
-    short, long = usual(name, where), proposals(name, where, N + 6, horizon=3 * N)
+    short, long = usual(name, where), proposals(name, where, length(name) + 6, horizon=3 * length(name))
     assert np.array_equal(long[: len(short)], short, equal_nan=True)
     assert len(long) > len(short)
 
 
-@each_optimizer
-@each_place
+@each_pair
 @pytest.mark.parametrize(
     "fails", [lambda i: i % 3 == 0, lambda i: i < 12, lambda i: True], ids=["some", "first", "all"]
 )
@@ -199,14 +223,13 @@ def test_failed_evaluations_are_survived(name, where, fails):
     assert place(where).space.legal(X).all()
 
 
-@each_optimizer
-@each_place
+@each_pair
 @pytest.mark.parametrize("granted", [1, 12])
 def test_a_granted_initial_design_is_accepted(name, where, granted):
     initial = design(where, granted)
     before = initial.configurations.copy(), initial.losses.copy()
     X = proposals(name, where, initial=initial)
-    assert 0 < len(X) <= N
+    assert 0 < len(X) <= length(name)
     assert place(where).space.legal(X).all()
     assert np.array_equal(initial.configurations, before[0], equal_nan=True)
     assert np.array_equal(initial.losses, before[1])
@@ -215,15 +238,36 @@ def test_a_granted_initial_design_is_accepted(name, where, granted):
 @each_optimizer
 @pytest.mark.parametrize("failed", [[1], [0, 1, 2]], ids=["one", "all"])
 def test_an_initial_design_that_failed_is_accepted(name, failed):
-    initial = design("mixed", 3)
+    where = "mixed with epochs" if name in VARIES else "mixed"
+    initial = design(where, 3)
     initial.losses[failed] = np.nan
-    assert place("mixed").space.legal(proposals(name, "mixed", initial=initial)).all()
+    assert place(where).space.legal(proposals(name, where, initial=initial)).all()
 
 
 @each_optimizer
 @pytest.mark.parametrize("horizon", [1, 2, 3])
 def test_the_smallest_budgets_are_spent(name, horizon):
-    assert len(proposals(name, "hpobench/mlp/car", horizon)) == horizon
+    where = "mixed with epochs" if name in VARIES else "hpobench/mlp/car"
+    assert len(proposals(name, where, horizon)) == horizon
+
+
+@pytest.mark.parametrize("name", VARIES)
+def test_a_method_that_varies_a_fidelity_says_so_where_there_is_none(name):
+    with pytest.raises(UsageError, match=f"^{name} needs a benchmark with a fidelity, such as yahpo/"):
+        proposals(name, "mixed")
+
+
+@pytest.mark.parametrize("name", VARIES)
+@pytest.mark.parametrize("workers", [1, 7])
+def test_a_method_that_varies_a_fidelity_reaches_the_full_one_with_any_number_of_workers(name, workers):
+    at, entry = place("mixed with epochs"), OPTIMIZERS[name]
+    nothing = Evaluated(np.empty((0, at.space.d)), np.empty(0))
+    task = Task(at.space, at.objective, at.card, at.default, nothing, 100)
+    task = replace(task, fidelities=at.fidelities, workers=workers)
+    trials = drive(entry.function(task, stream("optimizer", name), **entry.resolve({})), task, at.loss, 100)
+    assert len(trials) == 100
+    assert {trial.fidelity for trial in trials} == {1, 3, 9}
+    assert {trial.source for trial in trials} == {name}
 
 
 @each_optimizer
@@ -251,11 +295,12 @@ def test_in_the_engine_every_run_spends_its_budget_or_says_that_it_stopped():
             invalid="waste",
         )
         for name in NAMES
+        if name not in VARIES
         for where in TABLES
         for initial in ("default", "random:5", "none")
     ]
     outcomes = []
-    drive(runs, outcomes.append)
+    drive_in_engine(runs, outcomes.append)
     assert {outcome.run.id for outcome in outcomes} == {run.id for run in runs}
     for outcome in outcomes:
         assert (outcome.state, outcome.n) == ("ok", trials) or (

@@ -10,7 +10,7 @@ from surrobench.optimizers.random_search import random_search
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space import SearchSpace
-from tests.optimizers.driving import drive, task
+from tests.optimizers.driving import batches, task
 
 
 def rng(seed=0):
@@ -109,7 +109,7 @@ def test_the_parents_are_three_others_all_different():
 
 def test_a_generation_is_asked_for_at_once_and_its_winners_replace_their_targets():
     space = continuous()
-    asked, told = drive(differential_evolution(task(space), rng(), population=6), bowl, 30)
+    asked, told = batches(differential_evolution(task(space), rng(), population=6), bowl, 30)
     assert [len(X) for X in asked] == [6] * 5
     # By hand: the same numbers, and targets replaced only after the whole generation.
     generator = rng()
@@ -124,7 +124,9 @@ def test_a_generation_is_asked_for_at_once_and_its_winners_replace_their_targets
 
 def test_a_trial_vector_as_good_as_its_target_replaces_it():
     space = continuous()
-    asked, _ = drive(differential_evolution(task(space), rng(), population=5), lambda X: np.ones(len(X)), 15)
+    asked, _ = batches(
+        differential_evolution(task(space), rng(), population=5), lambda X: np.ones(len(X)), 15
+    )
     generator = rng()
     generator.permutation(0)
     generator.random((5, 3))
@@ -136,7 +138,7 @@ def test_a_trial_vector_as_good_as_its_target_replaces_it():
 def test_a_failed_evaluation_counts_as_the_worst_seen_so_far():
     space = continuous()
     losses = iter([np.array([1.0, 3.0, np.nan, 2.0]), np.array([np.nan, np.nan, 9.0, 2.5]), np.ones(4)])
-    asked, _ = drive(differential_evolution(task(space), rng(), population=4), lambda X: next(losses), 12)
+    asked, _ = batches(differential_evolution(task(space), rng(), population=4), lambda X: next(losses), 12)
     # 0: failed against 1. 1: failed against 3 when 9 is the worst. 2: 9 is as bad as the failed. 3: worse.
     members = np.stack([asked[0][0], asked[0][1], asked[1][2], asked[0][3]])
     generator = rng()
@@ -151,7 +153,7 @@ def first_generation(space, initial, population):
     program = differential_evolution(
         task(space, initial=initial), rng(), population=population, crossover=0.0
     )
-    asked, _ = drive(program, lambda X: np.zeros(len(X)), max(population - len(initial.losses), 0) + 1)
+    asked, _ = batches(program, lambda X: np.zeros(len(X)), max(population - len(initial.losses), 0) + 1)
     return [len(X) for X in asked], asked[-1]
 
 
@@ -182,7 +184,7 @@ def test_an_inactive_hyperparameter_keeps_its_coordinate():
     space = SearchSpace(config_space)
     column = space.column("rate")
     program = differential_evolution(task(space), rng(), population=12, crossover=0.0)
-    asked, _ = drive(program, lambda X: np.zeros(len(X)), 12 * 9)
+    asked, _ = batches(program, lambda X: np.zeros(len(X)), 12 * 9)
     generator = rng()
     generator.permutation(0)
     U = generator.random((12, 2))
@@ -205,7 +207,7 @@ def test_it_beats_random_search_on_a_bowl():
     space = continuous(6)
 
     def best(program):
-        return min(losses.min() for losses in drive(program, bowl, 400)[1])
+        return min(losses.min() for losses in batches(program, bowl, 400)[1])
 
     ours = [best(differential_evolution(task(space, 400), rng(seed))) for seed in range(5)]
     random = [best(random_search(task(space, 400), rng(seed))) for seed in range(5)]

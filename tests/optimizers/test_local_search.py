@@ -9,7 +9,7 @@ from surrobench.optimizers.random_search import random_search
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space import SearchSpace
-from tests.optimizers.driving import drive, task
+from tests.optimizers.driving import batches, task
 
 
 def rng(seed=0):
@@ -42,7 +42,7 @@ def path(space, losses, n, granted=None):
     initial = None
     if granted is not None:
         initial = Evaluated(np.array([[float(i)] for i in granted]), np.array([losses[i] for i in granted]))
-    asked, _ = drive(
+    asked, _ = batches(
         local_search(task(space, initial=initial), rng()), lambda X: [losses[int(x[0])] for x in X], n
     )
     assert {len(X) for X in asked} == {1}
@@ -61,7 +61,7 @@ def test_it_climbs_from_the_best_that_was_granted():
 def test_the_first_neighbour_that_is_better_is_moved_to():
     space = space_of(*[CS.OrdinalHyperparameter(name, list(range(8))) for name in "abc"])
     start = Evaluated(np.array([[7.0, 7.0, 7.0]]), np.array([21.0]))
-    asked, _ = drive(local_search(task(space, initial=start), rng()), lambda X: X.sum(axis=1), 21)
+    asked, _ = batches(local_search(task(space, initial=start), rng()), lambda X: X.sum(axis=1), 21)
     centre, moves = start.configurations[0], 0
     for [x] in asked:
         assert np.abs(x - centre).sum() == 1  # a neighbour of the latest that was better
@@ -100,7 +100,7 @@ def test_where_nothing_or_nothing_good_was_granted_it_starts_at_random():
     starts = set()
     for seed in range(5):
         for initial in (None, Evaluated(np.array([[0.5]]), np.array([np.nan]))):
-            asked, _ = drive(local_search(task(space, initial=initial), rng(seed)), lambda X: X[:, 0], 1)
+            asked, _ = batches(local_search(task(space, initial=initial), rng(seed)), lambda X: X[:, 0], 1)
             assert np.array_equal(asked[0], space.sample(1, rng(seed)))
             starts.add(asked[0][0, 0])
     assert len(starts) == 5
@@ -111,7 +111,7 @@ def test_of_granted_equals_any_may_be_the_start():
     initial = Evaluated(np.array([[1.0], [4.0], [7.0]]), np.array([2.0, 2.0, 2.0]))
     firsts = set()
     for seed in range(30):
-        asked, _ = drive(local_search(task(space, initial=initial), rng(seed)), lambda X: X[:, 0], 1)
+        asked, _ = batches(local_search(task(space, initial=initial), rng(seed)), lambda X: X[:, 0], 1)
         firsts.add(int(asked[0][0, 0]))
     assert firsts == {0, 2, 3, 5, 6, 8}
 
@@ -123,7 +123,7 @@ def test_nothing_is_evaluated_twice_in_a_climb():
 
 def test_a_space_without_neighbours_is_drawn_from():
     space = space_of(CS.Constant("k", 1))
-    asked, _ = drive(local_search(task(space), rng()), lambda X: np.zeros(len(X)), 5)
+    asked, _ = batches(local_search(task(space), rng()), lambda X: np.zeros(len(X)), 5)
     assert np.concatenate(asked).tolist() == [[1.0]] * 5
 
 
@@ -243,7 +243,7 @@ def test_it_beats_random_search_on_a_bowl():
         return np.sum((X - 0.3) ** 2, axis=1)
 
     def best(program):
-        return min(losses.min() for losses in drive(program, bowl, 400)[1])
+        return min(losses.min() for losses in batches(program, bowl, 400)[1])
 
     ours = [best(local_search(task(space, 400), rng(seed))) for seed in range(5)]
     random = [best(random_search(task(space, 400), rng(seed))) for seed in range(5)]

@@ -13,7 +13,7 @@ from surrobench.optimizers.regularized_evolution import (
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space import SearchSpace
-from tests.optimizers.driving import drive, task
+from tests.optimizers.driving import batches, task
 
 
 def rng(seed=0):
@@ -72,15 +72,15 @@ def test_the_first_population_is_granted_and_drawn_and_then_children_come_one_by
     space = continuous()
     granted = Evaluated(space.sample(4, rng(1)), np.arange(4.0))
     program = regularized_evolution(task(space, initial=granted), rng(), population=10, sample=3)
-    asked, _ = drive(program, lambda X: X.sum(axis=1), 10)
+    asked, _ = batches(program, lambda X: X.sum(axis=1), 10)
     assert [len(X) for X in asked] == [6, 1, 1, 1, 1]
     assert np.array_equal(asked[0], space.sample(6, rng()))
 
 
 def test_the_paper_s_population_makes_the_first_hundred_trials_random_search():
     space = continuous()
-    asked, _ = drive(regularized_evolution(task(space), rng()), lambda X: X.sum(axis=1), 101)
-    [random], _ = drive(random_search(task(space, 100), rng()), lambda X: X.sum(axis=1), 100)
+    asked, _ = batches(regularized_evolution(task(space), rng()), lambda X: X.sum(axis=1), 101)
+    [random], _ = batches(random_search(task(space, 100), rng()), lambda X: X.sum(axis=1), 100)
     assert [len(X) for X in asked] == [100, 1]
     assert np.array_equal(asked[0], random)
 
@@ -90,7 +90,7 @@ def test_the_parent_is_the_best_of_the_sample():
     granted = Evaluated(X, np.array([3.0, 1.0, 2.0, 0.0]))
     script = Scripted([[0, 1, 2]])  # the best of all, 3, is not drawn
     program = regularized_evolution(task(space, initial=granted), script, population=4, sample=3)
-    asked, _ = drive(program, lambda X: np.zeros(len(X)), 1)
+    asked, _ = batches(program, lambda X: np.zeros(len(X)), 1)
     assert parents_of(asked[0], X) == [[1]]
 
 
@@ -100,7 +100,7 @@ def test_the_oldest_dies_however_good_it_is():
     script = Scripted([[0, 0], [0, 1], [2, 2], [0, 2]])
     losses = iter([9.0, 8.0, 7.0, 6.0])
     program = regularized_evolution(task(space, initial=granted), script, population=3, sample=2)
-    asked, _ = drive(program, lambda X: [next(losses)], 4)
+    asked, _ = batches(program, lambda X: [next(losses)], 4)
     children = np.concatenate(asked)
     ever = np.concatenate([X, children])
     assert 0 in parents_of(children[:1], X)[0]
@@ -116,7 +116,7 @@ def test_of_a_granted_design_larger_than_the_population_the_latest_are_alive():
     granted = Evaluated(X, np.array([0.0, 0.0, 0.0, 5.0, 4.0, 6.0]))
     script = Scripted([[0, 1, 2]])
     program = regularized_evolution(task(space, initial=granted), script, population=3, sample=3)
-    asked, _ = drive(program, lambda X: np.zeros(len(X)), 1)
+    asked, _ = batches(program, lambda X: np.zeros(len(X)), 1)
     assert parents_of(asked[0], X) == [[4]]
 
 
@@ -128,7 +128,7 @@ def test_a_failed_evaluation_counts_as_the_worst_seen_so_far():
         program = regularized_evolution(
             task(space, initial=granted), Scripted([drawn]), population=3, sample=2
         )
-        asked, _ = drive(program, lambda X: np.zeros(len(X)), 1)
+        asked, _ = batches(program, lambda X: np.zeros(len(X)), 1)
         assert parents_of(asked[0], X) == [[parent]]
 
 
@@ -138,7 +138,7 @@ def test_the_worst_seen_so_far_includes_what_has_been_evaluated_since():
     script = Scripted([[0, 0], [0, 0], [1, 2]])
     losses = iter([9.0, np.nan, 0.0])
     program = regularized_evolution(task(space, initial=granted), script, population=3, sample=2)
-    asked, _ = drive(program, lambda X: [next(losses)], 3)
+    asked, _ = batches(program, lambda X: [next(losses)], 3)
     # The failed one at place 1 counts as 9, so that 3 at place 2 is better.
     ever = np.concatenate([X, *asked[:2]])
     assert parents_of(asked[2], ever) == [[2]]
@@ -202,8 +202,8 @@ def test_the_small_variant_is_the_same_method_with_a_smaller_population():
     assert OPTIMIZERS["regularized-evolution"].resolve({}) == {"population": 100, "sample": 25}
     assert OPTIMIZERS["regularized-evolution-small"].resolve({}) == {"population": 20, "sample": 5}
     space = continuous()
-    small, _ = drive(small_regularized_evolution(task(space), rng()), lambda X: X.sum(axis=1), 60)
-    same, _ = drive(
+    small, _ = batches(small_regularized_evolution(task(space), rng()), lambda X: X.sum(axis=1), 60)
+    same, _ = batches(
         regularized_evolution(task(space), rng(), population=20, sample=5), lambda X: X.sum(axis=1), 60
     )
     assert np.array_equal(np.concatenate(small), np.concatenate(same))
@@ -217,7 +217,7 @@ def test_it_beats_random_search_on_a_bowl(population):
         return np.sum((X - 0.3) ** 2, axis=1)
 
     def best(program):
-        return min(losses.min() for losses in drive(program, bowl, 400)[1])
+        return min(losses.min() for losses in batches(program, bowl, 400)[1])
 
     n = population // 4
     ours = [

@@ -9,7 +9,7 @@ from surrobench.optimizers.base import Task
 from surrobench.optimizers.sobol import sobol
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
-from tests.optimizers.driving import drive, task
+from tests.optimizers.driving import batches, task
 
 
 def rng(seed=0):
@@ -39,7 +39,7 @@ def test_the_points_are_those_of_scipy(id, horizon):  # noqa: A002
 @pytest.mark.parametrize("horizon", [3000, sys.maxsize])
 def test_a_long_sequence_comes_in_parts(horizon):
     space = benchmark("hpolib/fcnet/protein_structure").space
-    asked, _ = drive(sobol(task(space, horizon), rng()), lambda X: X[:, 0], 3000)
+    asked, _ = batches(sobol(task(space, horizon), rng()), lambda X: X[:, 0], 3000)
     assert [len(X) for X in asked] == [1024, 1024, 2048]
     expected = qmc.Sobol(space.d, scramble=True, rng=rng()).random(4096)
     assert np.array_equal(np.concatenate(asked), space.from_unit(expected))
