@@ -295,12 +295,12 @@ class _Engine:
         lengths = np.array([len(X) for _, _, X in requests])
         ends = np.cumsum(lengths)
         X = np.concatenate([X for _, _, X in requests])
-        legal, snapped = scenario.space.check(X)
+        instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
+        legal, snapped = scenario.snap(X, instances)
         if not legal.all():
             self._reject(requests, legal, ends)
             return
-        X = snapped  # legal values may be a rounding error off the grid
-        instances = np.repeat([active.benchmark.index for active, _, _ in requests], lengths)
+        X = snapped
         start = time.perf_counter()
         columns = scenario.evaluate(X, instances, _noise(requests, lengths), _fidelity(requests, lengths))
         self.timing.benchmark += time.perf_counter() - start

@@ -20,3 +20,10 @@ def cache_dir() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "surrobench"
+
+
+def find_file(name: str, folder: Path | None = None) -> Path:
+    """A user's file, absolute: in ``folder`` (that of the suite) if it is there, else in the current one."""
+    path = Path(name).expanduser()
+    beside = folder / path if folder else path
+    return (beside if beside.is_file() else path).resolve()
