@@ -37,6 +37,10 @@ class Run:
     initial: str
     noise: Noise
     invalid: str
+    file: str | None = None
+    """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
+    file_version: str | None = None
+    """What it was when the run was planned: the digits of its content."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""
@@ -75,7 +79,10 @@ def _models(method: Method) -> list[str] | list[None]:
 def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: int) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
-    parameters = optimizer(name).resolve(method.parameters)
+    entry = optimizer(name)
+    if entry.file:
+        name = entry.target
+    parameters = entry.resolve(method.parameters)
     identity = run_identity(
         benchmark_id=benchmark_id,
         optimizer_name=name,
@@ -99,6 +106,8 @@ def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: i
         initial=suite.initial,
         noise=suite.noise,
         invalid=suite.invalid,
+        file=entry.file,
+        file_version=str(entry.version) if entry.file else None,
     )
 
 
@@ -125,9 +134,9 @@ def run_identity(
     }
     if entry.uses_horizon:
         identity["trials"] = trials
-    if entry.prompts:
+    if entry.prompts or model:
         identity |= {
-            "prompts": prompts_hash(entry.prompts),
+            "prompts": prompts_hash(entry.prompts) if entry.prompts else None,
             "model": model.identity() if model else None,
             "invalid": invalid,
         }

@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from surrobench.engine import Recorded, Timing, drive
+from surrobench.errors import UsageError
 from surrobench.optimizers import optimizer
 from surrobench.runs import Run
 from surrobench.trial import Outcome
@@ -54,6 +55,9 @@ def execute(
     runs: Sequence[Run], recorded: Recorded | None = None, *, reevaluate: bool = False
 ) -> tuple[list[Outcome], Timing]:
     """Execute a shard; what a worker is sent. See ``engine.drive`` for ``recorded`` and ``reevaluate``."""
+    for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
+        if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
+            raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
     outcomes: list[Outcome] = []
     timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
     return outcomes, timing

@@ -9,6 +9,7 @@ import fnmatch
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import UnknownName, UsageError
@@ -85,6 +86,11 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
         mine = [f"{key}/{name}" for name in scenario(key).instances]
         raise UnknownName("benchmark", id, mine, f"Known: {', '.join(scenario(key).instances)}.")
     return Benchmark(scenario(key), instance)
+
+
+def located(pattern: str, folder: Path | None) -> str:
+    """An id or pattern; ``table:FILE`` with its absolute path, see ``paths.find_file``."""
+    return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
 
 
 def known() -> list[str]:
