@@ -23,7 +23,7 @@ def cache_dir() -> Path:
 
 
 def find_file(name: str, folder: Path | None = None) -> Path:
-    """A user's file, absolute: in ``folder`` (that of the suite) if it is there, else in the current one."""
+    """A user's file, absolute: in ``folder`` (the suite's), or else, if it is there, in the current one."""
     path = Path(name).expanduser()
     beside = folder / path if folder else path
-    return (beside if beside.is_file() else path).resolve()
+    return (path if path.is_file() and not beside.is_file() else beside).resolve()

@@ -192,7 +192,7 @@ def _renamed(frame: pl.DataFrame, described: Description, path: Path) -> pl.Data
         raise DataError(f"{path.name} names column {doubled[0]!r} twice.", "A column is one thing.")
     for name in wanted:
         if name not in frame.columns:
-            near = difflib.get_close_matches(name, frame.columns, n=1)
+            near = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
             guess = f" Did you mean {near[0]!r}?" if near else ""
             raise DataError(
                 f"{path.name}: {described.file} has no column {name!r}.{guess}",
@@ -215,7 +215,9 @@ def _check_column(values: pl.Series, table: str) -> None:
         if not (number or values.dtype in {pl.String, pl.Boolean}):
             raise DataError(f"{table}: {column} holds neither numbers, words nor truth values.")
     elif prefix in {"minimize", "maximize", "fidelity", "cost"} and not number:
-        raise DataError(f"{table}: {column} must be numbers, but the file has {values[0]!r} there.")
+        words = values.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False).is_null()
+        row = int((words & values.is_not_null()).arg_max() or 0)
+        raise DataError(f"{table}: {column} must be numbers, but row {row + 1} has {values[row]!r}.")
     missing = values.is_null()
     if number:
         missing |= ~values.cast(pl.Float64).is_finite().fill_null(False)

@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 import traceback
@@ -71,6 +72,11 @@ class OwnOptimizer(Optimizer):
                 continue
             if p.default is p.empty:
                 raise UsageError(f"Parameter {p.name!r} of {self.target} has no default.", "Give it one.")
+            if not _is_json(p.default):
+                raise UsageError(
+                    f"Parameter {p.name!r} of {self.target} has the default {p.default!r}.",
+                    "It must be a value that JSON has: it is part of a run's identity.",
+                )
             known[p.name] = p.default
         return known
 
@@ -129,7 +135,7 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     sys.modules[spec.name] = module  # dataclasses look there
     try:
         exec(compile(source, path, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         for name in [name for name in sys.modules if name.startswith(package.__name__)]:
             del sys.modules[name]
         raise UsageError(f"{path} cannot be imported: {_brief(error)}.", "Mend it, and try again.") from None
@@ -158,7 +164,7 @@ def from_package(point: EntryPoint) -> OwnOptimizer:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
     try:
         made_by = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"Optimizer {point.name!r} of {package} cannot be imported: {_brief(error)}.",
             f"Upgrade that package, or uninstall it ({point.value}).",
@@ -170,7 +176,7 @@ def from_package(point: EntryPoint) -> OwnOptimizer:
 def _entry(
     target: str, summary: str, version: str, made_by: Callable[..., Any], file: str | None = None
 ) -> OwnOptimizer:
-    return OwnOptimizer(
+    entry = OwnOptimizer(
         target,
         summary,
         version,
@@ -180,6 +186,16 @@ def _entry(
         file=file,
         made_by=made_by,
     )
+    entry.parameters()  # refuse now what cannot be called
+    return entry
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 # ---------------------------------------------------------------------- as a generator
@@ -206,7 +222,7 @@ def _as_steps(name: str, made_by: Callable[..., Any]) -> Callable[..., Steps]:
     return steps
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     """An exception on one line, with the line of the file it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     where = frames[-1]
