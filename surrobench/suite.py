@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from surrobench import optimizers
 from surrobench.benchmarks import expand, located
 from surrobench.benchmarks.base import Noise
-from surrobench.errors import DataError, SuiteError, UnknownName, UsageError
+from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import optimizer
 from surrobench.paths import data_dir
@@ -204,18 +204,19 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    written = values.get("benchmarks")
     _locate(values, folder)
     try:
         suite = Suite.model_validate(values)
     except ValidationError as error:
         raise SuiteError(f"{origin}: {_first_problem(error, text)}") from None
-    for pattern in suite.benchmarks:
+    for pattern, name in zip(suite.benchmarks, written or (), strict=True):
         try:
             expand([pattern])
         except DataError:
             continue  # the suite is valid; running it says what is missing
-        except UnknownName as error:
-            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{pattern}"' in line]
+        except UsageError as error:
+            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{name}"' in line]
             where = _at(lines[0] if lines else _line(["benchmarks"], text), text)
             raise SuiteError(f"{origin}: benchmarks: {error.message}{where}", error.remedy) from None
     return suite

@@ -38,8 +38,8 @@ from surrobench.benchmarks.own_files import SUFFIXES, Facts, fingerprint, named,
 from surrobench.benchmarks.tables import draw_repetition
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import cache_dir, find_file
-from surrobench.seeding import Keys
-from surrobench.space import Mask, Matrix, SearchSpace, values_of
+from surrobench.seeding import Keys, mix
+from surrobench.space import Mask, Matrix, SearchSpace
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -74,12 +74,11 @@ def open_scenario(name: str) -> OwnTable:
 
 
 def resolve(reference: str, folder: Path | None) -> str:
-    """``table:FILE[/INSTANCE]`` with the absolute path of its file; see ``paths.find_file``.
-
-    Raises:
-        UsageError: it names no file of a known kind.
-    """
-    file, instance = _split(reference)
+    """``table:FILE[/INSTANCE]`` with the absolute path of its file; see ``paths.find_file``."""
+    try:
+        file, instance = _split(reference)
+    except UsageError:
+        return reference  # said where it is used
     return f"{SCHEME}{find_file(file, folder)}{'/' if instance else ''}{instance}"
 
 
@@ -105,7 +104,9 @@ def _split(reference: str) -> tuple[str, str]:
     kinds = "|".join(re.escape(suffix) for suffix in SUFFIXES)
     match = re.fullmatch(rf"{SCHEME}(.+?(?:{kinds}))(?:/(.*))?", reference)
     if match is None:
-        raise UsageError(f"{reference!r} names no table.", f"Write table:FILE, FILE ending in {SUFFIXES}.")
+        raise UsageError(
+            f"{reference!r} names no table.", f"Write table:FILE, FILE ending in {', '.join(SUFFIXES)}."
+        )
     return match[1], match[2] or ""
 
 
@@ -353,33 +354,21 @@ class OwnTable(Scenario):
 
     def _exact(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
         """Shapes (m,): the number of each configuration, and where it is not listed."""
-        codes, order = self._codes
-        if not len(codes) or not len(X):
-            return np.zeros(len(X), dtype=np.intp), np.ones(len(X), dtype=bool)
-        wanted = self._code(X)
-        place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+        digests, order = self._digests
+        place = np.minimum(np.searchsorted(digests, _digest(X)), len(digests) - 1)
         rows = order[place]
-        return rows, (codes[place] != wanted) | (self._cells.first[instances, rows] < 0)
+        same = (self._configurations[rows] == X).all(axis=1)
+        return rows, ~same | (self._cells.first[instances, rows] < 0)
 
     @cached_property
-    def _codes(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-        """Ascending codes of the listed configurations, and their numbers; empty if the space has ranges."""
-        ranges = any(values_of(hp) is None for hp in self.space.hyperparameters)
-        if ranges or np.log2(self.space.levels).sum() > 62:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.intp)
-        codes = self._code(self._configurations)
-        order = np.argsort(codes)
-        return codes[order], order
-
-    def _code(self, X: Matrix) -> NDArray[np.int64]:
-        """Shape (m,): mixed-radix numbers of configurations in a space without ranges."""
-        index = np.rint(X - self.space.origin).astype(np.int64)
-        code = np.zeros(len(X), dtype=np.int64)
-        for j, levels in enumerate(self.space.levels.tolist()):
-            code = code * levels + index[:, j]
-        return code
+    def _digests(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+        """Shapes (configurations,): ascending digests of the listed ones, and their numbers."""
+        digests = _digest(self._configurations)
+        order = np.argsort(digests)
+        return digests[order], order
 
     def _nearest(self, X: Matrix, instance: int) -> NDArray[np.intp]:
+        """Shape (m,): the number of the nearest that an instance has; of equals, the lowest."""
         if instance not in self._trees:
             from scipy.spatial import cKDTree
 
@@ -387,11 +376,12 @@ class OwnTable(Scenario):
             self._trees[instance] = mine, cKDTree(self._features(self._configurations[mine]))
         mine, tree = self._trees[instance]
         points = self._features(X)
-        distance, nearest = tree.query(points)
-        between = np.flatnonzero(distance > 1e-9)
-        # Which of equally near ones the tree finds is its own affair: the first in the file is taken.
-        equal = tree.query_ball_point(points[between], distance[between] * (1 + 1e-9))
-        nearest[between] = [min(found) for found in equal]
+        distances, found = tree.query(points, k=2)  # infinity where there is no second
+        nearest = found[:, 0]
+        reach = distances[:, 0] * (1 + 1e-9) + 1e-12
+        # Which of equals the tree finds is its own affair.
+        for i in np.flatnonzero(distances[:, 1] <= reach).tolist():
+            nearest[i] = min(tree.query_ball_point(points[i], reach[i]))
         return np.asarray(mine[nearest])
 
     def _features(self, X: Matrix) -> Matrix:
@@ -402,6 +392,16 @@ class OwnTable(Scenario):
             chosen = np.arange(self.space.levels[j]) == np.rint(X[:, [j]])
             parts.append(chosen * np.sqrt(0.5))
         return np.concatenate(parts, axis=1)
+
+
+def _digest(X: Matrix) -> NDArray[np.uint64]:
+    """Shape (m,): a number for each row, to find equal ones by; rows that differ may have the same."""
+    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # one zero, not two
+    factors = mix(np.zeros(X.shape[1], dtype=np.uint64), np.arange(X.shape[1], dtype=np.uint64))
+    # The low bits of round numbers are zeros, and would stay so.
+    return np.asarray(
+        ((bits ^ (bits >> np.uint64(33))) * (factors | np.uint64(1))).sum(axis=1, dtype=np.uint64)
+    )
 
 
 # ---------------------------------------------------------------------- one column

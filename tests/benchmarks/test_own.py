@@ -11,7 +11,7 @@ import pytest
 
 from surrobench import benchmark
 from surrobench.benchmarks import expand, scenario
-from surrobench.errors import DataError, UnknownName, UsageError
+from surrobench.errors import DataError, SuiteError, UnknownName, UsageError
 from surrobench.seeding import stream
 from surrobench.space import describe, is_log
 from surrobench.suite import parse_suite
@@ -354,6 +354,20 @@ def test_a_description_must_fit_its_table(tmp_path: Path, old: str, new: str, sa
     with pytest.raises(DataError) as caught:
         expand([write(tmp_path, text.replace(old, new, 1), "few.toml")])
     assert re.search(says, str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("table:grid.xlsx", r"'table:grid\.xlsx' names no table"),
+        ("table:grid.csv/irs", r"Unknown instance of grid\.csv 'irs'\. Did you mean 'iris'\?"),
+    ],
+)
+def test_a_wrong_name_in_a_suite_is_named_with_its_line(tmp_path: Path, name: str, says: str) -> None:
+    write(tmp_path, made_up())
+    with pytest.raises(SuiteError, match=rf"own\.toml: benchmarks: {says}.*\(line 2: ") as caught:
+        parse_suite(suite_text(name, name="own"), "own.toml", tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_in_a_suite_stops_it_before_anything_runs(tmp_path: Path) -> None:
