@@ -128,7 +128,7 @@ def check(frame: pl.DataFrame, name: str) -> None:
         raise DataError(f"{name}: column {column!r} says nothing about what it is.{guess}", _FORM)
     for role, needed in {"hyperparameter": ("config",), "objective": ("minimize", "maximize")}.items():
         if not named(frame, *needed):
-            raise DataError(f"{name} has no column of a {role} ({needed[0]}.NAME).", _FORM)
+            raise DataError(f"{name} has no {role} ({needed[0]}.NAME).", _FORM)
     if frame.is_empty():
         raise DataError(f"{name} has no rows.")
     objectives = [column.partition(".")[2] for column in named(frame, "minimize", "maximize")]

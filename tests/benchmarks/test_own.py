@@ -277,7 +277,7 @@ def test_evaluate_answers_on_the_command_line(tmp_path: Path) -> None:
             "objective.loss",
             r"which way is objective\.loss better\? Call it minimize\.loss or",
         ),
-        ("minimize.loss,maximize.acc", "repetition,cost", r"has no column of a objective \(minimize\.NAME\)"),
+        ("minimize.loss,maximize.acc", "repetition,cost", r"has no objective \(minimize\.NAME\)"),
         ("maximize.acc", "maximize.loss", r"two columns would be called the same objective"),
         ("maximize.acc", "maximize.cost", r"two columns would be called the same objective"),
         ("32,relu", ",relu", r"config\.width has no value in row 2\. Hyperparameters that are inactive"),
