@@ -170,17 +170,16 @@ class Desk:
         """Which rows are legal, shape (m,), and all rows in the vector encoding, on the grid."""
         space = self.scenario.space
         X = np.concatenate([rows.X for rows in asked])
+        lengths = [len(rows.X) for rows in asked]
+        inside = np.ones(len(X), dtype=bool)
         in_cube = np.array([isinstance(rows.request, Evaluate) and rows.request.unit for rows in asked])
-        if not in_cube.any():
-            return space.check(X)
-        mapped = np.repeat(in_cube, [len(rows.X) for rows in asked])
-        legal, vectors = np.ones(len(X), dtype=bool), np.empty_like(X)
-        if not in_cube.all():
-            legal[~mapped], vectors[~mapped] = space.check(X[~mapped])
-        U = X[mapped]
-        legal[mapped] = ((U >= 0.0) & (U <= 1.0)).all(axis=1)
-        vectors[mapped] = space.from_unit(np.where(legal[mapped, None], U, 0.0))
-        return legal, vectors
+        if in_cube.any():
+            mapped = np.repeat(in_cube, lengths)
+            U = X[mapped]
+            inside[mapped] = ((U >= 0.0) & (U <= 1.0)).all(axis=1)
+            X[mapped] = space.from_unit(np.where(inside[mapped, None], U, 0.0))
+        legal, snapped = self.scenario.snap(X, np.repeat([rows.active.instance for rows in asked], lengths))
+        return legal & inside, snapped
 
     def observe(self, asked: list[Asked], X: Matrix) -> Columns:
         """What the rows observe, by one array call."""

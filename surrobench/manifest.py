@@ -13,7 +13,7 @@ from typing import Any
 import surrobench
 from surrobench.llm.prompts import prompts_hash
 from surrobench.machine import usable_cores
-from surrobench.optimizers import OPTIMIZERS
+from surrobench.optimizers import optimizer
 from surrobench.results import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite import Method, Suite
@@ -38,8 +38,8 @@ def library_versions() -> dict[str, str]:
 
 def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
     """The manifest of a study; sessions are added as they end."""
-    methods = {method.method or label for label, method in suite.optimizers.items()}
-    prompts = {OPTIMIZERS[name].prompts for name in methods} - {None}
+    entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+    prompts = {entry.prompts for entry in entries.values()}
     return {
         "schema_version": SCHEMA_VERSION,
         "surrobench": surrobench.__version__,
@@ -56,6 +56,11 @@ def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
         "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
+        "own": {
+            label: {"target": entry.target, "version": entry.version, "file": entry.file}
+            for label, entry in entries.items()
+            if entry.own
+        },
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),

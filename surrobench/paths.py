@@ -20,3 +20,10 @@ def cache_dir() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "surrobench"
+
+
+def find_file(name: str, folder: Path | None = None) -> Path:
+    """A user's file, absolute: in ``folder`` (the suite's), or else, if it is there, in the current one."""
+    path = Path(name).expanduser()
+    beside = folder / path if folder else path
+    return (path if path.is_file() and not beside.is_file() else beside).resolve()

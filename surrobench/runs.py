@@ -45,6 +45,10 @@ class Run:
     """Trials that can be under way at a time, in simulated time."""
     overhead: bool = False
     """Whether the optimizer's thinking and the model's latency count as simulated time."""
+    file: str | None = None
+    """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
+    file_version: str | None = None
+    """What it was when the run was planned: the digits of its content."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -83,6 +87,11 @@ def plan(suite: Suite) -> list[Run]:
     ]
     labels: dict[str, Run] = {}
     for run in runs:
+        if optimizer(run.optimizer).multi_fidelity and not benchmark(run.benchmark).scenario.fidelities:
+            raise SuiteError(
+                f"optimizers.{run.method} varies a fidelity, and {run.benchmark} has none.",
+                "Leave one of them out: yahpo/* have fidelities.",
+            )
         if (same := labels.setdefault(run.id, run)) is not run:
             one, other = method_name(same.method, same.model), method_name(run.method, run.model)
             raise SuiteError(f"Methods {one!r} and {other!r} are the same.", "Drop one of them.")
@@ -96,12 +105,15 @@ def _models(method: Method) -> list[str] | list[None]:
 def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: int) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
+    entry = optimizer(name)
+    if entry.file:
+        name = entry.target
     run = Run(
         id="",
         benchmark=benchmark_id,
         method=label,
         optimizer=name,
-        parameters=optimizer(name).resolve(method.parameters),
+        parameters=entry.resolve(method.parameters),
         model=model,
         seed=seed,
         initial=suite.initial,
@@ -110,6 +122,8 @@ def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: i
         workers=suite.workers,
         overhead=suite.overhead,
         **asdict(suite.budget(method)),
+        file=entry.file,
+        file_version=str(entry.version) if entry.file else None,
     )
     identity = run_identity(run, suite.models[model] if model else None)
     return replace(run, id=content_hash(identity))
@@ -129,9 +143,9 @@ def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
         identity["trials"] = run.budget.horizon
     if run.workers > 1 or run.overhead:
         identity["clock"] = [run.workers, run.overhead]
-    if entry.prompts:
+    if entry.prompts or run.model:
         identity |= {
-            "prompts": prompts_hash(entry.prompts),
+            "prompts": prompts_hash(entry.prompts) if entry.prompts else None,
             "model": model.identity() if model else None,
             "invalid": run.invalid,
         }

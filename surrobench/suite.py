@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from surrobench.benchmarks import expand
+from surrobench import optimizers
+from surrobench.benchmarks import expand, located
 from surrobench.benchmarks.base import Noise
 from surrobench.budget import UNLIMITED, Budget
-from surrobench.errors import DataError, SuiteError, UnknownName, UsageError
+from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.llm.models import ModelSpec
-from surrobench.optimizers import OPTIMIZERS, optimizer
+from surrobench.optimizers import optimizer
 from surrobench.paths import data_dir
 
 
@@ -85,13 +86,17 @@ class Suite(BaseModel):
     @field_validator("optimizers")
     @classmethod
     def _known_optimizers(cls, methods: dict[str, Method]) -> dict[str, Method]:
+        files: dict[str, str | None] = {}
         for label, method in methods.items():
             key = "method" if method.method else ""
             try:
                 entry = optimizer(method.method or label)
                 key = "parameters"
                 entry.resolve(method.parameters)
-            except UnknownName as error:
+                if files.setdefault(entry.target, entry.file) != entry.file:
+                    key = "method"
+                    raise UsageError(f"Two files offer {entry.target}.", "Rename one of the files.")
+            except UsageError as error:
                 keys = ("optimizers", label, key) if key else ("optimizers", label)
                 raise _Misfit(f"{'.'.join(keys)}: {error}", *keys) from error
         return methods
@@ -101,12 +106,13 @@ class Suite(BaseModel):
         if self.control not in self.optimizers:
             raise _Misfit(_unknown("control", self.control, self.optimizers), "control")
         for label, method in self.optimizers.items():
-            needs = OPTIMIZERS[method.method or label].prompts is not None
+            entry = optimizer(method.method or label)
+            needs = entry.prompts is not None
             if needs and not method.models:
                 raise _Misfit(
                     f'optimizers.{label} needs a language model: add models = ["NAME"]', "optimizers", label
                 )
-            if method.models and not needs:
+            if method.models and not needs and not entry.own:
                 raise _Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
                 if model not in self.models:
@@ -115,7 +121,7 @@ class Suite(BaseModel):
         if self.trials is self.equivalents is self.seconds is None:
             raise _Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
         for label, method in self.optimizers.items():
-            entry, horizon = OPTIMIZERS[method.method or label], self.budget(method).horizon
+            entry, horizon = optimizer(method.method or label), self.budget(method).horizon
             if self.granted >= horizon:
                 raise _Misfit(f"initial = {self.initial!r} leaves nothing of {horizon} trials", "initial")
             if entry.uses_horizon and horizon == UNLIMITED:
@@ -181,7 +187,7 @@ def load_suite(name: str) -> tuple[Suite, str]:
         path = own
     try:
         text = path.read_text()
-        return parse_suite(text, str(path)), text
+        return parse_suite(text, str(path), path.parent), text
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
 
@@ -215,8 +221,13 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     return suite.model_copy(update={"models": models, "optimizers": methods})
 
 
-def parse_suite(text: str, origin: str = "suite") -> Suite:
-    """A suite from its TOML text; ``origin`` is named in errors.
+def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) -> Suite:
+    """A suite from its TOML text.
+
+    Args:
+        text: TOML.
+        origin: named in errors.
+        folder: where the user's own files are looked for first; they are found in the current folder, too.
 
     Raises:
         SuiteError: see ``load_suite``.
@@ -225,20 +236,32 @@ def parse_suite(text: str, origin: str = "suite") -> Suite:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    written = values.get("benchmarks")
+    _locate(values, folder)
     try:
         suite = Suite.model_validate(values)
     except ValidationError as error:
         raise SuiteError(f"{origin}: {_first_problem(error, text)}") from None
-    for pattern in suite.benchmarks:
+    for pattern, name in zip(suite.benchmarks, written or (), strict=True):
         try:
             expand([pattern])
         except DataError:
             continue  # the suite is valid; running it says what is missing
-        except UnknownName as error:
-            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{pattern}"' in line]
+        except UsageError as error:
+            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{name}"' in line]
             where = _at(lines[0] if lines else _line(["benchmarks"], text), text)
             raise SuiteError(f"{origin}: benchmarks: {error.message}{where}", error.remedy) from None
     return suite
+
+
+def _locate(values: dict[str, Any], folder: Path | None) -> None:
+    """Name the user's own optimizers and tables by absolute paths; what is ill-formed is left."""
+    methods = values.get("optimizers")
+    for method in methods.values() if isinstance(methods, dict) else []:
+        if isinstance(method, dict) and isinstance(name := method.get("method"), str):
+            method["method"] = optimizers.located(name, folder)
+    if isinstance(patterns := values.get("benchmarks"), list):
+        values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
 
 
 def _first_problem(error: ValidationError, text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from surrobench.desk import Recorded
 from surrobench.engine import Timing, drive
+from surrobench.errors import UsageError
 from surrobench.optimizers import optimizer
 from surrobench.runs import Run
 from surrobench.trial import Outcome
@@ -55,6 +56,9 @@ def execute(
     runs: Sequence[Run], recorded: Recorded | None = None, *, reevaluate: bool = False
 ) -> tuple[list[Outcome], Timing]:
     """Execute a shard; what a worker is sent. See ``engine.drive`` for ``recorded`` and ``reevaluate``."""
+    for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
+        if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
+            raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
     outcomes: list[Outcome] = []
     timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
     return outcomes, timing

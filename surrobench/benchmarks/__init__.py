@@ -9,9 +9,10 @@ import fnmatch
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import UnknownName
+from surrobench.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from surrobench.benchmarks.base import Benchmark, Scenario
@@ -24,6 +25,7 @@ SCENARIOS = {
 
 FAMILIES = {
     "yahpo": "surrobench.benchmarks.yahpo",
+    "table": "surrobench.benchmarks.own",
 }
 """Family -> its module, which has ``available()``, the names of the scenarios whose data is here (quick, and
 never an error), and ``open_scenario(name)``."""
@@ -59,7 +61,7 @@ def scenario(key: str) -> Scenario:
 
 
 def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls it
-    """The benchmark called ``family/scenario/instance``.
+    """The benchmark called ``family/scenario/instance``, or ``table:FILE`` for a table of one's own.
 
     Example:
         >>> benchmark("hpobench/mlp/australian").objective.name
@@ -71,6 +73,12 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
     """
     from surrobench.benchmarks.base import Benchmark
 
+    if id.startswith("table:"):
+        found = expand([id])
+        if len(found) > 1:
+            names = ", ".join(name.rpartition("/")[2] for name in found)
+            raise UsageError(f"{id} has several instances.", f"Add one of them: {id}/NAME, of {names}.")
+        id = found[0]  # noqa: A001
     key, _, instance = id.rpartition("/")
     if key not in SCENARIOS and key.partition("/")[0] not in FAMILIES:
         raise UnknownName("benchmark", id, known(), "List them with: surrobench list benchmarks")
@@ -80,13 +88,18 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
     return Benchmark(scenario(key), instance)
 
 
+def located(pattern: str, folder: Path | None) -> str:
+    """An id or pattern; ``table:FILE`` with its absolute path, see ``paths.find_file``."""
+    return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
+
+
 def known() -> list[str]:
     """The ids of all benchmarks whose data is here."""
     return [f"{key}/{instance}" for key in scenarios() for instance in scenario(key).instances]
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Ids and shell-style patterns (``hpobench/mlp/*``) to ids, in the order given, without repetition.
+    """Ids, shell-style patterns (``hpobench/mlp/*``) and ``table:FILE`` to ids, each once, in this order.
 
     Raises:
         UnknownName: a pattern matches no benchmark.
@@ -94,6 +107,9 @@ def expand(patterns: Iterable[str]) -> list[str]:
     """
     ids: dict[str, None] = {}
     for pattern in patterns:
+        if pattern.startswith("table:"):
+            ids.update(dict.fromkeys(_family("table").ids(pattern)))
+            continue
         family, _, rest = pattern.partition("/")
         # A family's patterns must not depend on the state of another's data.
         mine = [key for key in scenarios() if family not in _families() or key.startswith(f"{family}/")]

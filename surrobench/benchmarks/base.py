@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from surrobench.errors import UnknownName, UsageError
 from surrobench.seeding import Keys
-from surrobench.space import Matrix, SearchSpace
+from surrobench.space import Mask, Matrix, SearchSpace
 
 Noise = Literal["seeded", "fresh", "mean"]
 """Which repetition of a trial is observed, where a table has several.
@@ -98,6 +98,8 @@ class Fidelity:
     """The part of the legal range that a multi-fidelity method should vary."""
     resumable: bool = False
     """Whether training can go on from a lower value (epochs), or has to start anew (share of the data)."""
+    values: tuple[float, ...] | None = None
+    """The only legal values, ascending, where not the whole range is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,14 @@ class Scenario(ABC):
     def reference(self, instance: str) -> Reference:
         """Reference values of an instance."""
 
+    def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
+        """Which configurations are legal, and what is evaluated in their place: shapes (m,) and (m, d).
+
+        An optimizer is told the latter. Legal values may be a rounding error off the grid; a table with gaps
+        takes the nearest configuration that it has for the instance.
+        """
+        return self.space.check(X)
+
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Convert or fetch what evaluation needs, once, before several processes would do it at a time."""
 
@@ -209,6 +219,11 @@ class Scenario(ABC):
                 raise UsageError(
                     f"{name} = {value} is no fidelity of {self.key}.",
                     f"It is {kind} from {known.lower:g} to {known.upper:g} ({known.label}).",
+                )
+            if known.values is not None and value not in known.values:
+                raise UsageError(
+                    f"{name} = {value} is no fidelity of {self.key}.",
+                    f"It is one of {', '.join(f'{legal:g}' for legal in known.values)}.",
                 )
             row[names.index(name)] = value
         return row

@@ -131,9 +131,7 @@ class Table(Scenario):
         if noise is None:
             observed = means
         else:
-            # The 53 high bits make a uniform number in [0, 1), as numpy's generators do.
-            uniform = (mix(noise, rows.astype(np.uint64)) >> np.uint64(11)) * 2.0**-53
-            repetition = (uniform * arrays.repetitions[instances, rows]).astype(np.intp)
+            repetition = draw_repetition(noise, rows, arrays.repetitions[instances, rows])
             observed = arrays.values[instances, rows, repetition]
         return Columns(observed[:, :-1], means[:, self.target_index], observed[:, -1])
 
@@ -167,6 +165,15 @@ class Table(Scenario):
         sign = self.objectives[self.target_index].sign
         losses = np.sort(sign * self._arrays.means[self.instances.index(instance), :, self.target_index])
         return Reference(float(losses[0]), float(np.median(losses)), float(losses[-1]), losses, exact=True)
+
+
+def draw_repetition(
+    noise: Keys, rows: NDArray[np.intp], repetitions: NDArray[np.integer[Any]]
+) -> NDArray[np.intp]:
+    """Shape (m,): which of its ``repetitions`` each trial observes, fixed by its key and its row."""
+    # The 53 high bits make a uniform number in [0, 1), as numpy's generators do.
+    uniform = (mix(noise, rows.astype(np.uint64)) >> np.uint64(11)) * 2.0**-53
+    return (uniform * repetitions).astype(np.intp)
 
 
 # ---------------------------------------------------------------------- the cache

@@ -50,13 +50,23 @@ def _benchmarks(table: Table) -> None:
 
 
 def _optimizers(table: Table) -> None:
-    from surrobench.optimizers import OPTIMIZERS
+    from surrobench.errors import UsageError
+    from surrobench.optimizers import OPTIMIZERS, optimizer
+    from surrobench.optimizers.own import offered
 
     _columns(table, "optimizer", "what it is", "parameters and defaults")
-    for name, entry in OPTIMIZERS.items():
+    table.caption = 'Your own: method = "./FILE.py:NAME" in a suite.'
+    table.caption_justify = "left"
+    for name in [*OPTIMIZERS, *(name for name in offered() if name not in OPTIMIZERS)]:
+        try:
+            entry = optimizer(name)
+            defaults = entry.resolve({})
+        except UsageError as error:
+            table.add_row(name, str(error), "")
+            continue
         parameters = ", ".join(
             f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
-            for key, value in entry.resolve({}).items()
+            for key, value in defaults.items()
         )
         table.add_row(name, entry.summary, parameters)
 

@@ -1,4 +1,7 @@
-"""The registry of optimizers: name to the generator function, one line each."""
+"""The registry of optimizers: name to the generator function, one line each.
+
+Beside these there are those that a user brings, in a file or in an installed package: see ``own``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import UnknownName
+from surrobench.errors import UnknownName, UsageError
+from surrobench.paths import find_file
 
 if TYPE_CHECKING:
     from surrobench.optimizers.base import Steps
@@ -22,8 +27,9 @@ class Optimizer:
     target: str
     """``module:function`` below ``surrobench.optimizers``."""
     summary: str
-    version: int = 1
-    """Counts up when the same seed would give other trials; part of every run's identity."""
+    version: int | str = 1
+    """Counts up when the same seed would give other trials; part of every run's identity. Of a user's file:
+    the digits of its content; of a package: its version."""
     seconds: float = 1e-5
     """Rough cost of one trial, for sizing shards and for ``--dry-run``."""
     uses_horizon: bool = False
@@ -34,6 +40,10 @@ class Optimizer:
     """Whether it varies the first fidelity, and so needs a benchmark that has one."""
     needs: tuple[str, str] | None = None
     """An optional library as (module, extra to install); the method is unavailable without it."""
+    own: bool = False
+    """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
+    file: str | None = None
+    """The user's file, absolute. Runs know the optimizer as ``target``, which is the same in every folder."""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:
@@ -42,21 +52,25 @@ class Optimizer:
         function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
         return function
 
+    def parameters(self) -> dict[str, Any]:
+        """The keyword parameters with their defaults."""
+        return {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+
     def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All keyword parameters, those not given with their defaults.
 
         Raises:
             UsageError: the function takes no such parameter.
         """
-        known = {
-            name: parameter.default
-            for name, parameter in inspect.signature(self.function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        known = self.parameters()
         for name in parameters:
             if name not in known:
                 raise UnknownName(
-                    f"parameter of {self.target.split(':')[1]}",
+                    f"parameter of {self.target.rpartition(':')[2]}",
                     name,
                     known,
                     "" if known else "It takes none.",
@@ -137,12 +151,37 @@ OPTIMIZERS: dict[str, Optimizer] = {
 }
 
 
+def located(name: str, folder: Path | None) -> str:
+    """An optimizer's name; ``FILE.py:NAME`` with its absolute path, see ``paths.find_file``."""
+    file, colon, function = name.rpartition(":")
+    return f"{find_file(file, folder)}:{function}" if colon and file.endswith(".py") else name
+
+
+_brought: dict[str, Optimizer] = {}
+"""Those of the user that were asked for, by the name that runs know them by."""
+
+
 def optimizer(name: str) -> Optimizer:
-    """The registry entry of an optimizer.
+    """The registry entry of an optimizer: a name of ours, of an installed package, or ``FILE.py:NAME``.
 
     Raises:
         UnknownName: there is none of that name; the message names the nearest.
+        UsageError: it is the user's, and cannot be imported.
     """
-    if name not in OPTIMIZERS:
-        raise UnknownName("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name]
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name]
+    if name in _brought:
+        return _brought[name]
+    from surrobench.optimizers import own
+
+    if own.is_file(name):
+        entry = own.from_file(name)
+        _brought[entry.target] = entry
+        return entry
+    offered = own.offered()
+    if name not in offered and ".py" in name:
+        raise UsageError(f"{name!r} names no optimizer in a file.", "Write FILE.py:NAME.")
+    if name not in offered:
+        raise UnknownName("optimizer", name, [*OPTIMIZERS, *offered])
+    _brought[name] = own.from_package(offered[name])
+    return _brought[name]

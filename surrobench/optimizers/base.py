@@ -22,7 +22,7 @@ from typing import Any
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.requests import Evaluated, Request
-from surrobench.space import Matrix, SearchSpace
+from surrobench.space import Configuration, Matrix, SearchSpace
 
 Steps = Generator[Request, Any, None]
 """An optimizer at work. What it is sent depends on what it yielded, see ``requests.Answer``."""
@@ -75,3 +75,8 @@ class Task:
     library: Stopwatch = field(default_factory=Stopwatch)
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
+
+    def granted(self) -> list[tuple[Configuration, float]]:
+        """The initial design as mappings of name to value, each with its loss (NaN where it failed)."""
+        configurations = self.space.decode(self.initial.configurations)
+        return list(zip(configurations, self.initial.losses.tolist(), strict=True))

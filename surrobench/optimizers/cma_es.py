@@ -27,7 +27,9 @@ def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
     probability to the one chosen there. Integers and ordinals have a margin (CMAwM); a space with categories,
     or with integers on a log scale, which CMAwM takes for evenly spaced, uses CatCMAwM. Categories start
     equally probable, whatever their weights. A failed evaluation counts as the worst value seen. Where the
-    library's stop rule fires, it restarts with a doubled population from a uniformly drawn mean (IPOP).
+    library's stop rule fires, it restarts with a doubled population from a uniformly drawn mean (IPOP). Where
+    a table with gaps evaluates the nearest configuration it has, the loss is told at the point drawn: the
+    library takes no other.
     """
     yield from ask_tell(task, "cma-es", lambda: Restarting(task, rng, sigma))
 

@@ -46,7 +46,8 @@ class Ladder:
         may exceed R by 1e-9 of it), where r is ``min_fidelity`` or else the lower end of the useful range.
         A rung of an integer fidelity is rounded half up, so lcbench (useful from 2, full 52) has 6, 17
         and 52; a share of the data from 0.03 has 1/27, 1/9, 1/3 and 1. As eta is at least 2 and r at least
-        1 for integers, rounding never joins two rungs.
+        1 for integers, rounding never joins two rungs. Where only some values are legal, a rung is the
+        nearest of them, and rungs that are the same are one.
 
         Raises:
             UsageError: the benchmark has no fidelity, or a parameter is not legal.
@@ -68,7 +69,10 @@ class Ladder:
         while lowest * eta ** (s_max + 1) <= vary.full * (1 + _ROUNDING):
             s_max += 1
         values = [max(vary.full / eta**i, lowest) for i in range(s_max, -1, -1)]
-        if vary.integer:
+        if vary.values is not None:
+            legal_values = np.array(vary.values)
+            values = sorted({float(legal_values[np.argmin(np.abs(legal_values - z))]) for z in values})
+        elif vary.integer:
             values = [float(math.floor(value + 0.5)) for value in values]
         return cls(vary, eta, tuple(values))
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from surrobench.benchmarks import benchmark
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.tpe import tpe
+from surrobench.optimizers.tpe import OptunaStudy, tpe
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space import SearchSpace
@@ -169,3 +169,18 @@ def test_the_start_up_trials_do_not_depend_on_what_is_observed_and_the_others_do
     assert not np.array_equal(one, other)
     longer = ours(where.space, lambda X: -loss(X), startup=20)
     assert np.array_equal(longer[:20], ours(where.space, loss, startup=20)[:20])
+
+
+def test_a_configuration_that_a_table_with_gaps_had_no_row_for_is_told_as_the_one_evaluated():
+    where, loss = table("hpobench/mlp/car")
+    none = Evaluated(np.empty((0, where.space.d)), np.empty(0))
+    task = Task(where.space, None, None, where.space.default, none, horizon=9)
+    library = OptunaStudy(task, optuna.samplers.TPESampler(seed=0))
+    asked = library.ask()
+    near = asked.copy()
+    near[0, 0] = (near[0, 0] + 1) % where.space.levels[0]
+    library.tell(near, loss(near))
+    proposed, evaluated = library._study.trials
+    assert (proposed.state, evaluated.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert [evaluated.params[name] for name in where.space.names] == near[0].tolist()
+    assert evaluated.value == loss(near)[0]
