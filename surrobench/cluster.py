@@ -55,8 +55,9 @@ def connect(address: str, note: Callable[[str], None]) -> ClusterExecutor:
     Raises:
         ClusterError: nothing answers there, or a worker is not set up as needed.
     """
-    # Dask's own messages would stand between those of ours and tear the progress bar apart.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Dask's own messages, tracebacks of a lost scheduler among them, would stand between ours.
+    for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         # A Client that finds nobody hangs for seconds when the program ends: look first.
         kind = asyncio.run(_kind(address))
