@@ -164,14 +164,12 @@ class ClusterExecutor(Executor):
 
     def _watch(self) -> None:
         """Say when no worker is left: to wait for one looks like being stuck."""
-        now = before = 0
+        some = True
         while not self._closed.wait(WATCH_SECONDS):
             with contextlib.suppress(Exception):  # a lost scheduler is told of by what is pending
-                before, now = now, self._count()
-                if before and not now:
-                    self._note(
-                        f"No worker is left at {self._address}: waiting for one. {_start(self._address)}"
-                    )
+                before, some = some, self._count() > 0
+                if before and not some and self.workers:
+                    self._note(f"No worker is left at {self._address}; waiting. {_start(self._address)}")
 
     def _lost(self) -> ClusterError:
         return ClusterError(

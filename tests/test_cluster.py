@@ -170,6 +170,41 @@ def test_a_scheduler_lost_in_the_middle_is_one_line(tmp_path):
     assert 0 < run(text, tmp_path / "c").finished_before < 20
 
 
+class Counted:
+    """A client that only knows how many workers there are; the last number stays."""
+
+    def __init__(self, *counts):
+        self._counts = list(counts)
+
+    def nthreads(self):
+        return range(self._counts.pop(0) if len(self._counts) > 1 else self._counts[0])
+
+    def get_executor(self, **options):
+        pass
+
+    def close(self, timeout):
+        pass
+
+
+def test_it_is_said_once_when_there_is_no_worker_yet_and_when_none_is_left(monkeypatch):
+    monkeypatch.setattr(cluster, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
+    notes = []
+    waiting = cluster.ClusterExecutor(Counted(0, 0, 0, 1), "tcp://here:1", notes.append)
+    waiting.wait_for_workers()
+    waiting.shutdown()
+    assert [note[:45] for note in notes] == ["Waiting for a worker to join tcp://here:1. St"]
+    notes.clear()
+    left = cluster.ClusterExecutor(Counted(2, 2, 0), "tcp://here:1", notes.append)
+    deadline = time.monotonic() + LIMIT
+    while not notes and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.05)
+    left.shutdown()
+    assert [note[:43] for note in notes] == ["No worker is left at tcp://here:1; waiting."]
+    assert left.workers == 2
+
+
 def test_an_address_where_nobody_answers_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "REACH_SECONDS", 0.5)
     suite = tmp_path / "tiny.toml"
