@@ -12,6 +12,7 @@ is shown only for what is not in this tree, because that is a defect of ours.
     ├── ModelError                  1   a model or its server
     │   ├── ModelUnavailable        1   the server does not answer: its runs are parked, others go on
     │   └── RequestRefused          1   the server refuses one request (4xx): that run fails, others go on
+    ├── ClusterError            1   a Dask cluster does not answer, or a worker cannot be used
     └── ReplayDiverged              1   a replayed run asked something else than what was recorded
 """
 
@@ -77,6 +78,10 @@ class ModelUnavailable(ModelError):
 
 class RequestRefused(ModelError):
     """The server refuses this request for good (4xx, such as a prompt longer than its context)."""
+
+
+class ClusterError(SurrobenchError):
+    """A Dask cluster cannot be reached, was lost, or has a worker that would give other results."""
 
 
 class ReplayDiverged(SurrobenchError):

@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surrobench import recording
 from surrobench.benchmarks import scenario
@@ -26,6 +26,9 @@ from surrobench.runs import Run, plan
 from surrobench.suite import Suite
 from surrobench.trial import Outcome
 from surrobench.workers import InlineExecutor, estimate, execute, make_shards, process_pool, stop_children
+
+if TYPE_CHECKING:
+    from surrobench.cluster import ClusterExecutor
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Options:
     """Run again what has failed."""
     discard_unfinished: bool = False
     """Start half-finished runs anew instead of resuming them."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Summary:
         total, finished_before: runs of the suite, and those that were finished when the session began.
         states: how this session's runs ended.
         problems: reason -> runs that failed or are parked for it.
-        wall: seconds in all; ``cores``: how many processes shared the work.
+        wall: seconds in all; ``cores``: how many processes shared the work (of a cluster: workers, at most).
         timing: of all processes together.
         storing: seconds of writing results.
         unnamed: runs in the folder that the suite does not name (any more).
@@ -163,6 +168,7 @@ class _Session:
         self._recorded = recording.load_recorded(options.replay)
         self._services = self._open_models(stack)
         self._cores = options.jobs
+        self._cluster = self._open_cluster(stack)
 
     def run(self) -> Summary:
         with_model = [run for run in self._pending if run.model]
@@ -189,7 +195,7 @@ class _Session:
             states=self._states,
             problems=self._problems,
             wall=time.perf_counter() - self._start,
-            cores=self._cores,
+            cores=self._cores if self._cluster is None else self._cluster.workers,
             timing=self._timing,
             storing=self._storing,
             trials=self._trials,
@@ -202,10 +208,13 @@ class _Session:
     async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
         shards = make_shards(without)
-        inline = self._options.jobs == 1 and not with_model
-        executor: Executor = (
-            InlineExecutor() if inline else process_pool(min(self._options.jobs, len(shards)) or 1)
-        )
+        executor: Executor
+        if self._cluster is not None:
+            executor = self._cluster
+        elif self._options.jobs == 1 and not with_model:
+            executor = InlineExecutor()
+        else:
+            executor = process_pool(min(self._options.jobs, len(shards)) or 1)
         try:
             async with asyncio.TaskGroup() as group:
                 of_shards = group.create_task(self._execute_shards(executor, shards))
@@ -289,13 +298,22 @@ class _Session:
             {
                 "ended": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(seconds, 3),
-                "jobs": self._options.jobs,
+                "jobs": self._options.jobs if self._cluster is None else self._cluster.workers,
+                "cluster": self._cluster is not None,
                 "replay": self._options.replay is not None,
                 "runs": dict(self._states),
                 "library_seconds": round(self._timing.library, 3),
                 **{key: self._results.manifest[key] for key in ("versions", "hardware", "commit")},
             }
         )
+
+    def _open_cluster(self, stack: contextlib.ExitStack) -> ClusterExecutor | None:
+        """Dask's workers, where they are asked for and there is something for them to do."""
+        if self._options.cluster is None or all(run.model for run in self._pending):
+            return None
+        from surrobench.cluster import connect  # takes half a second
+
+        return stack.enter_context(connect(self._options.cluster, self._status.note))
 
     # ------------------------------------------------------------------ models
 

@@ -1,7 +1,7 @@
 """Where runs without a language model are executed: one ``concurrent.futures.Executor`` seam.
 
-A shard is a list of runs on one scenario. A process pool executes shards for ``--jobs N``; any other
-executor can stand there, since executing a shard twice gives the same outcomes.
+A shard is a list of runs on one scenario. A process pool executes shards for ``--jobs N``, the workers of a
+Dask cluster for ``--cluster`` (``cluster.py``): executing a shard twice gives the same outcomes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ SHARD_SECONDS = 3.0
 """Estimated length of a shard: short enough to balance the cores, long enough to be worth sending."""
 SHARD_RUNS = 250
 """At most this many runs in a shard, so that a killed study loses little."""
+
+ENVIRONMENT = {"PYTHONHASHSEED": "0"} | dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+"""Of every worker. Python's hash seed is fixed, since some libraries iterate over sets; their linear algebra
+keeps to one thread each."""
 
 
 def make_shards(runs: Sequence[Run]) -> list[list[Run]]:
@@ -80,13 +86,9 @@ class InlineExecutor(Executor):
 def process_pool(jobs: int) -> Executor:
     """A pool of ``jobs`` fresh processes.
 
-    ``spawn``, since forking a process that has Polars' or onnxruntime's threads deadlocks. Python's hash seed
-    is fixed, since some libraries iterate over sets; their linear algebra keeps to one thread each.
+    ``spawn``, since forking a process that has Polars' or onnxruntime's threads deadlocks.
     """
-    fixed = {"PYTHONHASHSEED": "0"} | dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-    )
-    os.environ.update(fixed)
+    os.environ.update(ENVIRONMENT)
     return ProcessPoolExecutor(
         jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
     )

@@ -12,17 +12,27 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", type=click.Choice(["benchmarks", "optimizers", "models", "suites"]))
-def command(what: str) -> None:
+@click.option("--bench", is_flag=True, help="With optimizers: measure what a trial of each costs.")
+def command(what: str, bench: bool) -> None:
     """List WHAT there is.
 
     \b
-    Example:
+    Examples:
       surrobench list benchmarks
+      surrobench list optimizers --bench
     """
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
+    if bench:
+        if what != "optimizers":
+            from surrobench.errors import UsageError
+
+            raise UsageError("--bench goes with optimizers.", "Example: surrobench list optimizers --bench")
+        _overheads(table)
+        Console().print(table)
+        return
     {"benchmarks": _benchmarks, "optimizers": _optimizers, "models": _models, "suites": _suites}[what](table)
     Console().print(table)
 
@@ -69,6 +79,33 @@ def _optimizers(table: Table) -> None:
             for key, value in defaults.items()
         )
         table.add_row(name, entry.summary, parameters)
+
+
+def _overheads(table: Table) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from surrobench.optimizers import OPTIMIZERS
+    from surrobench.overhead import measure
+
+    for name in ("optimizer", "trials", "library ms/trial", "ours µs/trial", "share", ""):
+        table.add_column(name, justify="left" if name in ("optimizer", "") else "right")
+    table.caption = (
+        "ours: engine and adapter, on one core; share: of the library's time; "
+        "✓ below 10 % of it, or below 50 µs a trial"
+    )
+    table.caption_justify = "left"
+    console = Console(stderr=True)
+    shown = track(OPTIMIZERS, "Measuring", console=console, transient=True, disable=not console.is_terminal)
+    for row in map(measure, shown):
+        if row.problem:
+            table.add_row(row.name, "", "", "", "", f"[dim]skipped: {row.problem}[/]")
+            continue
+        library = f"{row.library * 1e3:.3f}" if row.library else "none"
+        share = "" if row.share is None else f"{row.share:.1%}"
+        table.add_row(
+            row.name, f"{row.trials:,}", library, f"{row.ours * 1e6:.1f}", share, "✓" if row.small else "✗"
+        )
 
 
 def _models(table: Table) -> None:

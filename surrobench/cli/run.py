@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/SUITE]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
 @click.option(
+    "--cluster", metavar="ADDRESS", help="Use the workers of this Dask scheduler instead of processes here."
+)
+@click.option(
     "--llm",
     "llms",
     multiple=True,
@@ -44,6 +47,7 @@ def command(
     suite_name: str,
     out: Path | None,
     jobs: int | None,
+    cluster: str | None,
     llms: tuple[str, ...],
     replay: Path | None,
     reevaluate: bool,
@@ -60,6 +64,7 @@ def command(
     Examples:
       surrobench run quick
       surrobench run suites/tabular.toml --jobs 8
+      surrobench run suites/tabular.toml --cluster tcp://10.0.0.1:8786
       surrobench run quick --llm qwen=http://127.0.0.1:8000/v1,Qwen/Qwen3-8B
       surrobench run quick --replay results/quick
     """
@@ -72,6 +77,10 @@ def command(
 
     if reevaluate and replay is None:
         raise UsageError("--reevaluate goes with --replay.")
+    if cluster and jobs:
+        raise UsageError(
+            "--jobs and --cluster exclude each other.", "A cluster has as many workers as joined it."
+        )
     suite, text = load_suite(suite_name)
     suite = add_models(suite, dict(_model(flag) for flag in llms))
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
@@ -82,7 +91,7 @@ def command(
     if dry_run:
         _print_estimate(suite, out, jobs)
         return
-    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished)
+    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with _Display(status, console):
         summary = run_study(suite, text, options, status)
