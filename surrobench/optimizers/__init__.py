@@ -70,6 +70,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "sobol": Optimizer("sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
     "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
+    "smac": Optimizer("smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=4e-2, uses_horizon=True),
+    "gp": Optimizer("gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=4e-1, uses_horizon=True),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
