@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def smac(task: Task, rng: Generator) -> Steps:
     """SMAC3's ``HyperparameterOptimizationFacade`` with its defaults.
 
-    A random forest of 10 trees on logarithms of the losses; logarithmic expected improvement over 10,000 random
-    configurations, the best of which and the best trials start 10 local searches each; a proposal is random
-    instead with probability 0.2; the forest is trained anew after 8 proposals. First comes a scrambled Sobol'
-    design of 10 configurations per hyperparameter, but at most a quarter of the budget. See ``Smac`` for a
-    granted initial design and for failed evaluations.
+    A random forest of 10 trees on logarithms of the losses; logarithmic expected improvement over 10,000
+    random configurations, the best of which and the best trials start 10 local searches each; a proposal is
+    random instead with probability 0.2; the forest is trained anew after 8 proposals. First comes a scrambled
+    Sobol' design of 10 configurations per hyperparameter, but at most a quarter of the budget. See ``Smac``
+    for a granted initial design and for failed evaluations.
     """
 
     def start() -> AskTell:
@@ -152,9 +152,9 @@ def _model(facade: type[AbstractFacade], scenario: Scenario) -> Any:
 def _maximizer(facade: type[AbstractFacade], scenario: Scenario) -> Any:
     """The search for the best expected improvement, independent of Python's hash seed.
 
-    The starting points of its local searches are made unique by ``list(set(...))`` (since SMAC3's pull request
-    1244), whose order depends on the hash seed, and with it which random numbers a search gets. The order is of
-    no meaning: that of the points' vectors is as good, and always the same.
+    The starting points of its local searches are made unique by ``list(set(...))`` (since SMAC3's pull
+    request 1244), whose order depends on the hash seed, and with it which random numbers a search gets. The
+    order has no meaning: that of the points' vectors is as good, and always the same.
     """
     maximizer: Any = facade.get_acquisition_maximizer(scenario)
     search = maximizer._local_search
