@@ -50,7 +50,7 @@ def _benchmarks(table: Table) -> None:
 
 
 def _optimizers(table: Table) -> None:
-    from surrobench.optimizers import OPTIMIZERS
+    from surrobench.optimizers import LEFT_OUT, OPTIMIZERS
 
     _columns(table, "optimizer", "what it is", "parameters and defaults")
     for name, entry in OPTIMIZERS.items():
@@ -58,7 +58,10 @@ def _optimizers(table: Table) -> None:
             f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
             for key, value in entry.resolve({}).items()
         )
-        table.add_row(name, entry.summary, parameters)
+        state = "" if entry.available else f"\nunavailable: {entry.remedy}".replace("[", r"\[")
+        table.add_row(name, entry.summary + state, parameters)
+    for name, reason in LEFT_OUT.items():
+        table.add_row(name, f"unavailable: {reason}", "")
 
 
 def _models(table: Table) -> None:
