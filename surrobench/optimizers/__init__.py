@@ -82,11 +82,11 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
     "tpe-multivariate": Optimizer(
         "tpe:tpe_multivariate",
-        "the same, jointly for hyperparameters that depend on conditions too (Optuna)",
+        "TPE, jointly also for hyperparameters under conditions (Optuna)",
         seconds=4e-3,
     ),
     "tpe-univariate": Optimizer(
-        "tpe:tpe_univariate", "the same, each hyperparameter for itself (Optuna)", seconds=6e-3
+        "tpe:tpe_univariate", "TPE, each hyperparameter for itself (Optuna)", seconds=6e-3
     ),
     "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
     "smac": Optimizer(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.space import Matrix
+from surrobench.space import Matrix, is_integer, is_log
 
 
 def ngopt(task: Task, rng: Generator) -> Steps:
@@ -42,29 +42,22 @@ class NGOpt:
         metamodel.float = lambda x: np.asarray(x, dtype=np.float64).item()
         self._space = task.space
         self._worst = -np.inf
-        self._binned = ~task.space.is_categorical & (task.space.levels > 1) & ~_log_integers(task.space)
-        parameters: dict[str, Any] = {}
-        for j in np.flatnonzero(task.space.levels != 1):
-            levels = int(task.space.levels[j])
-            if task.space.is_categorical[j]:
-                parameters[str(j)] = ng.p.Choice(list(range(levels)))
-            elif self._binned[j]:
-                parameters[str(j)] = ng.p.Scalar(lower=0, upper=levels - 1).set_integer_casting()
-            else:
-                parameters[str(j)] = ng.p.Scalar(lower=0.0, upper=1.0)
-        space = ng.p.Dict(**parameters)
-        space.random_state = RandomState(int(rng.integers(2**32)))
+        log = np.array([is_integer(hp) and is_log(hp) for hp in task.space.hyperparameters])
+        self._binned = ~task.space.is_categorical & (task.space.levels > 1) & ~log
+        seeds = rng.integers(2**32, size=2).tolist()
         # Some of its methods draw from numpy's global generator: they are given one of this run's own.
-        self._globals = RandomState(int(rng.integers(2**32))).get_state()
+        self._globals = RandomState(seeds[1]).get_state()
         with self._apart():
+            parameters = self._parameters(ng.p)
+            space = ng.p.Dict(**parameters)
+            space.random_state = RandomState(seeds[0])
             self._library = ng.optimizers.NGOpt(space, budget=max(task.horizon, 1))
             for candidate, loss in zip(self._granted(task, parameters), task.initial.losses, strict=True):
                 self._tell(candidate, loss)
+            self._asked = self._library.ask()
 
     def ask(self) -> Matrix:
         """Shape (1, d): the next configuration."""
-        with self._apart():
-            self._asked = self._library.ask()
         u = np.full(self._space.d, 0.5)
         for key, value in self._asked.value.items():
             j = int(key)
@@ -73,15 +66,32 @@ class NGOpt:
         return self._space.from_unit(u[None, :])
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """What came of it."""
+        """What came of it.
+
+        The next configuration is asked for at once: some of Nevergrad's methods work in a thread, from being
+        told until they have it, and must not draw from the global generator of anyone else.
+        """
         with self._apart():
             self._tell(self._asked, losses[0])
+            self._asked = self._library.ask()
 
     def _tell(self, candidate: Any, loss: float) -> None:
         if np.isfinite(loss):
             self._worst = max(self._worst, float(loss))
         seen = self._worst if np.isfinite(self._worst) else 0.0  # while nothing was seen, all are equal
         self._library.tell(candidate, float(loss) if np.isfinite(loss) else seen)
+
+    def _parameters(self, kinds: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = {}
+        for j in np.flatnonzero(self._space.levels != 1):
+            levels = int(self._space.levels[j])
+            if self._space.is_categorical[j]:
+                parameters[str(j)] = kinds.Choice(list(range(levels)))
+            elif self._binned[j]:
+                parameters[str(j)] = kinds.Scalar(lower=0, upper=levels - 1).set_integer_casting()
+            else:
+                parameters[str(j)] = kinds.Scalar(lower=0.0, upper=1.0)
+        return parameters
 
     def _granted(self, task: Task, parameters: dict[str, Any]) -> Iterator[Any]:
         for u in task.space.to_unit(task.initial.configurations):
@@ -105,9 +115,3 @@ class NGOpt:
         finally:
             self._globals = np.random.get_state()  # noqa: NPY002
             np.random.set_state(before)  # noqa: NPY002
-
-
-def _log_integers(space: Any) -> NDArray[np.bool_]:
-    from surrobench.space import is_integer, is_log
-
-    return np.array([is_integer(hp) and is_log(hp) for hp in space.hyperparameters])

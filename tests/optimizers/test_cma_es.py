@@ -78,6 +78,26 @@ def test_the_trials_are_those_of_cmaes_driven_by_hand_on_a_grid():
     assert np.array_equal(proposed, by_hand_with_margin(space, loss, np.full(5, 0.5)))
 
 
+@pytest.mark.yahpo
+def test_the_trials_are_those_of_cmaes_driven_by_hand_on_lcbench():
+    space, _, loss = table("yahpo/lcbench/3945")
+    whole = np.array([name in ("batch_size", "max_units", "num_layers") for name in space.names])
+    count = np.where(whole, [{"batch_size": 497, "max_units": 961}.get(name, 5) for name in space.names], 1)
+    margin = np.where(whole, 0.5 / count, 0.0)
+    library = CMAwM(
+        np.full(7, 0.5),
+        1 / 6,
+        np.stack([margin, 1 - margin], axis=1),
+        np.where(whole, 1 / count, 0.0),
+        seed=seed(),
+        population_size=4 + int(3 * np.log(7)),
+    )
+    for X in generations(space, loss, 4):
+        pairs = [library.ask() for _ in range(library.population_size)]
+        assert np.array_equal(X, space.from_unit(np.array([evaluated for evaluated, _ in pairs])))
+        library.tell([(told, value) for (_, told), value in zip(pairs, loss(X), strict=True)])
+
+
 def test_the_trials_are_those_of_cmaes_driven_by_hand_on_a_grid_with_categories():
     space, _, loss = table(HPOLIB)
     population = 4 + int(3 * np.log(9))
