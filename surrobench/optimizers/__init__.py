@@ -90,10 +90,10 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "cma-es": Optimizer("cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", seconds=8e-4),
     "smac": Optimizer(
-        "smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=4e-2, uses_horizon=True
+        "smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=7e-2, uses_horizon=True
     ),
     "gp": Optimizer(
-        "gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=4e-1, uses_horizon=True
+        "gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=8e-1, uses_horizon=True
     ),
     "optuna-gp": Optimizer(
         "optuna_gp:optuna_gp",
@@ -104,7 +104,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "ngopt": Optimizer(
         "ngopt:ngopt",
         "a method chosen by space and budget (Nevergrad)",
-        seconds=1e-2,
+        seconds=5e-3,
         uses_horizon=True,
         needs=("nevergrad", "nevergrad"),
     ),
