@@ -61,10 +61,12 @@ class Smac:
 
     def __init__(self, task: Task, rng: Generator, facade: type[AbstractFacade]) -> None:
         from smac import Scenario
+        from threadpoolctl import ThreadpoolController
 
         logging.getLogger("smac").setLevel(logging.CRITICAL)
         self._space = task.space
         self._configs = copy.deepcopy(task.space.config_space)  # SMAC seeds it
+        self._threads = ThreadpoolController()
         self._worst = -np.inf
         self._failed: list[TrialInfo] = []
         granted = len(task.initial.losses)
@@ -92,8 +94,10 @@ class Smac:
         from smac.main.exceptions import ConfigurationSpaceExhaustedException
 
         try:
-            # Where the local search has looked at no neighbour, SMAC logs the mean of no times.
-            with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # One thread: more are slower with matrices so small, and may round differently. Where the local
+            # search has looked at no neighbour, SMAC logs the mean of no times.
+            one_thread = self._threads.limit(limits=1)
+            with one_thread, warnings.catch_warnings(), np.errstate(invalid="ignore"):
                 warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
                 self._asked = [self._facade.ask()]
         except (StopIteration, ConfigurationSpaceExhaustedException):
