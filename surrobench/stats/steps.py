@@ -47,6 +47,12 @@ class Steps:
         """Shape (m,): the run of each step."""
         return np.repeat(np.arange(len(self.end)), np.diff(self.first))
 
+    def at(self, limit: float) -> NDArray[np.int64]:
+        """Shape (r,): each run's last step within ``limit``; -1 where there is none."""
+        within = np.concatenate([[0], np.cumsum(self.spent <= limit)])
+        counts = within[self.first[1:]] - within[self.first[:-1]]
+        return np.where(counts > 0, self.first[:-1] + counts - 1, -1)
+
     def take(self, runs: NDArray[np.integer[Any]]) -> Steps:
         """Some of the runs, in the order given."""
         counts = np.diff(self.first)[runs]
@@ -84,24 +90,35 @@ def incumbent_steps(
         they finished, in the other units in the order of ``trial``.
     """
     if not len(trials):
-        empty = np.empty(0)
-        nothing = Steps(np.zeros(1, np.int64), empty, empty, np.empty(0, np.int64), empty)
-        return pl.Series("run", [], pl.String), dict.fromkeys(units, nothing)
+        return pl.Series("run", [], pl.String), steps_of(trials, np.zeros(1, np.int64), units)
     trials, first = _by_run(trials)
-    runs = trials["run"].gather(first[:-1])
+    return trials["run"].gather(first[:-1]), steps_of(trials, first, units)
+
+
+def steps_of(
+    trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit] = ("trials",)
+) -> dict[Unit, Steps]:
+    """``incumbent_steps`` of runs whose rows are known to stand together, by trial.
+
+    Args:
+        trials: see there; ``run`` is not needed.
+        first: shape (r + 1,), where each run begins, and the end. A run may have no trial.
+        units: which to return.
+    """
     out: dict[Unit, Steps] = {}
     in_order: list[Unit] = [unit for unit in units if unit != "seconds"]
     if "seconds" in units:
         finished = _floats(trials["finished"])
-        inner = np.ones(len(trials) - 1, dtype=bool)
-        inner[first[1:-1] - 1] = False  # from a run's last trial to the next run's first
-        if (finished[1:] >= finished[:-1])[inner].all():
+        later = np.ones(len(trials), dtype=bool)
+        np.greater_equal(finished[1:], finished[:-1], out=later[1:])
+        later[_begins(first)] = True
+        if later.all():
             in_order = list(units)
         else:
             order = np.lexsort((trials["trial"].to_numpy(), finished, np.repeat(first[:-1], np.diff(first))))
             out = _steps(trials[order], first, ["seconds"])
     out |= _steps(trials, first, in_order)
-    return runs, {unit: out[unit] for unit in units}
+    return {unit: out[unit] for unit in units}
 
 
 def _by_run(trials: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
@@ -131,7 +148,8 @@ def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]
     out: dict[Unit, Steps] = {}
     for unit in units:
         spent = _spent(trials, first, unit)
-        out[unit] = Steps(begins, spent[rows], score, trial, spent[first[1:] - 1])
+        end = np.where(np.diff(first) > 0, np.append(spent, 0.0)[first[1:] - 1], 0.0)
+        out[unit] = Steps(begins, spent[rows], score, trial, end)
     return out
 
 
@@ -141,7 +159,7 @@ def _keys(trials: pl.DataFrame) -> Floats:
     if "fidelity" not in trials.columns and not np.isinf(loss).any():
         return loss
     fidelity = _floats(trials["fidelity"]) if "fidelity" in trials.columns else np.ones(len(loss))
-    if (fidelity == fidelity[0]).all() and not np.isinf(loss).any():
+    if (fidelity == fidelity[:1]).all() and not np.isinf(loss).any():
         return loss
     # Any higher fidelity beats all lower ones: the place in the order by fidelity, then loss.
     order = np.lexsort((loss, -fidelity))
@@ -161,10 +179,16 @@ def improvements(keys: Floats, first: NDArray[np.int64]) -> NDArray[np.bool_]:
         first: shape (r + 1,), where each run begins, and the end.
     """
     best = _along(np.minimum.accumulate, np.where(np.isnan(keys), np.inf, keys), first)
-    improved = np.empty(len(keys), dtype=bool)
+    improved = np.zeros(len(keys), dtype=bool)
     np.less(best[1:], best[:-1], out=improved[1:])
-    improved[first[:-1]] = np.isfinite(best[first[:-1]])
+    begins = _begins(first)
+    improved[begins] = np.isfinite(best[begins])
     return improved
+
+
+def _begins(first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where those runs begin that have a trial."""
+    return first[:-1][np.diff(first) > 0]
 
 
 def _spent(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
@@ -183,6 +207,8 @@ def _spent(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats
 def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:
     """A running minimum or sum over each run by itself, runs as rows of a matrix."""
     lengths = np.diff(first)
+    if not len(values):
+        return values
     if (lengths == lengths[0]).all():
         matrix = values.reshape(len(lengths), -1)
         return np.asarray(function(matrix, axis=1)).reshape(-1)
@@ -191,6 +217,8 @@ def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:
     begin = 0
     while begin < len(lengths):
         width = int(lengths[longest_first[begin]])
+        if not width:
+            break
         runs = longest_first[begin : begin + max(1, _CELLS // width)]
         begin += len(runs)
         inside = np.arange(width) < lengths[runs, None]
