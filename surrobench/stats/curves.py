@@ -126,22 +126,20 @@ class Anytime:
         """
         points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
         steps, shape = self.steps[unit], (*self.shape, len(points))
-        at = np.full((len(steps.end), len(points)), -1, dtype=np.int32)
-        column = np.searchsorted(points + ROUNDING, steps.spent)
-        within = column < len(points)
-        rows = np.flatnonzero(within)
-        # Of several steps between two points the last counts; they ascend, and so do their numbers.
-        at[steps.of_run[rows], column[rows]] = rows
-        np.maximum.accumulate(at, axis=1, out=at)
+        # Each run is a row of stretches: one without a value, then one for each step.
+        first, lengths = _stretches(steps, np.searchsorted(points + ROUNDING, steps.spent), len(points))
+
+        def on_grid(values: Floats) -> Floats:
+            return np.repeat(np.insert(values, first, np.nan), lengths).reshape(shape)
+
         return Curves(
             self.instances,
             self.methods,
             self.seeds,
             unit,
             points,
-            # The last value is that of -1: nothing observed.
-            np.append(self.quantile[unit], np.nan)[at].reshape(shape),
-            np.append(self.normalised[unit], np.nan)[at].reshape(shape),
+            on_grid(self.quantile[unit]),
+            on_grid(self.normalised[unit]),
             steps.end.reshape(self.shape),
         )
 
@@ -157,20 +155,11 @@ class Anytime:
             measure: of which regret.
             most: by default the most that any run has spent.
         """
-        steps = self.steps[unit]
-        limit = self.horizon(unit) if most is None else most
-        begin = np.clip(steps.spent - (unit == "trials"), 0, limit)
-        until = np.empty_like(begin)
-        until[:-1] = begin[1:]
-        observed = steps.first[1:] > steps.first[:-1]
-        until[steps.first[1:][observed] - 1] = limit
-        values = (self.quantile if measure == "quantile" else self.normalised)[unit]
         n, k, s = self.shape
-        none = np.ones(n * k * s) if measure == "quantile" else np.repeat(self.worst, k * s)
-        before = np.full(n * k * s, float(limit))
-        before[observed] = begin[steps.first[:-1][observed]]
-        total = np.bincount(steps.of_run, (until - begin) * values, minlength=n * k * s) + before * none
-        return np.asarray(total / limit).reshape(self.shape)
+        values = (self.quantile if measure == "quantile" else self.normalised)[unit]
+        nothing = np.ones(n * k * s) if measure == "quantile" else np.repeat(self.worst, k * s)
+        limit = self.horizon(unit) if most is None else most
+        return areas(self.steps[unit], values, nothing, limit, unit).reshape(self.shape)
 
     def final(self, unit: Unit = "trials", measure: Measure = "quantile") -> Floats:
         """Shape (n, k, s): where each curve ends; NaN where nothing was observed."""
@@ -199,6 +188,24 @@ class Anytime:
             spent = np.where(found.censored, np.inf, found.spent)
             out += score_profile(spent, points + ROUNDING)
         return out / len(wanted)
+
+
+def _stretches(steps: Steps, column: NDArray[np.intp], t: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Where a stretch without a value is to be inserted for each run, and how long all stretches are.
+
+    Args:
+        steps: of r runs, m steps.
+        column: shape (m,), from which of t points on a step counts; t for none.
+        t: number of points.
+
+    Returns:
+        Shape (r,) and shape (m + r,).
+    """
+    before = steps.first[:-1]
+    begins = np.insert(column, before, 0)
+    ends = np.append(begins[1:], t)
+    ends[before[1:] + np.arange(len(before) - 1)] = t  # of a run's last stretch, before the next run's first
+    return before, ends - begins
 
 
 def anytime(
@@ -260,6 +267,27 @@ def _regrets(scores: list[Floats], known: list[Reference], anchor: Anchor) -> tu
         np.concatenate([quantile_regret(values, one.sorted_losses) for values, one in pairs]),
         np.concatenate([normalised_regret(values, one.best, getattr(one, anchor)) for values, one in pairs]),
     )
+
+
+def areas(steps: Steps, values: Floats, nothing: Floats, most: float, unit: Unit) -> Floats:
+    """Shape (r,): mean of each step curve over what was spent, from nothing to ``most``; exact.
+
+    Args:
+        steps: of r runs, m steps.
+        values: shape (m,), the value of each step.
+        nothing: shape (r,), what counts before anything was observed.
+        most: where the area ends; beyond its own end a run's last value is carried forward. 0: no area, NaN.
+        unit: in trials, the value after trial i counts for the i-th trial; else from then on.
+    """
+    begin = np.clip(steps.spent - (unit == "trials"), 0, most)
+    until = np.empty_like(begin)
+    until[:-1] = begin[1:]
+    observed = steps.first[1:] > steps.first[:-1]
+    until[steps.first[1:][observed] - 1] = most
+    before = np.full(len(steps.end), float(most))
+    before[observed] = begin[steps.first[:-1][observed]]
+    inside = np.bincount(steps.of_run, (until - begin) * values, minlength=len(before))
+    return np.asarray((inside + before * nothing) / most) if most else np.full(len(before), np.nan)
 
 
 # ---------------------------------------------------------------------- censored times

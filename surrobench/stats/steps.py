@@ -147,7 +147,7 @@ def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]
     trial, score = trials["trial"].to_numpy()[rows].astype(np.int64), _floats(trials["score"])[rows]
     out: dict[Unit, Steps] = {}
     for unit in units:
-        spent = _spent(trials, first, unit)
+        spent = spent_by(trials, first, unit)
         end = np.where(np.diff(first) > 0, np.append(spent, 0.0)[first[1:] - 1], 0.0)
         out[unit] = Steps(begins, spent[rows], score, trial, end)
     return out
@@ -191,7 +191,7 @@ def _begins(first: NDArray[np.int64]) -> NDArray[np.int64]:
     return first[:-1][np.diff(first) > 0]
 
 
-def _spent(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
+def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
     """Shape (rows,): what each run had spent when each of its trials had finished."""
     match unit:
         case "trials":
@@ -199,7 +199,8 @@ def _spent(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats
         case "seconds":
             return _floats(trials["finished"])
         case "equivalents":
-            return _along(np.cumsum, _floats(trials["share"]), first)
+            share = _floats(trials["share"])
+            return _along(np.cumsum, share, first)
         case _:
             return _along(np.cumsum, _floats(trials["tokens"]), first)
 
