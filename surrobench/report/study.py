@@ -150,6 +150,10 @@ def load_study(
         incumbents = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
         if incumbents.is_empty():
             raise _missing(folders, missing)
+    if partial and others is not None:
+        cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
+        whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
+        incumbents = incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
     names = incumbents["benchmark"].unique(maintain_order=True).to_list()
     study = Study(
         incumbents=incumbents.drop("run"),
@@ -160,7 +164,7 @@ def load_study(
         steps=found.steps,
         notes=tuple(notes),
     )
-    return study.on(names) if len(missing) else study
+    return study.on(names) if partial else study
 
 
 def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:

@@ -21,9 +21,12 @@ import polars as pl
 
 from surrobench.engine import drive
 from surrobench.manifest import make_manifest
+from surrobench.report.ranking import Ranking, rank_methods
+from surrobench.report.study import load_study
 from surrobench.results import Results
 from surrobench.runs import Run, plan
 from surrobench.seeding import content_hash
+from surrobench.stats.steps import UNITS, Unit
 from surrobench.suite import Method, Suite
 from surrobench.trial import Outcome
 
@@ -111,6 +114,25 @@ def _renamed(run: Run, label: str) -> Run:
     """The run as one of the label's, with a seed so many further as the label stands down the list."""
     seed = (run.seed + list(LABELS).index(label)) % SEEDS
     return replace(run, method=label, seed=seed, id=content_hash([label, run.benchmark, seed]))
+
+
+# ---------------------------------------------------------------------- what is measured
+
+
+def rank(folder: Path) -> Ranking:
+    """As ``surrobench rank`` does it, less the printing."""
+    study = load_study(Results(folder))
+    return rank_methods(study.incumbents, study.references, control=study.control)
+
+
+def every_curve(folder: Path) -> dict[Unit, float]:
+    """The ranking; by every unit, the curves of all runs on a grid and the areas below, as one number."""
+    study = load_study(Results(folder), units=UNITS)
+    rank_methods(study.incumbents, study.references, control=study.control)
+    curves = study.anytime()
+    return {
+        unit: float(curves.curves(unit).quantile[..., -1].mean() + curves.area(unit).mean()) for unit in UNITS
+    }
 
 
 if __name__ == "__main__":
