@@ -61,9 +61,9 @@ class Suite(BaseModel):
     """Why the suite cannot be run yet, for one that is only listed."""
     trials: int | None = Field(default=None, ge=1)
     """Budget of a run in trials, the initial design included. A run ends at the first limit it reaches."""
-    equivalents: float | None = Field(default=None, gt=0)
+    equivalents: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """... in full-fidelity equivalents: a trial at a tenth of the full fidelity counts as a tenth."""
-    seconds: float | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """... in simulated seconds on the run's workers."""
     tokens: int | None = Field(default=None, ge=1)
     """... in tokens of the language model, in and out."""
@@ -122,9 +122,13 @@ class Suite(BaseModel):
             raise _Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
         for label, method in self.optimizers.items():
             entry, horizon = optimizer(method.method or label), self.budget(method).horizon
-            if self.granted >= horizon:
+            if self.granted and self.granted >= horizon:
                 raise _Misfit(f"initial = {self.initial!r} leaves nothing of {horizon} trials", "initial")
-            if entry.uses_horizon and horizon == UNLIMITED:
+            if method.models and self.trials is self.equivalents is self.tokens is None:
+                # An invalid reply takes no simulated time: it could be asked for ever.
+                message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
+                raise _Misfit(message, "optimizers", label)
+            if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
         return self
