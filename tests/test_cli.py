@@ -414,6 +414,23 @@ def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
     assert any("results of others" in note for note in data["notes"])
 
 
+def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
+    rows = [f"{lr},{10 - lr},{0.5 + lr / 100}" for lr in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["lr,val_loss,test_loss", *rows]) + "\n")
+    (tmp_path / "t.toml").write_text(
+        'file = "t.csv"\nhyperparameters = ["lr"]\nobjectives = { val_loss = "min", test_loss = "min" }\n'
+        'test = { val_loss = "test_loss" }\n'
+    )
+    run(suite_text(f"table:{tmp_path / 't.toml'}", methods=["random", "grid"], trials=10), tmp_path / "r")
+    data = ranked(tmp_path / "r", "--test")
+    by_seed = data["per_instance"][0]["by_seed"]
+    for row in data["methods"]:
+        tests = [0.5 + (10 - loss) / 100 for loss in by_seed["loss"][row["method"]]]
+        assert by_seed["test"][row["method"]] == pytest.approx(tests)
+        assert row["test"] == pytest.approx(sum(tests) / 2)
+    assert "Test metric of the incumbents: test_loss, on 1 of 1 instances" in data["notes"][-1]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
