@@ -123,6 +123,7 @@ def test_csv_keeps_every_digit():
     assert list(rows[0])[3:] == [column.key for column in COLUMNS]
     control = rows[shown.methods.index("random")]
     assert control["p_holm"] == ""
+    assert sum(float(row["share_won"]) for row in rows) == pytest.approx(1)
 
 
 def test_json_is_enough_to_check_the_ranking():
