@@ -98,7 +98,7 @@ def command(results: Path, kind: str, out: Path, **options: Any) -> None:
 
     check_suffix(out)
     save(_chart(Results(results), kind, options), out)
-    click.echo(f"{KINDS[kind][:1].upper()}{KINDS[kind][1:]}: {out}", err=True)
+    click.echo(f"Figure: {out}", err=True)
 
 
 def _chart(results: Results, kind: str, options: dict[str, Any]) -> Any:

@@ -59,13 +59,14 @@ def band(
     """
     n, m, s, g = values.shape
     mean = values.mean(axis=(0, 2))
-    weights = np.ones((resamples, n))
+    drawn = np.ones((resamples, n), dtype=np.int64)
     if over == "instances":
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
     means = np.zeros((resamples, m * g))
     for i in range(n):
-        times = rng.multinomial(s, np.full(s, 1 / s), size=resamples) / s
-        means += (weights[:, [i]] * times) @ np.moveaxis(values[i], 1, 0).reshape(s, m * g)
+        # An instance that is drawn twice has its seeds drawn twice.
+        times = rng.multinomial(drawn[:, i] * s, np.full(s, 1 / s)) / s
+        means += times @ np.moveaxis(values[i], 1, 0).reshape(s, m * g)
     tail = (1 - level) / 2
     low, high = np.quantile(means.reshape(resamples, m, g) / n, [tail, 1 - tail], axis=0)
     # Sums in another order differ in the last digits: the mean is never outside of its interval for that.
