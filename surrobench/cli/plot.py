@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from surrobench.report.study import Study
     from surrobench.results import Results
 
 KINDS = {
@@ -33,7 +34,7 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 @click.command(epilog="Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()) + ".")
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.argument("kind", callback=_known)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="File: .svg, .png, .pdf or .html."
@@ -59,8 +60,13 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
     show_default=True,
     help="What the bands resample: seeds (on these instances), or instances and their seeds.",
 )
-@click.option("--benchmark", help="proposals: on which; needed if there are several.")
-@click.option("--method", "methods", multiple=True, help="proposals, origins: only these. Repeatable.")
+@click.option(
+    "--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these; proposals: one."
+)
+@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
+@click.option(
+    "--model", "models", multiple=True, metavar="PATTERN", help="Of the methods with a model, only these."
+)
 @click.option("--seed", "seeds", type=int, multiple=True, help="proposals: which.  [default: the first]")
 @click.option(
     "--color",
@@ -84,8 +90,8 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
     help="Of print: 3.3 or 6.9 inches.",
 )
 @click.option("--bare", is_flag=True, help="Without title and notes, for a caption that says it.")
-def command(results: Path, kind: str, out: Path, **options: Any) -> None:
-    """Draw a figure of the study in RESULTS. KIND is one of those listed below.
+def command(results: tuple[Path, ...], kind: str, out: Path, **options: Any) -> None:
+    """Draw a figure of the studies in RESULTS, one folder or several. KIND is listed below.
 
     \b
     Examples:
@@ -97,44 +103,51 @@ def command(results: Path, kind: str, out: Path, **options: Any) -> None:
     from surrobench.results import Results
 
     check_suffix(out)
-    save(_chart(Results(results), kind, options), out)
+    save(_chart([Results(folder) for folder in results], kind, options), out)
     click.echo(f"Figure: {out}", err=True)
 
 
-def _chart(results: Results, kind: str, options: dict[str, Any]) -> Any:
+def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
     from surrobench.report.figures.theme import COLUMN, PAGE
+    from surrobench.report.gather import Choice
 
     look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
-    if kind in {"cd", "heatmap", "wins"}:
-        return _of_ranking(results, kind, options, look)
-    if kind in {"curves", "targets", "profile"}:
-        return _of_curves(results, kind, options, look)
+    choice = Choice(options["benchmarks"], options["methods"], options["models"])
     if kind == "proposals":
         from surrobench.report.figures.proposals import parallel_coordinates
         from surrobench.report.plots import load_proposals
 
-        name = options["benchmark"] or _only_benchmark(results)
-        found = load_proposals(results, name, methods=options["methods"], seeds=options["seeds"])
+        found = load_proposals(folders, choice=choice, seeds=options["seeds"])
         return parallel_coordinates(found, colour=options["colour"], **look)
-    from surrobench.report.figures.proposals import origins_chart
-    from surrobench.report.plots import load_origins
+    if kind == "origins":
+        from surrobench.report.figures.proposals import origins_chart
+        from surrobench.report.plots import load_origins
 
-    return origins_chart(
-        load_origins(results, methods=options["methods"], partial=options["partial"]), **look
+        return origins_chart(load_origins(folders, choice=choice, partial=options["partial"]), **look)
+
+    from surrobench.report.study import load_study
+
+    unit: Any = _UNITS[options["x"]]
+    study = load_study(
+        folders,
+        partial=options["partial"],
+        choice=choice,
+        control=options["control"],
+        units=(unit,),
     )
+    of = _of_curves if kind in {"curves", "targets", "profile"} else _of_ranking
+    return of(study, kind, options, look)
 
 
-def _of_ranking(results: Results, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+def _of_ranking(study: Study, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
     from surrobench.report.figures.cd import cd_chart
     from surrobench.report.figures.matrix import heat_map, win_tie_loss
     from surrobench.report.ranking import rank_methods
-    from surrobench.report.study import load_study
 
-    study = load_study(results, partial=options["partial"])
     ranking = rank_methods(
         study.incumbents,
         study.references,
-        control=options["control"] or study.control,
+        control=study.control,
         anchor=options["anchor"],
         alpha=options["alpha"],
         models=study.models,
@@ -144,38 +157,23 @@ def _of_ranking(results: Results, kind: str, options: dict[str, Any], look: dict
     return cd_chart(ranking, **look) if kind == "cd" else win_tie_loss(ranking, **look)
 
 
-def _of_curves(results: Results, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
-    from surrobench.errors import ResultsError, UnknownName, UsageError
+def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    from surrobench.errors import ResultsError, UsageError
     from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
-    from surrobench.report.plots import load_anytime
 
     measure: Any = options["measure"] or "quantile"
     if measure == "rank":
         raise UsageError(f"{kind} shows a regret, not ranks.", "Choose --measure quantile or normalised.")
     unit: Any = _UNITS[options["x"]]
-    everything = load_anytime(results, unit, anchor=options["anchor"], partial=options["partial"])
+    everything = study.anytime(options["anchor"])
     if everything.horizon(unit) <= 0:
         raise ResultsError(f"No run has spent any {unit}.", "Draw over --x trials or --x time.")
-    control = options["control"] or str(results.manifest["suite"]["control"])
-    if options["control"] and control not in everything.methods:
-        raise UnknownName("control", control, everything.methods)
-    over = None if options["interval"] == "none" else options["interval"]
     curves = everything.curves(unit)
     log_x = options["log_x"] if options["log_x"] is not None else kind == "targets" or unit != "trials"
-    shared = {"control": control, "over": over, **look}
+    over = None if options["interval"] == "none" else options["interval"]
+    shared = {"control": study.control, "over": over, **look}
     if kind == "curves":
         return anytime_chart(curves, measure=measure, log_x=log_x, log_y=options["log_y"], **shared)
     if kind == "targets":
         return targets_chart(curves, log_x=log_x, **shared)
     return profile_chart(curves, measure=measure, **shared)
-
-
-def _only_benchmark(results: Results) -> str:
-    from surrobench.errors import UsageError
-
-    names = sorted(results.plan()["benchmark"].unique())
-    if len(names) != 1:
-        raise UsageError(
-            "proposals shows one benchmark.", f"Choose one with --benchmark, such as {names[0]}."
-        )
-    return str(names[0])
