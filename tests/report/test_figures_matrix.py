@@ -6,7 +6,7 @@ import pytest
 from surrobench.errors import UnknownName
 from surrobench.report.figures.matrix import heat_map, instance_names, win_tie_loss
 from surrobench.report.figures.save import save
-from surrobench.report.figures.theme import COLUMN, PAGE
+from surrobench.report.figures.theme import COLUMN, PAGE, text_width
 
 from .test_figures import MAGIC, NAMES, assert_clear, boxes
 from .test_figures_curves import layers, rows
@@ -76,7 +76,17 @@ def test_no_texts_overlap_and_all_are_on_the_page(k):
         for chart in (heat_map(ranking, width=width), win_tie_loss(ranking, width=width)):
             spec = chart.to_dict()
             assert_clear(spec)
+            for cell in cells(spec):
+                fits = cell["x2"] - cell["x"] >= text_width(cell["text"], 7)
+                assert fits or not [text for text, *_ in boxes(spec) if text == cell["text"]]
             assert spec["width"] + spec["padding"]["left"] + spec["padding"]["right"] == pytest.approx(width)
+
+
+def test_names_that_fit_are_not_cut():
+    methods = ("random", "successive-halving", "bohb", "tpe")
+    for chart in (heat_map, win_tie_loss):
+        texts = [text for text, *_ in boxes(chart(study(random_scores(7, 4, 2), methods)).to_dict())]
+        assert not [text for text in texts if text.startswith("...")]
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])

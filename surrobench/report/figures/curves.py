@@ -356,9 +356,11 @@ def _figure(
         across = x.encoded(alt.X, "x", plot)
         if (found.low[j] < found.high[j]).any():
             areas.append(
-                chart.mark_area(interpolate="step-after", color=style.colour, fillOpacity=0.18).encode(
-                    x=across, y=y.encoded(alt.Y, "low", height), y2="high:Q"
-                )
+                chart.mark_area(
+                    interpolate="step-after",
+                    color=style.colour,
+                    fillOpacity=0.18 if len(methods) <= 8 else 0.08,
+                ).encode(x=across, y=y.encoded(alt.Y, "low", height), y2="high:Q")
             )
         lines.append(
             chart.mark_line(

@@ -32,6 +32,7 @@ ROW = 10.0
 TIGHT = 7.5  # rows lower than this have no room for text
 PLOT = 560.0  # a plot of many instances is no higher
 LEGEND = 24.0
+NARROW = 4.0  # a cell without a number
 MIXED = "#f7f7f7"
 # From better to worse. Both prints well in grey: the better the darker, or the further from the middle.
 BETTER, WORSE = "#08519c", "#eff3ff"
@@ -73,6 +74,9 @@ def heat_map(
     left = _left(names, width, k, widest)
     cell = (width - left - 4) / k
     numbered = row >= TIGHT and widest + 1 <= cell
+    if not numbered:  # the names may have that room
+        left = _left(names, width, k, NARROW)
+        cell = (width - left - 4) / k
     shade = values if measure == "rank" else np.log10(np.maximum(values, 1e-12))
     lowest, highest = float(shade.min()), float(shade.max())
     cells = [
@@ -130,7 +134,11 @@ def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False)
     left = _left(ranking.methods, width, k, widest)
     full = widest + 2 <= (width - left - 4) / k
     if not full:
-        left = _left(ranking.methods, width, k, text_width(str(n), SMALL))
+        widest = max(text_width(str(won), SMALL) for won in wins.ravel())
+        left = _left(ranking.methods, width, k, widest)
+    numbered = widest + 1.5 <= (width - left - 4) / k
+    if not numbered:
+        left = _left(ranking.methods, width, k, NARROW)
     cell = (width - left - 4) / k
     cells = []
     for i, j in np.ndindex(k, k):
@@ -148,16 +156,19 @@ def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False)
     row = max(11.0, min(cell, 14.0))
     grid = _Grid(ranking.methods, ranking.methods, cell, row)
     colour = alt.Color("lead:Q", scale=alt.Scale(domain=[-1, 0, 1], range=[LOSS, MIXED, WIN]), legend=None)
-    what = (
-        "Wins/ties/losses of the row against the column."
-        if full
-        else f"Of {n} instances, those on which the row is better than the column: losses are in the "
-        "mirrored cell, the rest are ties."
-    )
+    if full:
+        what = "Wins/ties/losses of the row against the column."
+    elif numbered:
+        what = (
+            f"Of {n} instances, those on which the row is better than the column: losses are in the mirrored "
+            "cell, the rest are ties."
+        )
+    else:
+        what = f"The stronger the colour, the larger the lead on {n} instances, wins minus losses."
     return framed(
         [
             grid.base(cells).mark_rect(stroke="white", strokeWidth=0.6).encode(color=colour),
-            grid.texts(cells),
+            *([grid.texts(cells)] if numbered else []),
             *grid.labels(every_row=True, room=left - 6),
         ],
         width=width,
@@ -292,7 +303,7 @@ def _group(name: str) -> str:
 
 def _cut(text: str, room: float) -> str:
     """The text, its beginning left out where there is no room for all of it."""
-    if text_width(text, SMALL) <= room:
+    if text_width(text, SMALL) <= room + 0.01:
         return text
     while text and text_width("..." + text, SMALL) > room:
         text = text[1:]
