@@ -26,7 +26,7 @@ from surrobench.seeding import stream
 from surrobench.space import Matrix, SearchSpace
 from tests.optimizers.driving import Loss, drive, epochs, share
 
-NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is None]
+NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is entry.reads is None]
 VARIES = [name for name in NAMES if OPTIMIZERS[name].multi_fidelity]
 TABLES = ("hpobench/mlp/car", "hpolib/fcnet/protein_structure", "nasbench201/cell/cifar10")
 SURROGATES = ("yahpo/lcbench/167168", "yahpo/rbv2_xgboost/16")
