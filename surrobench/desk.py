@@ -1,29 +1,28 @@
 """A scenario's desk: what all runs on one scenario want evaluated, as one array call.
 
-A run's own side is ``Active``: its generator, its account (budget and simulated clock) and its log. The desk
-is the array side: it turns the pending requests into one matrix, checks and evaluates it, and books every
-row in its ledger. What a row observes depends on its own run alone, never on what else is on the desk.
+A run's own side is ``active.Active``: its generator, its budget and its simulated clock. The desk is the
+array side: it turns the pending requests into one matrix, checks and evaluates it, and books every row in
+its ledger. What a row observes depends on its own run alone, never on what else is on the desk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surrobench.benchmarks.base import Benchmark, Columns, Scenario
-from surrobench.budget import Account
+from surrobench.benchmarks.base import Columns, Scenario
 from surrobench.errors import ReplayDiverged, SurrobenchError, UsageError
-from surrobench.given import start
-from surrobench.optimizers import optimizer
-from surrobench.optimizers.base import Stopwatch, Task
-from surrobench.requests import Evaluate, Evaluated, Matrix, Next, Request, Submit
+from surrobench.requests import Evaluate, Matrix, Next, Submit
 from surrobench.runs import Run
-from surrobench.seeding import Keys, mix, stream
-from surrobench.trial import NOTHING_SPENT, Ledger, Origin, Spent, TrialLog
+from surrobench.seeding import Keys, mix
+from surrobench.trial import Ledger, Origin, Spent
+
+if TYPE_CHECKING:
+    from surrobench.active import Active
 
 
 class Breach(Exception):
@@ -59,19 +58,6 @@ Recorded = Mapping[str, Recording]
 """Run id -> what is recorded of it."""
 
 
-class UnderWay(NamedTuple):
-    """A submitted trial on its worker; they compare by time, then by the order of submission."""
-
-    finish: float
-    ticket: int
-    row: int
-    """Of the ledger."""
-    configuration: Matrix
-    loss: float
-    origin: Origin
-    spent: Spent
-
-
 class Begun(NamedTuple):
     """A submitted trial that has not been evaluated yet: its value is needed when the run waits for it."""
 
@@ -80,47 +66,6 @@ class Begun(NamedTuple):
     start: float
     overhead: float
     spent: Spent
-
-
-@dataclass(eq=False, slots=True)
-class Active:
-    """A run under way."""
-
-    run: Run
-    benchmark: Benchmark
-    program: Generator[Request, Any, None]
-    desk: Desk
-    account: Account
-    noise_key: int
-    instance: int
-    library: Stopwatch
-    slot: int | None
-    recorded: Recording | None
-    log: TrialLog = field(default_factory=TrialLog)
-    spent: Spent = NOTHING_SPENT
-    calls: int = 0
-    """Completions asked for, re-asks not counted: the ordinal of the next call."""
-    overhead: float = 0.0
-    """Seconds of thinking since the last trial was begun."""
-    last: bool = False
-    """Whether its last request was cut at the budget, or its budget refused a submission."""
-    begun: list[Begun] = field(default_factory=list)
-    under_way: list[UnderWay] = field(default_factory=list)
-    """A heap."""
-
-    def take_overhead(self) -> float:
-        """Put the thinking time on the clock, as it was recorded where this is a replay."""
-        seconds, self.overhead = self.overhead, 0.0
-        if self.recorded is not None and self.recorded.overhead is not None:
-            recorded = self.recorded.overhead
-            seconds = float(recorded[self.account.begun]) if self.account.begun < len(recorded) else seconds
-        self.account.now += seconds
-        return seconds
-
-    def take_spent(self) -> Spent:
-        """What the model cost since it was last asked here."""
-        spent, self.spent = self.spent, NOTHING_SPENT
-        return spent
 
 
 @dataclass(slots=True)
@@ -353,47 +298,6 @@ class Desk:
         columns.values[there] = was.values[numbers]
         columns.score[there] = was.score[numbers]
         columns.cost[there] = was.cost[numbers]
-
-
-def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
-    """A run from its first trial to its last: the granted initial design, then the optimizer."""
-    space, default = where.space, where.scenario.default()
-    initial = Evaluated(np.empty((0, space.d)), np.empty(0))
-    if run.initial != "none":
-        initial = yield Evaluate(initial_design(run, where), source="initial")
-    task = Task(
-        space=space,
-        objective=where.objective,
-        card=where.card,
-        default=default,
-        initial=initial,
-        horizon=run.budget.horizon - len(initial.losses),
-        invalid=run.invalid,
-        library=library,
-        fidelities=where.scenario.fidelities,
-        workers=run.workers,
-        benchmark=run.benchmark,
-        seed=run.seed,
-    )
-    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    yield from optimizer(run.optimizer).function(task, rng, **run.arguments)
-
-
-def initial_design(run: Run, where: Benchmark) -> Matrix:
-    """Shape (k, d): what every method of the study starts from; see ``Suite.initial``."""
-    if run.initial == "default":
-        return where.scenario.default()[None, :]
-    kind, _, size = run.initial.rpartition(":")
-    if kind == "file":
-        return start(run.given[size], where, run.seed)
-    rng = stream("initial", run.benchmark, run.seed, run.initial)
-    if kind == "random":
-        return where.space.sample(int(size), rng)
-    from scipy.stats import qmc
-
-    sequence = qmc.Sobol(where.space.d, scramble=True, rng=rng)
-    k = int(size)
-    return where.space.from_unit(sequence.random_base2(max(k - 1, 0).bit_length())[:k])
 
 
 def _noise(asked: list[Asked], lengths: NDArray[np.intp]) -> Keys | None:

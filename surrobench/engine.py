@@ -8,38 +8,31 @@ What a run gets depends only on its own identity, never on which other runs shar
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from surrobench.active import Active, BudgetSpent
 from surrobench.benchmarks import benchmark
-from surrobench.budget import Account, Floats
-from surrobench.desk import Active, Asked, Begun, Breach, Desk, Recorded, UnderWay, program
+from surrobench.desk import Asked, Breach, Desk, Recorded
 from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError
 from surrobench.llm.journal import Call
 from surrobench.llm.service import ModelService
-from surrobench.optimizers.base import Stopwatch
 from surrobench.requests import (
     Complete,
     Completion,
     Evaluate,
-    Evaluated,
-    Finished,
-    Matrix,
     Next,
     Submit,
     Waste,
 )
 from surrobench.runs import Run
-from surrobench.seeding import key
-from surrobench.trial import Origin, Outcome, RunState, Spent, close_log
+from surrobench.trial import Outcome, Progress, RunState, close_log
 
 
 @dataclass
@@ -58,14 +51,6 @@ class Timing:
         self.library += other.library
         self.benchmark += other.benchmark
         self.busy += other.busy
-
-
-@dataclass
-class Progress:
-    """Counters that a progress bar reads."""
-
-    runs: int = 0
-    trials: int = 0
 
 
 def drive(
@@ -184,20 +169,7 @@ class _Engine:
         desk = self._desks.get(where.scenario.key)
         if desk is None:
             desk = self._desks[where.scenario.key] = Desk(where.scenario, reevaluate=self._reevaluate)
-        library = Stopwatch()
-        active = Active(
-            run=run,
-            benchmark=where,
-            program=program(run, where, library),
-            desk=desk,
-            account=Account(run.budget, run.workers),
-            noise_key=key("noise", run.benchmark, run.seed, run.initial),
-            instance=where.index,
-            library=library,
-            slot=slot,
-            recorded=self._recorded.get(run.id),
-        )
-        self._advance(active, None)
+        self._advance(Active.start(run, where, desk, slot, self._recorded.get(run.id), self._progress), None)
 
     def _end(self, active: Active, state: RunState, error: str = "") -> None:
         try:
@@ -222,13 +194,15 @@ class _Engine:
             while True:
                 request = self._next_request(active, answer)
                 if isinstance(request, Evaluate):
-                    self._begin(active, request)
+                    active.begin(request)
                     return
                 answer = self._take(active, request)
                 if answer is None:
                     return
         except StopIteration:
             self._end(active, "exhausted")
+        except BudgetSpent:
+            self._end(active, "ok")
         except Breach as breach:
             self._end(active, "failed", f"The optimizer {breach}")
         except _Raised as raised:
@@ -253,17 +227,18 @@ class _Engine:
         return request
 
     def _take(self, active: Active, request: Any) -> Any:
-        """The answer to a request that can be answered at once; None where the run waits or has ended.
+        """The answer to a request that can be answered at once; None where the run has to wait.
 
         Raises:
             Breach: the request is none, or makes no sense now.
+            BudgetSpent: nothing is left for it.
         """
         if isinstance(request, Submit):
-            return self._submit(active, request)
+            return active.submit(request)
         if isinstance(request, Next):
-            return self._wait(active, request)
+            return active.wait()
         if isinstance(request, Waste):
-            return self._waste(active, request)
+            return active.waste(request)
         if isinstance(request, Complete):
             self._ask(active, [request], alone=True)
         elif _is_list_of_completes(request):
@@ -275,14 +250,9 @@ class _Engine:
     def _ask(self, active: Active, requests: Sequence[Complete], *, alone: bool) -> None:
         model = self._models.get(active.run.model or "")
         if model is None:
-            self._end(
-                active, "failed", "The optimizer asks a language model, but the suite names none for it."
-            )
-            return
-        limit = active.run.tokens
-        if limit is not None and active.account.tokens >= limit:
-            self._end(active, "ok")
-            return
+            raise Breach("asks a language model, but the suite names none for it.")
+        if not active.may_ask:
+            raise BudgetSpent
         jobs = []
         for request in requests:
             if request.attempt == 0:
@@ -303,117 +273,8 @@ class _Engine:
         except SurrobenchError as error:
             self._end(active, "failed", str(error))
             return
-        completions = [completion for answer in answers for completion in answer]
-        for completion in completions:
-            active.account.tokens += completion.tokens_in + completion.tokens_out
-            active.spent = active.spent.plus(
-                Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)
-            )
-        if active.run.overhead:  # those of one list were in flight together
-            active.overhead += max(completion.latency for completion in completions)
+        active.hear([completion for answer in answers for completion in answer])
         self._advance(active, answers[0] if alone else answers)
-
-    # ------------------------------------------------------------------ beginning trials
-
-    def _begin(self, active: Active, request: Evaluate) -> None:
-        """Put a batch on its desk, cut at the budget.
-
-        Raises:
-            Breach: it is no batch of configurations, or cannot be evaluated now.
-        """
-        desk, account = active.desk, active.account
-        X = request.configurations
-        if not (type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == desk.d and X.dtype == np.float64):
-            X = desk.as_matrix(X)
-        if not len(X):
-            raise Breach("asked to evaluate no configuration.")
-        if active.begun or active.under_way:
-            raise Breach("asked to evaluate while submitted trials are under way; wait with Next first.")
-        fidelity = desk.fidelity(request)
-        share = 1.0 if fidelity is None else desk.share(request)
-        overhead = active.take_overhead() if active.run.overhead else 0.0
-        allowed = account.allows(share)
-        if allowed < len(X):
-            X, active.last = X[:allowed], True
-        if allowed:
-            first = account.begin(len(X), share)
-            origin = _origin(request.source, request.repairs)
-            desk.pending.append(Asked(active, request, X, first, origin, fidelity, share, overhead))
-        else:
-            self._end(active, "ok")
-
-    def _submit(self, active: Active, request: Submit) -> int | None:
-        """Begin a trial on a free worker; its ticket, or None where the budget does not allow it.
-
-        Raises:
-            Breach: no worker is free, or it is no configuration.
-        """
-        desk, account = active.desk, active.account
-        if len(active.begun) + len(active.under_way) >= account.workers:
-            raise Breach(f"submitted a trial, but all {account.workers} workers are busy; use Next first.")
-        if np.shape(request.configuration) != (desk.d,):
-            shape = np.shape(request.configuration)
-            raise Breach(f"submitted an array of shape {shape}; it must be ({desk.d},).")
-        share = desk.share(request)
-        overhead = active.take_overhead() if active.run.overhead else 0.0
-        if not account.allows(share):
-            active.last = True
-            self._finish_what_is_under_way(active)
-            return None
-        ticket = account.begin(1, share)
-        active.begun.append(Begun(request, ticket, account.now, overhead, active.take_spent()))
-        return ticket
-
-    def _wait(self, active: Active, request: Next) -> Finished | None:
-        """The next trial that finishes, if its value is known; None where it has to be evaluated first.
-
-        Raises:
-            Breach: nothing is under way.
-        """
-        if not active.begun:
-            if not active.under_way:
-                raise Breach("waits for a trial, but none is under way.")
-            return self._pop(active)
-        desk, begun = active.desk, active.begun
-        X = np.array([trial.request.configuration for trial in begun], dtype=np.float64)
-        at = [desk.fidelity(trial.request) for trial in begun]
-        full = desk.scenario.full_fidelity
-        fidelity = (
-            np.vstack([full if row is None else row for row in at])
-            if any(row is not None for row in at)
-            else None
-        )
-        share = np.array([desk.share(trial.request) for trial in begun])
-        desk.pending.append(Asked(active, request, X, begun[0].ticket, _SUBMITTED, fidelity, share))
-        return None
-
-    def _finish_what_is_under_way(self, active: Active) -> None:
-        """End a run whose budget is used up once its submitted trials have finished, in the time left."""
-        if active.begun:
-            self._wait(active, Next())  # and comes back here when they are evaluated
-            return
-        while active.under_way:
-            if self._pop(active) is None:
-                return
-        self._end(active, "ok")
-
-    def _waste(self, active: Active, request: Waste) -> Evaluated | None:
-        """Book a trial without a configuration, which takes no simulated time; None if that ended the run."""
-        account, desk = active.account, active.desk
-        overhead = active.take_overhead() if active.run.overhead else 0.0
-        if not account.allows(1.0):
-            self._end(active, "ok")
-            return None
-        X, columns = desk.nothing()
-        number = account.begin(1, 1.0)
-        row = desk.ledger.add(X, columns, np.array([number]), 1.0)
-        desk.ledger.finish_one(row, account.now, overhead)
-        origin = Origin(request.source, "invalid", error=request.reason)
-        self._book(active, row, 1, origin, active.take_spent())
-        if account.spent:
-            self._end(active, "ok")
-            return None
-        return Evaluated(X, np.full(1, np.nan))
 
     # ------------------------------------------------------------------ evaluation
 
@@ -445,17 +306,12 @@ class _Engine:
                 continue
             start = end - len(rows.X)
             part = slice(start, end)
-            if isinstance(rows.request, Next):
-                self._put_under_way(rows.active, base + start, X[part], losses[part], costs[part])
-                continue
-            if end == start + 1:
-                self._finish_one(rows, base + start, float(costs[start]))
-            else:
-                self._finish_all(rows, base + start, costs[part])
-            if rows.active.last or rows.active.account.spent:
+            try:
+                answer = rows.active.settle(rows, base + start, X[part], losses[part], costs[part])
+            except BudgetSpent:
                 self._end(rows.active, "ok")
             else:
-                self._advance(rows.active, Evaluated(X[part], losses[part]))
+                self._advance(rows.active, answer)
 
     def _reject(self, desk: Desk, asked: list[Asked], legal: Any) -> None:
         """Fail the runs that asked for an illegal configuration; the others' rows stay on the desk."""
@@ -468,71 +324,6 @@ class _Engine:
                 self._end(rows.active, "failed", f"The optimizer proposed an illegal configuration: {row}.")
             else:
                 desk.pending.append(rows)
-
-    def _finish_one(self, rows: Asked, row: int, cost: float) -> None:
-        """Let the only trial of a request run, and book it if it finishes in time."""
-        active, account = rows.active, rows.active.account
-        finished = account.run_one(cost)
-        active.desk.ledger.finish_one(row, finished, rows.overhead)
-        if account.budget.seconds is None or finished <= account.budget.seconds:
-            self._book(active, row, 1, rows.origin, active.take_spent())
-
-    def _finish_all(self, rows: Asked, first: int, costs: Floats) -> None:
-        """Let the trials of a request run on the run's workers, and book those that finish in time."""
-        active, account = rows.active, rows.active.account
-        finished = account.run_all(costs)
-        active.desk.ledger.finish(first, finished, rows.overhead)
-        seconds = account.budget.seconds
-        if seconds is None or account.now <= seconds:
-            self._book(active, first, len(finished), rows.origin, active.take_spent())
-        else:  # with several workers not only the first rows are in time
-            for i in np.flatnonzero(finished <= seconds).tolist():
-                self._book(active, first + i, 1, rows.origin, active.take_spent())
-
-    def _put_under_way(self, active: Active, first: int, X: Matrix, losses: Floats, costs: Floats) -> None:
-        """Start the clocks of submitted trials; then answer the run with the first that finishes."""
-        for i, trial in enumerate(active.begun):
-            finish = trial.start + float(costs[i])
-            active.desk.ledger.finish_one(first + i, finish, trial.overhead)
-            origin = Origin(trial.request.source)
-            heapq.heappush(
-                active.under_way,
-                UnderWay(finish, trial.ticket, first + i, X[i], float(losses[i]), origin, trial.spent),
-            )
-        active.begun.clear()
-        if active.last:
-            self._finish_what_is_under_way(active)
-        elif (answer := self._pop(active)) is not None:
-            self._advance(active, answer)
-
-    def _pop(self, active: Active) -> Finished | None:
-        """The next submitted trial that finishes, booked; None if that ended the run."""
-        account, seconds = active.account, active.account.budget.seconds
-        trial = heapq.heappop(active.under_way)
-        if seconds is not None and trial.finish > seconds:
-            self._end(active, "ok")
-            return None
-        account.now = max(account.now, trial.finish)
-        self._book(active, trial.row, 1, trial.origin, trial.spent)
-        if account.spent and not active.under_way:
-            self._end(active, "ok")
-            return None
-        return Finished(trial.ticket, trial.configuration, trial.loss)
-
-    def _book(self, active: Active, row: int, length: int, origin: Origin, spent: Spent) -> None:
-        """Enter finished trials into their run's log."""
-        active.log.add(row, length, origin, spent)
-        self._progress.trials += length
-
-
-_SUBMITTED = Origin("submitted")
-"""Stands for the origins of trials that were submitted, each of which has its own."""
-
-
-@lru_cache
-def _origin(source: str, repairs: tuple[str, ...]) -> Origin:
-    """One object for all requests of the same origin: there are as many requests as trials."""
-    return Origin(source, repairs=repairs)
 
 
 class _Raised(Exception):

@@ -8,6 +8,7 @@ is shown only for what is not in this tree, because that is a defect of ours.
     │   ├── UnknownName             2   a name that is in no registry, with the near miss
     │   └── SuiteError              2   a suite file that cannot be read or is not valid
     ├── DataError                   1   a benchmark's data is missing or damaged
+    ├── MissingLibrary              1   an optional library that a method needs is not installed
     ├── ResultsError                1   a results folder is missing, damaged, locked or of another suite
     ├── ModelError                  1   a model or its server
     │   ├── ModelUnavailable        1   the server does not answer: its runs are parked, others go on
@@ -62,6 +63,10 @@ class SuiteError(UsageError):
 
 class DataError(SurrobenchError):
     """The data of a benchmark is missing or damaged."""
+
+
+class MissingLibrary(SurrobenchError):
+    """A method of the study needs an optional library that is not installed."""
 
 
 class ResultsError(SurrobenchError):

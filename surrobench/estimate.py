@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from surrobench.active import program
 from surrobench.benchmarks import benchmark
-from surrobench.desk import program
 from surrobench.optimizers.base import Stopwatch
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated
 from surrobench.results import Results

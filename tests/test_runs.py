@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from surrobench import runs
-from surrobench.errors import SuiteError
+from surrobench.errors import MissingLibrary, SuiteError
+from surrobench.optimizers import OPTIMIZERS
 from surrobench.runs import Run, method_name, plan
 from surrobench.suite import parse_suite
 
@@ -41,6 +43,25 @@ def agent(head: str = "", method: str = "", model: str = "") -> Run:
     text += AGENT.replace("[models", f"{method}\n[models") + model + "\n"
     [_, run] = plan(parse_suite(text))
     return run
+
+
+def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_and_not_of_the_suite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = replace(OPTIMIZERS["random"], needs=("no_such_library", "extra"))
+    monkeypatch.setitem(OPTIMIZERS, "special", entry)
+    suite = parse_suite(CLASSICAL.replace("LABEL", "special"))
+    with pytest.raises(MissingLibrary) as caught:
+        plan(suite)
+    assert str(caught.value) == (
+        "Optimizer 'special' needs no_such_library, which is not installed. pip install 'surrobench[extra]'"
+    )
+    assert caught.value.exit_code == 1
+
+
+def test_a_method_that_cannot_be_had_is_unknown_with_the_reason() -> None:
+    with pytest.raises(SuiteError, match=r"Unknown optimizer 'hebo'.* needs numpy < 1\.25"):
+        classical("hebo")
 
 
 # ---------------------------------------------------------------------- identity

@@ -61,7 +61,7 @@ def _benchmarks(table: Table) -> None:
 
 def _optimizers(table: Table) -> None:
     from surrobench.errors import UsageError
-    from surrobench.optimizers import OPTIMIZERS, optimizer
+    from surrobench.optimizers import LEFT_OUT, OPTIMIZERS, optimizer
     from surrobench.optimizers.own import offered
 
     _columns(table, "optimizer", "what it is", "parameters and defaults")
@@ -78,7 +78,10 @@ def _optimizers(table: Table) -> None:
             f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
             for key, value in defaults.items()
         )
-        table.add_row(name, entry.summary, parameters)
+        state = "" if entry.available else f"\nunavailable: {entry.remedy}".replace("[", r"\[")
+        table.add_row(name, entry.summary + state, parameters)
+    for name, reason in LEFT_OUT.items():
+        table.add_row(name, f"unavailable: {reason}", "")
 
 
 def _overheads(table: Table) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import UnknownName, UsageError
+from surrobench.errors import MissingLibrary, UnknownName, UsageError
 from surrobench.paths import find_file
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class Optimizer:
     """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
     file: str | None = None
     """The user's file, absolute. Runs know the optimizer as ``target``, which is the same in every folder."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
+        return self.needs is None or find_spec(self.needs[0]) is not None
+
+    @property
+    def remedy(self) -> str:
+        """How to get the optional library it needs."""
+        return f"pip install 'surrobench[{self.needs[1]}]'" if self.needs else ""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:
@@ -113,8 +124,35 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1e-5,
     ),
     "tpe": Optimizer("tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
+    "tpe-multivariate": Optimizer(
+        "tpe:tpe_multivariate",
+        "TPE, jointly also for hyperparameters under conditions (Optuna)",
+        seconds=4e-3,
+    ),
+    "tpe-univariate": Optimizer(
+        "tpe:tpe_univariate", "TPE, each hyperparameter for itself (Optuna)", seconds=6e-3
+    ),
     "cma-es": Optimizer(
         "cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
+    ),
+    "smac": Optimizer(
+        "smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=7e-2, uses_horizon=True
+    ),
+    "gp": Optimizer(
+        "gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=8e-1, uses_horizon=True
+    ),
+    "optuna-gp": Optimizer(
+        "optuna_gp:optuna_gp",
+        "Bayesian optimization, Gaussian process (Optuna)",
+        seconds=3e-1,
+        needs=("torch", "gp"),
+    ),
+    "ngopt": Optimizer(
+        "ngopt:ngopt",
+        "a method chosen by space and budget (Nevergrad)",
+        seconds=5e-3,
+        uses_horizon=True,
+        needs=("nevergrad", "nevergrad"),
     ),
     "successive-halving": Optimizer(
         "successive_halving:successive_halving",
@@ -176,6 +214,9 @@ def with_located_file(name: str, parameters: dict[str, Any], folder: Path | None
 _brought: dict[str, Optimizer] = {}
 """Those of the user that were asked for, by the name that runs know them by."""
 
+LEFT_OUT = {"hebo": "HEBO 0.3.6 (PyPI) needs numpy < 1.25, all else here numpy 2"}
+"""Methods that one may look for, with the reason why they are not here."""
+
 
 def optimizer(name: str) -> Optimizer:
     """The registry entry of an optimizer: a name of ours, of an installed package, or ``FILE.py:NAME``.
@@ -198,6 +239,21 @@ def optimizer(name: str) -> Optimizer:
     if name not in offered and ".py" in name:
         raise UsageError(f"{name!r} names no optimizer in a file.", "Write FILE.py:NAME.")
     if name not in offered:
-        raise UnknownName("optimizer", name, [*OPTIMIZERS, *offered])
+        reason = f"It cannot be had: {LEFT_OUT[name]}." if name in LEFT_OUT else ""
+        raise UnknownName("optimizer", name, [*OPTIMIZERS, *offered], reason)
     _brought[name] = own.from_package(offered[name])
     return _brought[name]
+
+
+def require(name: str) -> None:
+    """Check that an optimizer can be run on this machine.
+
+    Raises:
+        UnknownName: there is none of that name.
+        MissingLibrary: the optional library it needs is not installed.
+    """
+    entry = optimizer(name)
+    if entry.needs and not entry.available:
+        raise MissingLibrary(
+            f"Optimizer {name!r} needs {entry.needs[0]}, which is not installed.", entry.remedy
+        )

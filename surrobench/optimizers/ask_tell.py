@@ -17,7 +17,7 @@ class AskTell(Protocol):
     """A library behind two verbs, in the vector encoding and in losses."""
 
     def ask(self) -> Matrix:
-        """Shape (m, d): the configurations to evaluate next (one, or a generation)."""
+        """Shape (m, d): the configurations to evaluate next (one, or a generation); none to end the run."""
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """What came of them, in the order asked; NaN for a failed evaluation."""
@@ -36,6 +36,8 @@ def ask_tell(task: Task, source: str, start: Callable[[], AskTell]) -> Steps:
     while True:
         with task.library.running():
             configurations = library.ask()
+        if len(configurations) == 0:
+            return
         answer: Evaluated = yield Evaluate(configurations, source=source)
         with task.library.running():
             library.tell(answer.configurations, answer.losses)

@@ -5,6 +5,7 @@ What Optuna really does is described by Watanabe, arXiv 2304.11127.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,21 +23,54 @@ if TYPE_CHECKING:
 
 
 def tpe(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
-    """Optuna's ``TPESampler`` with its defaults, univariate.
+    """Optuna's ``TPESampler`` with its defaults.
+
+    What Optuna 5.0 makes of arguments that are None by default, with one objective: ``multivariate`` is True,
+    so hyperparameters that all finished trials have in common are proposed jointly, and those that depend on
+    conditions one by one; ``gamma`` is ceil(n / 10), at most 25, of n finished trials; ``weights`` are 1 for
+    the newest 25 trials and fall linearly to 1/n for the oldest; ``consider_prior`` and
+    ``consider_magic_clip`` are True, ``prior_weight`` is 1, ``consider_endpoints`` is False. ``group`` is
+    False, and ``constant_liar`` is True, which means nothing where one trial runs at a time.
 
     Ordinal hyperparameters are integers over their index, so their order is kept. The granted initial
     design is told as finished trials and counts towards the ``startup`` random ones, as in Optuna itself.
     A failed evaluation is told as ``FAIL``, which TPE leaves out of its model.
     """
+    yield from _tpe(task, rng, "tpe", n_startup_trials=startup, n_ei_candidates=candidates)
 
+
+def tpe_multivariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
+    """``tpe`` with ``multivariate=True, group=True``: hyperparameters active together are proposed jointly.
+
+    Optuna 5.0 is multivariate by default, so this differs from ``tpe`` only where there are conditions (and
+    by its random stream, which is named after the method).
+    """
+    settings = {"multivariate": True, "group": True}
+    yield from _tpe(
+        task, rng, "tpe-multivariate", n_startup_trials=startup, n_ei_candidates=candidates, **settings
+    )
+
+
+def tpe_univariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
+    """``tpe`` with ``multivariate=False``: each hyperparameter for itself, as in the paper of 2011.
+
+    This was Optuna's default before 5.0, and is the TPE of most published comparisons.
+    """
+    yield from _tpe(
+        task, rng, "tpe-univariate", n_startup_trials=startup, n_ei_candidates=candidates, multivariate=False
+    )
+
+
+def _tpe(task: Task, rng: Generator, source: str, **settings: Any) -> Steps:
     def start() -> AskTell:
+        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
-        seed = int(rng.integers(2**32))
-        sampler = TPESampler(n_startup_trials=startup, n_ei_candidates=candidates, seed=seed)
-        return OptunaStudy(task, sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # group
+            return OptunaStudy(task, TPESampler(seed=int(rng.integers(2**32)), **settings))
 
-    yield from ask_tell(task, "tpe", start)
+    yield from ask_tell(task, source, start)
 
 
 class OptunaStudy:

@@ -78,6 +78,41 @@ def test_the_trials_are_those_of_cmaes_driven_by_hand_on_a_grid():
     assert np.array_equal(proposed, by_hand_with_margin(space, loss, np.full(5, 0.5)))
 
 
+@pytest.mark.yahpo
+def test_the_trials_are_those_of_cmaes_driven_by_hand_on_lcbench():
+    space, _, loss = table("yahpo/lcbench/3945")
+
+    def middles(low, high):
+        """Of the parts of the logarithmic range that the integers take, as ConfigSpace cuts it."""
+        n = high - low + 1
+        edges = np.log1p(np.arange(n + 1) / n * (high / low - 1)) / np.log(high / low)
+        return (edges[1:] + edges[:-1]) / 2
+
+    grids = {
+        "batch_size": middles(16, 512),
+        "max_units": middles(64, 1024),
+        "num_layers": (np.arange(5) + 0.5) / 5,
+    }
+    whole = [j for j, name in enumerate(space.names) if name in grids]
+    real = [j for j in range(7) if j not in whole]
+    population = 4 + int(3 * np.log(7))
+    library = CatCMAwM(
+        x_space=[[0.0, 1.0]] * 4,
+        z_space=[grids[space.names[j]] for j in whole],
+        mean=np.full(7, 0.5),
+        sigma=1 / 6,
+        cov=np.eye(7),
+        population_size=population,
+        seed=seed(),
+    )
+    for X in generations(space, loss, 4):
+        solutions = [library.ask() for _ in range(population)]
+        U = np.empty((population, 7))
+        U[:, real], U[:, whole] = [s.x for s in solutions], [s.z for s in solutions]
+        assert np.allclose(X, space.from_unit(U), rtol=0, atol=1e-9)  # the middles differ by rounding
+        library.tell(list(zip(solutions, loss(X), strict=True)))
+
+
 def test_the_trials_are_those_of_cmaes_driven_by_hand_on_a_grid_with_categories():
     space, _, loss = table(HPOLIB)
     population = 4 + int(3 * np.log(9))

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from surrobench.benchmarks import benchmark
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.tpe import OptunaStudy, tpe
+from surrobench.optimizers.tpe import OptunaStudy, tpe, tpe_multivariate, tpe_univariate
 from surrobench.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space import SearchSpace
@@ -33,23 +33,25 @@ def table(id):  # noqa: A002
     return where, loss
 
 
-def ours(space, loss, n=N, initial=None, **parameters):
+def ours(space, loss, n=N, initial=None, method=tpe, **parameters):
     """Shape (n, d): what our adapter proposes."""
     initial = initial or Evaluated(np.empty((0, space.d)), np.empty(0))
     task = Task(space, None, None, space.default, initial, horizon=n)
-    program, answer, rows = tpe(task, rng(), **parameters), None, []
+    program, answer, rows = method(task, rng(), **parameters), None, []
     while len(rows) < n:
         request = program.send(answer)
-        assert request.source == "tpe"
+        assert request.source == method.__name__.replace("_", "-")
         assert len(request.configurations) == 1
         rows.append(request.configurations[0])
         answer = Evaluated(request.configurations, loss(request.configurations))
     return np.array(rows)
 
 
-def study():
+def study(**settings):
     """Optuna as its users drive it, with the seed that our adapter gives it."""
-    return optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(rng().integers(2**32))))
+    return optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=int(rng().integers(2**32)), **settings)
+    )
 
 
 def distribution(space, j):
@@ -113,6 +115,64 @@ def test_the_trials_are_those_of_optuna_driven_by_hand_on_a_conditional_space():
     proposed = ours(space, loss)
     assert np.allclose(proposed, space.encode(expected), rtol=0, atol=1e-12, equal_nan=True)
     assert 0 < np.isnan(proposed).sum() < N
+
+
+VARIANTS = {
+    tpe: {},
+    tpe_multivariate: {"multivariate": True, "group": True},
+    tpe_univariate: {"multivariate": False},
+}
+
+
+@pytest.mark.yahpo
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("method", VARIANTS)
+def test_the_trials_are_those_of_optuna_driven_by_hand_on_rbv2_xgboost(method):
+    where, loss = table("yahpo/rbv2_xgboost/3")
+    trees, darts = {"gbtree", "dart"}, {"dart"}
+    ranges = {  # lowest, highest, whether on a log scale, and of which boosters
+        "alpha": (9.118819656e-4, 1096.6331584284585, True, None),
+        "colsample_bylevel": (0.01, 1.0, False, trees),
+        "colsample_bytree": (0.01, 1.0, False, trees),
+        "eta": (9.118819656e-4, 1.0, True, trees),
+        "gamma": (4.53999298e-5, 7.3890560989306, True, trees),
+        "lambda": (9.118819656e-4, 1096.6331584284585, True, None),
+        "max_depth": (1, 15, False, trees),
+        "min_child_weight": (2.718281828459, 148.4131591025766, True, trees),
+        "nrounds": (7, 2981, True, None),
+        "rate_drop": (0.0, 1.0, False, darts),
+        "skip_drop": (0.0, 1.0, False, darts),
+        "subsample": (0.1, 1.0, False, None),
+    }
+    choices = {
+        "booster": ["gblinear", "gbtree", "dart"],
+        "num.impute.selected.cpo": ["impute.mean", "impute.median", "impute.hist"],
+    }
+    assert set(where.space.names) == {*ranges, *choices}
+    driven, expected = study(**VARIANTS[method]), []
+    for _ in range(N):
+        trial, row = driven.ask(), {}
+        for name in where.space.names:  # in ConfigSpace's order, parents first
+            if name in choices:
+                row[name] = choices[name][trial.suggest_categorical(name, range(3))]
+                continue
+            low, high, log, boosters = ranges[name]
+            if boosters is None or row["booster"] in boosters:
+                suggest = trial.suggest_int if isinstance(low, int) else trial.suggest_float
+                row[name] = suggest(name, low, high, log=log)
+        expected.append(row)
+        driven.tell(trial, loss(where.space.encode([row]))[0])
+    proposed = ours(where.space, loss, method=method)
+    assert np.allclose(proposed, where.space.encode(expected), rtol=0, atol=1e-9, equal_nan=True)
+
+
+def test_the_default_is_multivariate_and_the_variants_are_what_they_say():
+    """Of a space without conditions Optuna 5.0 makes the same of its defaults and of the joint variant."""
+    where, loss = table("hpobench/mlp/car")
+    assert np.array_equal(ours(where.space, loss), ours(where.space, loss, method=tpe_multivariate))
+    alone = ours(where.space, loss, method=tpe_univariate)
+    assert np.array_equal(alone, by_hand(where.space, loss, study(multivariate=False)))
+    assert not np.array_equal(alone, ours(where.space, loss))
 
 
 @pytest.mark.parametrize("granted", [3, 12])

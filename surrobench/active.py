@@ -1,0 +1,351 @@
+"""A run under way: what it asks for, what that costs, and when its trials finish in simulated time.
+
+What trials observe is the business of their scenario's desk, who asks a language model that of the engine.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from surrobench.benchmarks.base import Benchmark
+from surrobench.budget import Account, Floats
+from surrobench.desk import Asked, Begun, Breach, Desk, Recording
+from surrobench.given import start
+from surrobench.optimizers import optimizer
+from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.requests import (
+    Completion,
+    Evaluate,
+    Evaluated,
+    Finished,
+    Matrix,
+    Next,
+    Request,
+    Submit,
+    Waste,
+)
+from surrobench.runs import Run
+from surrobench.seeding import key, stream
+from surrobench.trial import NOTHING_SPENT, Origin, Progress, Spent, TrialLog
+
+
+class BudgetSpent(Exception):
+    """A run has come to the end of its budget: nothing is wrong with it."""
+
+
+class UnderWay(NamedTuple):
+    """A submitted trial on its worker; they compare by time, then by the order of submission."""
+
+    finish: float
+    ticket: int
+    row: int
+    """Of the ledger."""
+    configuration: Matrix
+    loss: float
+    origin: Origin
+    spent: Spent
+
+
+@dataclass(eq=False, slots=True)
+class Active:
+    """A run under way.
+
+    Its methods take a request of the generator and return the answer, or None where the run has to wait.
+
+    Raises:
+        BudgetSpent: where the run has ended.
+        Breach: the request makes no sense.
+    """
+
+    run: Run
+    program: Generator[Request, Any, None]
+    desk: Desk
+    account: Account
+    noise_key: int
+    instance: int
+    library: Stopwatch
+    slot: int | None
+    recorded: Recording | None
+    progress: Progress
+    log: TrialLog = field(default_factory=TrialLog)
+    spent: Spent = NOTHING_SPENT
+    calls: int = 0
+    """Completions asked for, re-asks not counted: the ordinal of the next call."""
+    overhead: float = 0.0
+    """Seconds of thinking since the last trial was begun."""
+    last: bool = False
+    """Whether its last request was cut at the budget, or its budget refused a submission."""
+    begun: list[Begun] = field(default_factory=list)
+    under_way: list[UnderWay] = field(default_factory=list)
+    """A heap."""
+
+    @classmethod
+    def start(
+        cls,
+        run: Run,
+        where: Benchmark,
+        desk: Desk,
+        slot: int | None,
+        recorded: Recording | None,
+        progress: Progress,
+    ) -> Active:
+        """A run before its first request.
+
+        Args:
+            run: which.
+            where: its benchmark, opened.
+            desk: that of its scenario.
+            slot: of its language model's server, if that pins runs to slots.
+            recorded: what is served instead of observations, if it is a replay.
+            progress: counts its trials.
+        """
+        library = Stopwatch()
+        return cls(
+            run=run,
+            program=program(run, where, library),
+            desk=desk,
+            account=Account(run.budget, run.workers),
+            noise_key=key("noise", run.benchmark, run.seed, run.initial),
+            instance=where.index,
+            library=library,
+            slot=slot,
+            recorded=recorded,
+            progress=progress,
+        )
+
+    # ------------------------------------------------------------------ beginning trials
+
+    def begin(self, request: Evaluate) -> None:
+        """Put a batch on the desk, cut at the budget."""
+        desk, account = self.desk, self.account
+        X = request.configurations
+        if not (type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == desk.d and X.dtype == np.float64):
+            X = desk.as_matrix(X)
+        if not len(X):
+            raise Breach("asked to evaluate no configuration.")
+        if self.begun or self.under_way:
+            raise Breach("asked to evaluate while submitted trials are under way; wait with Next first.")
+        fidelity = desk.fidelity(request)
+        share = 1.0 if fidelity is None else desk.share(request)
+        overhead = self._take_overhead() if self.run.overhead else 0.0
+        allowed = account.allows(share)
+        if not allowed:
+            raise BudgetSpent
+        if allowed < len(X):
+            X, self.last = X[:allowed], True
+        first = account.begin(len(X), share)
+        origin = _origin(request.source, request.repairs)
+        desk.pending.append(Asked(self, request, X, first, origin, fidelity, share, overhead))
+
+    def submit(self, request: Submit) -> int | None:
+        """Begin a trial on a free worker: its ticket. At the end of the budget, what is under way is finished."""
+        desk, account = self.desk, self.account
+        if len(self.begun) + len(self.under_way) >= account.workers:
+            raise Breach(f"submitted a trial, but all {account.workers} workers are busy; use Next first.")
+        if np.shape(request.configuration) != (desk.d,):
+            shape = np.shape(request.configuration)
+            raise Breach(f"submitted an array of shape {shape}; it must be ({desk.d},).")
+        share = desk.share(request)
+        overhead = self._take_overhead() if self.run.overhead else 0.0
+        if not account.allows(share):
+            self.last = True
+            if not self.begun:
+                self._finish_what_is_under_way()
+            self._have_evaluated()
+            return None
+        ticket = account.begin(1, share)
+        self.begun.append(Begun(request, ticket, account.now, overhead, self._take_spent()))
+        return ticket
+
+    def wait(self) -> Finished | None:
+        """The next submitted trial that finishes; None where it has to be evaluated first."""
+        if self.begun:
+            self._have_evaluated()
+            return None
+        if not self.under_way:
+            raise Breach("waits for a trial, but none is under way.")
+        return self._pop()
+
+    def waste(self, request: Waste) -> Evaluated:
+        """Book a trial without a configuration, which takes no simulated time."""
+        account, desk = self.account, self.desk
+        overhead = self._take_overhead() if self.run.overhead else 0.0
+        if not account.allows(1.0):
+            raise BudgetSpent
+        X, columns = desk.nothing()
+        number = account.begin(1, 1.0)
+        row = desk.ledger.add(X, columns, np.array([number]), 1.0)
+        desk.ledger.finish_one(row, account.now, overhead)
+        origin = Origin(request.source, "invalid", error=request.reason)
+        self._book(row, 1, origin, self._take_spent())
+        if account.spent:
+            raise BudgetSpent
+        return Evaluated(X, np.full(1, np.nan))
+
+    def _have_evaluated(self) -> None:
+        """Put what was submitted on the desk: its values are needed now."""
+        desk, begun = self.desk, self.begun
+        X = np.array([trial.request.configuration for trial in begun], dtype=np.float64)
+        at = [desk.fidelity(trial.request) for trial in begun]
+        fidelity = None
+        if any(row is not None for row in at):
+            fidelity = np.vstack([desk.scenario.full_fidelity if row is None else row for row in at])
+        share = np.array([desk.share(trial.request) for trial in begun])
+        desk.pending.append(Asked(self, Next(), X, begun[0].ticket, _SUBMITTED, fidelity, share))
+
+    # ------------------------------------------------------------------ finishing trials
+
+    def settle(
+        self, rows: Asked, first: int, X: Matrix, losses: Floats, costs: Floats
+    ) -> Evaluated | Finished:
+        """Let evaluated trials run their time, book those that finish in time, and answer.
+
+        Args:
+            rows: what was asked for.
+            first: the ledger's row of the first of its m trials.
+            X: shape (m, d), as evaluated.
+            losses: shape (m,).
+            costs: shape (m,), simulated seconds.
+        """
+        if isinstance(rows.request, Next):
+            return self._put_under_way(first, X, losses, costs)
+        account, ledger = self.account, self.desk.ledger
+        seconds = account.budget.seconds
+        if len(costs) == 1:
+            ledger.finish_one(first, account.run_one(float(costs[0])), rows.overhead)
+        else:
+            ledger.finish(first, account.run_all(costs), rows.overhead)
+        if seconds is None or account.now <= seconds:
+            self._book(first, len(costs), rows.origin, self._take_spent())
+        else:  # with several workers, not only the first rows may be in time
+            for row in ledger.finished_by(seconds, first, len(costs)).tolist():
+                self._book(row, 1, rows.origin, self._take_spent())
+        if self.last or account.spent:
+            raise BudgetSpent
+        return Evaluated(X, losses)
+
+    def _put_under_way(self, first: int, X: Matrix, losses: Floats, costs: Floats) -> Finished:
+        """Start the clocks of submitted trials; the first that finishes."""
+        for i, trial in enumerate(self.begun):
+            finish = trial.start + float(costs[i])
+            self.desk.ledger.finish_one(first + i, finish, trial.overhead)
+            origin = Origin(trial.request.source)
+            heapq.heappush(
+                self.under_way,
+                UnderWay(finish, trial.ticket, first + i, X[i], float(losses[i]), origin, trial.spent),
+            )
+        self.begun.clear()
+        if self.last:
+            self._finish_what_is_under_way()
+        return self._pop()
+
+    def _pop(self) -> Finished:
+        """The next submitted trial that finishes, booked."""
+        account, seconds = self.account, self.account.budget.seconds
+        trial = heapq.heappop(self.under_way)
+        if seconds is not None and trial.finish > seconds:
+            raise BudgetSpent
+        account.now = max(account.now, trial.finish)
+        self._book(trial.row, 1, trial.origin, trial.spent)
+        if account.spent and not self.under_way:
+            raise BudgetSpent
+        return Finished(trial.ticket, trial.configuration, trial.loss)
+
+    def _book(self, row: int, length: int, origin: Origin, spent: Spent) -> None:
+        """Enter finished trials into the log."""
+        self.log.add(row, length, origin, spent)
+        self.progress.trials += length
+
+    def _finish_what_is_under_way(self) -> NoReturn:
+        """The end of a run whose budget allows no more submissions."""
+        while self.under_way:
+            self._pop()
+        raise BudgetSpent
+
+    # ------------------------------------------------------------------ thinking and completions
+
+    def hear(self, completions: Sequence[Completion]) -> None:
+        """Book what the completions of one request, or of several in flight together, cost."""
+        for completion in completions:
+            self.account.tokens += completion.tokens_in + completion.tokens_out
+            self.spent = self.spent.plus(
+                Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)
+            )
+        if self.run.overhead:
+            self.overhead += max(completion.latency for completion in completions)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether its tokens allow another call."""
+        return self.run.tokens is None or self.account.tokens < self.run.tokens
+
+    def _take_overhead(self) -> float:
+        """Put the thinking time on the clock, as it was recorded where this is a replay."""
+        seconds, self.overhead = self.overhead, 0.0
+        if self.recorded is not None and self.recorded.overhead is not None:
+            recorded = self.recorded.overhead
+            seconds = float(recorded[self.account.begun]) if self.account.begun < len(recorded) else seconds
+        self.account.now += seconds
+        return seconds
+
+    def _take_spent(self) -> Spent:
+        """What the model cost since it was last asked here."""
+        spent, self.spent = self.spent, NOTHING_SPENT
+        return spent
+
+
+_SUBMITTED = Origin("submitted")
+"""Stands for the origins of trials that were submitted, each of which has its own."""
+
+
+@lru_cache
+def _origin(source: str, repairs: tuple[str, ...]) -> Origin:
+    """One object for all requests of the same origin: there are as many requests as trials."""
+    return Origin(source, repairs=repairs)
+
+
+def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
+    """A run from its first trial to its last: the granted initial design, then the optimizer."""
+    space, default = where.space, where.scenario.default()
+    initial = Evaluated(np.empty((0, space.d)), np.empty(0))
+    if run.initial != "none":
+        initial = yield Evaluate(initial_design(run, where), source="initial")
+    task = Task(
+        space=space,
+        objective=where.objective,
+        card=where.card,
+        default=default,
+        initial=initial,
+        horizon=run.budget.horizon - len(initial.losses),
+        invalid=run.invalid,
+        library=library,
+        fidelities=where.scenario.fidelities,
+        workers=run.workers,
+        benchmark=run.benchmark,
+        seed=run.seed,
+    )
+    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
+    yield from optimizer(run.optimizer).function(task, rng, **run.arguments)
+
+
+def initial_design(run: Run, where: Benchmark) -> Matrix:
+    """Shape (k, d): what every method of the study starts from; see ``Suite.initial``."""
+    if run.initial == "default":
+        return where.scenario.default()[None, :]
+    kind, _, size = run.initial.rpartition(":")
+    if kind == "file":
+        return start(run.given[size], where, run.seed)
+    rng = stream("initial", run.benchmark, run.seed, run.initial)
+    if kind == "random":
+        return where.space.sample(int(size), rng)
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(where.space.d, scramble=True, rng=rng)
+    k = int(size)
+    return where.space.from_unit(sequence.random_base2(max(k - 1, 0).bit_length())[:k])
