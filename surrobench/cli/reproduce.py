@@ -76,5 +76,7 @@ def _list(console: object) -> None:
     table.add_column("what is recomputed")
     table.add_column("takes")
     for name, entry in PAPERS.items():
-        table.add_row(name, f"{entry.summary}\n[dim]{entry.citation}[/]", entry.takes)
+        table.add_row(name, entry.summary, entry.takes)
     console.print(table)
+    for name, entry in PAPERS.items():
+        console.print(f"\n{name}: {entry.citation}", style="dim", highlight=False, markup=False)

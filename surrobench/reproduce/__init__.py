@@ -69,7 +69,7 @@ PAPERS: dict[str, Paper] = {
     "llambo2024": Paper(
         "llambo2024:reproduce",
         "its 40 GPT-3.5 runs on HPOBench's MLPs beside classical methods from the same starts",
-        "seconds; once, minutes for our side",
+        "seconds; the first time 10 minutes",
         "T. Liu, N. Astorga, N. Seedat, M. van der Schaar, Large Language Models to Enhance Bayesian "
         "Optimization, ICLR 2024, arXiv 2402.03921.",
     ),

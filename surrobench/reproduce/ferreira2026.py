@@ -161,7 +161,7 @@ _LACKING = (
 _POWER = (
     Column("power_3", "power n=3"),
     Column("power_8", "power n=8"),
-    Column("seeds_needed", "seeds for 80 %"),
+    Column("seeds_needed", "n for 80%"),
 )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -21,20 +22,47 @@ _STYLES = {"matches": "green", "differs": "bold red", "unknown": "yellow", None:
 
 
 def rich_sheet(sheet: Sheet) -> RenderableType:
-    """A sheet for a terminal."""
+    """A sheet for a terminal.
+
+    Where that is too narrow, a second column of words (the model) goes below the first (the method).
+    """
+    # A table's own title would be broken at the table's width.
+    notes = Text("".join(f"{note}\n" for note in sheet.notes), style="dim")
+    return Group(Text(sheet.title, style="bold"), _Terminal(sheet), notes)
+
+
+class _Terminal:
+    """Chooses the layout once the width is known."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _rich_table(self.sheet, stacked=False)
+        unbounded = options.update(max_width=10_000)
+        if Measurement.get(console, unbounded, table).maximum > options.max_width:
+            table = _rich_table(self.sheet, stacked=True)
+        yield table
+
+
+def _rich_table(sheet: Sheet, stacked: bool) -> Table:
+    """The table alone; ``stacked``: the second of two columns of words is a line below the first."""
+    stacked = stacked and sheet.columns[1].words
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in sheet.columns:
-        if column.words:
+    for i, column in enumerate(sheet.columns):
+        if column.words and not (stacked and i == 1):
             table.add_column(column.title, overflow="fold")
-        else:
+        elif not column.words:
             # A heading of two words takes two lines, numbers never do.
             heading = Text(column.title.replace(" ", "\n", 1), justify="right")
             table.add_column(heading, justify="right", no_wrap=True)
     for row in sheet.rows:
-        table.add_row(*(Text(cell.shown, style=_STYLES[cell.mark]) for cell in row))
-    # A table's own title would be broken at the table's width.
-    notes = Text("".join(f"{note}\n" for note in sheet.notes), style="dim")
-    return Group(Text(sheet.title, style="bold"), table, notes)
+        cells = [Text(cell.shown, style=_STYLES[cell.mark]) for cell in row]
+        if stacked:
+            name, below = cells[0], Text(cells[1].plain, style="dim")
+            cells[:2] = [Text("\n").join([name, below]) if below else name]
+        table.add_row(*cells)
+    return table
 
 
 def render(sheets: Iterable[Sheet], citation: str, form: Format) -> str:
