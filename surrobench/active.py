@@ -144,7 +144,7 @@ class Active:
         desk.pending.append(Asked(self, request, X, first, origin, fidelity, share, overhead))
 
     def submit(self, request: Submit) -> int | None:
-        """Begin a trial on a free worker: its ticket. At the end of the budget, what is under way is finished."""
+        """Begin a trial on a free worker: its ticket. When the budget ends, what is under way is finished."""
         desk, account = self.desk, self.account
         if len(self.begun) + len(self.under_way) >= account.workers:
             raise Breach(f"submitted a trial, but all {account.workers} workers are busy; use Next first.")

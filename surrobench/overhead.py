@@ -1,8 +1,7 @@
-"""What a trial of each optimizer costs: in its library, and in the engine and adapter around it."""
+"""What a trial of each optimizer costs: the method itself, and the engine and adapter around it."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 
 from surrobench.engine import drive
@@ -32,20 +31,21 @@ class Overhead:
 
     Attributes:
         trials: how many were measured.
-        library, ours: seconds a trial in the optimizer's library, and in all else but the benchmark.
+        method: seconds a trial in the optimizer's library, or in its own code where it uses none.
+        ours: seconds a trial in all else but the benchmark: engine and adapter.
         problem: why it was not measured.
     """
 
     name: str
     trials: int = 0
-    library: float = 0.0
+    method: float = 0.0
     ours: float = 0.0
     problem: str = ""
 
     @property
     def share(self) -> float | None:
-        """Ours as a part of the library's; None for a method that has no library."""
-        return self.ours / self.library if self.library else None
+        """Ours as a part of the method's; None where that takes no time."""
+        return self.ours / self.method if self.method else None
 
     @property
     def small(self) -> bool:
@@ -60,7 +60,7 @@ def measure(name: str, seconds: float = SECONDS) -> Overhead:
         return Overhead(name, problem="needs a language model")
     if entry.reads:
         return Overhead(name, problem="replays a file")
-    if entry.needs is not None and importlib.util.find_spec(entry.needs[0]) is None:
+    if entry.needs and not entry.available:
         return Overhead(name, problem=f"{entry.needs[0]} is not installed")
     where = WITH_FIDELITY if entry.multi_fidelity else TABLE
     try:
@@ -69,13 +69,15 @@ def measure(name: str, seconds: float = SECONDS) -> Overhead:
         return Overhead(name, problem=error.message)
     drive([replace(runs[0], trials=WARM_UP)], lambda outcome: None)
     outcomes: list[Outcome] = []
-    timing = drive(runs, outcomes.append)
+    # Where the thinking counts as simulated time it is measured, too.
+    timing = drive([replace(run, overhead=True) for run in runs], outcomes.append)
     failed = [outcome.error for outcome in outcomes if outcome.state == "failed"]
     if failed:
         return Overhead(name, problem=failed[0])
     trials = sum(outcome.n for outcome in outcomes)
-    ours = max(timing.busy - timing.library - timing.benchmark, 0.0)
-    return Overhead(name, trials, timing.library / trials, ours / trials)
+    method = timing.library or sum(float(outcome.overhead.sum()) for outcome in outcomes)
+    ours = max(timing.busy - method - timing.benchmark, 0.0)
+    return Overhead(name, trials, method / trials, ours / trials)
 
 
 def _suite(name: str, entry: Optimizer, where: str, seconds: float) -> Suite:

@@ -91,11 +91,11 @@ def _overheads(table: Table) -> None:
     from surrobench.optimizers import OPTIMIZERS
     from surrobench.overhead import measure
 
-    for name in ("optimizer", "trials", "library ms/trial", "ours µs/trial", "share", ""):
+    for name in ("optimizer", "trials", "method ms/trial", "ours µs/trial", "share", ""):
         table.add_column(name, justify="left" if name in ("optimizer", "") else "right")
     table.caption = (
-        "ours: engine and adapter, on one core; share: of the library's time; "
-        "✓ below 10 % of it, or below 50 µs a trial"
+        "method: its library, or its own code where it has none; ours: engine and adapter; "
+        "share: of the method's time; ✓ below 10 % of it, or below 50 µs a trial"
     )
     table.caption_justify = "left"
     console = Console(stderr=True)
@@ -104,10 +104,10 @@ def _overheads(table: Table) -> None:
         if row.problem:
             table.add_row(row.name, "", "", "", "", f"[dim]skipped: {row.problem}[/]")
             continue
-        library = f"{row.library * 1e3:.3f}" if row.library else "none"
+        method = f"{row.method * 1e3:.3f}"
         share = "" if row.share is None else f"{row.share:.1%}"
         table.add_row(
-            row.name, f"{row.trials:,}", library, f"{row.ours * 1e6:.1f}", share, "✓" if row.small else "✗"
+            row.name, f"{row.trials:,}", method, f"{row.ours * 1e6:.1f}", share, "✓" if row.small else "✗"
         )
 
 

@@ -207,10 +207,10 @@ def own_shares() -> Iterator[Row]:
         yield Row(
             what,
             f"{microseconds(found.ours)} a trial",
-            f"library: {microseconds(found.library)}",
-            "no library" if found.share is None else f"{found.share:.1%}",
+            f"method: {microseconds(found.method)}",
+            "" if found.share is None else f"{found.share:.1%}",
             "< 10 %, or 50 us a trial",
-            found.small if found.library else None,
+            found.small,
         )
 
 
