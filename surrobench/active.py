@@ -16,6 +16,7 @@ import numpy as np
 from surrobench.benchmarks.base import Benchmark
 from surrobench.budget import Account, Floats
 from surrobench.desk import Asked, Begun, Breach, Desk, Recording
+from surrobench.given import start
 from surrobench.optimizers import optimizer
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.requests import (
@@ -350,9 +351,11 @@ def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request
         library=library,
         fidelities=where.scenario.fidelities,
         workers=run.workers,
+        benchmark=run.benchmark,
+        seed=run.seed,
     )
     rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    yield from optimizer(run.optimizer).function(task, rng, **run.parameters)
+    yield from optimizer(run.optimizer).function(task, rng, **run.arguments)
 
 
 def initial_design(run: Run, where: Benchmark) -> Matrix:
@@ -360,6 +363,8 @@ def initial_design(run: Run, where: Benchmark) -> Matrix:
     if run.initial == "default":
         return where.scenario.default()[None, :]
     kind, _, size = run.initial.rpartition(":")
+    if kind == "file":
+        return start(run.given[size], where, run.seed)
     rng = stream("initial", run.benchmark, run.seed, run.initial)
     if kind == "random":
         return where.space.sample(int(size), rng)

@@ -16,9 +16,10 @@ from surrobench.benchmarks import expand, located
 from surrobench.benchmarks.base import Noise
 from surrobench.budget import UNLIMITED, Budget
 from surrobench.errors import DataError, SuiteError, UsageError
+from surrobench.given import given
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import optimizer
-from surrobench.paths import data_dir
+from surrobench.paths import data_dir, find_file
 
 
 class _Misfit(ValueError):
@@ -73,8 +74,11 @@ class Suite(BaseModel):
     """Whether the optimizer's thinking and the model's latency count as simulated time."""
     seeds: int = Field(ge=1)
     """Repetitions: seeds 0 .. seeds - 1."""
-    initial: str = Field(default="default", pattern=r"^(none|default|(random|design:sobol):[1-9][0-9]*)$")
-    """What every method starts from: ``none``, ``default``, ``random:k`` or ``design:sobol:k``."""
+    initial: str = Field(
+        default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]*)$"
+    )
+    """What every method starts from: ``none``, ``default``, ``random:k``, ``design:sobol:k``, or
+    ``file:PATH``, what a file gives for each benchmark and seed (``surrobench.given``)."""
     noise: Noise = "seeded"
     control: str = "random"
     """The method that all others are compared with; fixed here, never chosen by the results."""
@@ -92,7 +96,9 @@ class Suite(BaseModel):
             try:
                 entry = optimizer(method.method or label)
                 key = "parameters"
-                entry.resolve(method.parameters)
+                parameters = entry.resolve(method.parameters)
+                if entry.reads and not parameters[entry.reads]:
+                    raise UsageError(f'it reads a file: add {entry.reads} = "PATH"')
                 if files.setdefault(entry.target, entry.file) != entry.file:
                     key = "method"
                     raise UsageError(f"Two files offer {entry.target}.", "Rename one of the files.")
@@ -140,7 +146,12 @@ class Suite(BaseModel):
 
     @property
     def granted(self) -> int:
-        """How many trials the initial design has."""
+        """How many trials the initial design has; one from a file: at most."""
+        if self.initial.startswith("file:"):
+            try:
+                return given(self.initial.removeprefix("file:")).largest()
+            except UsageError as error:
+                raise _Misfit(f"initial: {error}", "initial") from error
         if ":" in self.initial:
             return int(self.initial.rpartition(":")[2])
         return int(self.initial == "default")
@@ -259,11 +270,17 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
 
 
 def _locate(values: dict[str, Any], folder: Path | None) -> None:
-    """Name the user's own optimizers and tables by absolute paths; what is ill-formed is left."""
+    """Name the user's optimizers, tables and other files by absolute paths; what is ill-formed is left."""
     methods = values.get("optimizers")
-    for method in methods.values() if isinstance(methods, dict) else []:
-        if isinstance(method, dict) and isinstance(name := method.get("method"), str):
+    for label, method in methods.items() if isinstance(methods, dict) else []:
+        if not isinstance(method, dict):
+            continue
+        if isinstance(name := method.get("method", label), str) and "method" in method:
             method["method"] = optimizers.located(name, folder)
+        if isinstance(parameters := method.get("parameters"), dict) and isinstance(name, str):
+            method["parameters"] = optimizers.with_located_file(name, parameters, folder)
+    if isinstance(initial := values.get("initial"), str) and initial.startswith("file:"):
+        values["initial"] = f"file:{find_file(initial.removeprefix('file:'), folder)}"
     if isinstance(patterns := values.get("benchmarks"), list):
         values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "show": "One run: its trials, prompts and replies.",
     "evaluate": "The objectives of your own configurations.",
     "list": "Benchmarks, optimizers, models and suites.",
+    "reproduce": "A paper's figures, recomputed and compared.",
     "verify": "Compare benchmarks with their reference.",
     "data": "Fetch data and models, or say what is there.",
 }
