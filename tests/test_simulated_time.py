@@ -466,6 +466,41 @@ def test_a_budget_in_other_units_is_stored_and_ranked(tmp_path: Path) -> None:
     assert run(text.replace("9.0", "11.0"), tmp_path).states["ok"] == 12
 
 
+def test_a_method_with_fewer_trials_among_others_whose_trials_are_not_limited(tmp_path: Path) -> None:
+    text = suite_text(MLP, "hpobench/mlp/car", methods=("random", "tpe", "sobol"), seeds=2)
+    text = text.replace("trials = 4", "equivalents = 12.0")
+    assert run(text.replace("[optimizers.sobol]", "[optimizers.sobol]\ntrials = 4"), tmp_path).complete
+    first, second = surrobench("rank", tmp_path).out.split("With more trials: ")
+    assert "after 4 trials" in " ".join(first.split())
+    assert "sobol" not in second
+    assert "random" in second
+
+
+@pytest.mark.yahpo
+def test_an_asynchronous_run_is_cut_where_a_smaller_budget_would_have_ended_it(tmp_path: Path) -> None:
+    text = suite_text(VEHICLE, methods=("random", "asha"), seeds=3, head='workers = 4\ninitial = "none"')
+    long, short = (text.replace("trials = 4", f"equivalents = {limit}") for limit in (9.0, 4.0))
+    assert run(long, tmp_path / "long").complete
+    assert run(short, tmp_path / "short").complete
+    cut, fresh = (
+        json.loads(surrobench("rank", *words, "--format", "json").out)
+        for words in ((tmp_path / "long", "--equivalents", 4), (tmp_path / "short",))
+    )
+    assert cut["per_instance"] == fresh["per_instance"]
+    assert "Only what was reached within 4 full-fidelity equivalents counts." in cut["notes"]
+    below = surrobench("rank", tmp_path / "long", "--equivalents", 0.5, "--format", "json", "--partial")
+    assert below.status == 1  # random search has no trial within half an equivalent
+
+
+@pytest.mark.yahpo
+def test_incumbents_below_the_full_fidelity_are_said(tmp_path: Path) -> None:
+    text = suite_text(VEHICLE, methods=("hyperband", "asha"), seeds=3, head='initial = "none"')
+    text = text.replace("trials = 4", 'equivalents = 1.0\ncontrol = "asha"')
+    assert run(text, tmp_path).complete
+    notes = " ".join(json.loads(surrobench("rank", tmp_path, "--format", "json").out)["notes"])
+    assert "6 of 6 runs have no trial at full fidelity" in notes
+
+
 def test_thinking_is_simulated_time_only_where_the_suite_says_so(tmp_path: Path) -> None:
     text = suite_text(MLP, methods=("random", "tpe"), trials=14)
     folder, again = tmp_path / "r", tmp_path / "again"

@@ -142,11 +142,13 @@ class Portion:
         steps: unit -> their steps.
         tests: their steps by trials, with the test metric, in its natural direction, for a score; NaN where
             the benchmark maps none, or the incumbent is not at the full fidelity.
+        below: how many of the runs have no trial at full fidelity.
     """
 
     rows: Rows
     steps: Mapping[Unit, Steps]
     tests: Steps | None
+    below: int = 0
 
     @staticmethod
     def concat(parts: Sequence[Portion]) -> Portion:
@@ -155,6 +157,7 @@ class Portion:
             np.concatenate([part.rows for part in parts]),
             {unit: Steps.concat([part.steps[unit] for part in parts]) for unit in parts[0].steps},
             None if parts[0].tests is None else Steps.concat([p.tests for p in parts if p.tests is not None]),
+            sum(part.below for part in parts),
         )
 
 
@@ -170,6 +173,9 @@ def read_steps(
     fidelities = [f"fidelity.{fidelity.name}" for fidelity in where.fidelities]
     counterpart = f"objective.{where.test_objective}" if tests and where.test_objective else None
     read += [*fidelities, *([counterpart] if counterpart else [])]
+    # Of several workers' trials, those count first that were begun first: a smaller budget began just these.
+    in_parallel = folder.manifest["suite"].get("budget", {}).get("workers", 1) > 1
+    read += ["proposal"] if in_parallel else []
     for ids, starts, rows in folder.runs_in(key, ["trial", "value", "score", *read]):
         mine = pl.DataFrame({"run": ids}).join(
             plan.select("run", "row", "trials", "equivalents", "seconds"),
@@ -178,7 +184,8 @@ def read_steps(
         known = np.flatnonzero(mine["row"].is_not_null().to_numpy())
         if not len(known):
             continue
-        trials = rows.with_columns(loss=sign * pl.col("value"), score=sign * pl.col("score"))
+        trials = _as_begun(rows, starts) if in_parallel else rows
+        trials = trials.with_columns(loss=sign * pl.col("value"), score=sign * pl.col("score"))
         if fidelities:
             of_full = pl.lit(1.0)
             for fidelity in where.fidelities:
@@ -187,6 +194,7 @@ def read_steps(
         if "tokens" in units:
             trials = trials.with_columns(tokens=pl.col("tokens_in") + pl.col("tokens_out"))
         trials, first = _within(trials, starts, mine, limits)
+        below = int(_only_lower(trials, first)[known].sum()) if fidelities else 0
         found = None
         if tests:
             value = pl.col(counterpart) if counterpart else pl.lit(None, pl.Float64)
@@ -197,7 +205,26 @@ def read_steps(
         if len(known) < len(ids):
             steps = {unit: of.take(known) for unit, of in steps.items()}
             found = found and found.take(known)
-        yield Portion(mine["row"].drop_nulls().to_numpy().astype(np.int64), steps, found)
+        yield Portion(mine["row"].drop_nulls().to_numpy().astype(np.int64), steps, found, below)
+
+
+def _as_begun(trials: pl.DataFrame, first: Rows) -> pl.DataFrame:
+    """The trials of each run in the order they were begun, and numbered so."""
+    of_run = np.repeat(np.arange(len(first) - 1), np.diff(first))
+    order = np.lexsort((trials["proposal"].to_numpy(), of_run))
+    return trials[order].with_columns(trial=pl.col("proposal"))
+
+
+def _only_lower(trials: pl.DataFrame, first: Rows) -> NDArray[np.bool_]:
+    """Shape (r,): runs that have observed something, but nothing at the full fidelity."""
+    observed = trials["loss"].is_not_null() & trials["loss"].is_not_nan()
+    full = (trials["fidelity"] == 1.0) & observed
+
+    def any_of(rows: pl.Series) -> NDArray[np.bool_]:
+        counts = np.concatenate([[0], np.cumsum(rows.fill_null(False).to_numpy())])
+        return counts[first[1:]] > counts[first[:-1]]
+
+    return any_of(observed) & ~any_of(full)
 
 
 def _within(

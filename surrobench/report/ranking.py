@@ -7,6 +7,7 @@ normalised regret is shown beside it. Lower is better in all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -222,12 +223,13 @@ class _Reach:
 
     @property
     def most(self) -> int | None:
-        """The largest number of trials; None where budgets are not counted in trials."""
-        return max((trials for trials in self.trials if trials is not None), default=None)
+        """The largest number of trials; None, the largest of all, where they are not limited."""
+        return None if None in self.trials else max(trials for trials in self.trials if trials is not None)
 
     def exceeds(self, other: _Reach) -> bool:
         """Whether it has all that the other has, and more seeds or more trials."""
-        more = self.seeds > other.seeds or (self.most or 0) > (other.most or 0)
+        mine, theirs = (math.inf if reach.most is None else reach.most for reach in (self, other))
+        more = self.seeds > other.seeds or mine > theirs
         return more and self.seeds >= other.seeds and self.trials >= other.trials
 
 

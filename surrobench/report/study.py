@@ -119,29 +119,20 @@ def load_study(
         mine = plan.filter(pl.col("folder") == number)
         for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
             portions += read_steps(folder, mine, key, wanted, tests)
-    notes: list[str] = []
+    notes: list[str] = (
+        [f"Only what was reached within {limit} counts."] if limit and limit != Budget() else []
+    )
     if others is not None:
         plan, usable = _along(others, plan, usable, portions, wanted, notes)
     if not portions:
         raise _missing(folders, plan)
     found = Portion.concat(portions)
-    parts = []
-    for most in plan["trials"].unique().sort():
-        runs = plan if most is None else plan.filter(pl.col("trials") >= most)
-        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
-        if found.tests is not None:
-            columns["test"] = _at(found.tests, most, found.rows, len(plan))
-        if area:
-            unit: Unit = spent if most is None else "trials"
-            end = float(found.steps[unit].end.max()) if most is None else float(most)
-            columns["area"] = _areas(found, plan, unit, end)
-        rows = runs["row"].to_numpy()
-        parts.append(
-            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
-                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
-            )
+    if found.below:
+        notes.append(
+            f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are "
+            "the best at the highest fidelity they reached, scored at the full one."
         )
-    incumbents = pl.concat(parts)
+    incumbents = _incumbents(plan, found, spent if area else None)
     absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
     missing = incumbents.filter(absent).unique("run", maintain_order=True)
     if len(missing):
@@ -165,6 +156,34 @@ def load_study(
         notes=tuple(notes),
     )
     return study.on(names) if partial else study
+
+
+def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
+    """A row per run and number of trials after which it can be compared; see ``Study.incumbents``.
+
+    Args:
+        plan: the runs.
+        found: their steps.
+        area: over what the area below a curve is taken, where trials are not limited; None: no area.
+    """
+    parts = []
+    for most in plan["trials"].unique().sort():
+        unlimited = pl.col("trials").is_null()
+        runs = plan.filter(unlimited if most is None else unlimited | (pl.col("trials") >= most))
+        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
+        if found.tests is not None:
+            columns["test"] = _at(found.tests, most, found.rows, len(plan))
+        if area is not None:
+            unit: Unit = area if most is None else "trials"
+            end = float(found.steps[unit].end.max()) if most is None else float(most)
+            columns["area"] = _areas(found, plan, unit, end)
+        rows = runs["row"].to_numpy()
+        parts.append(
+            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
+                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
+            )
+        )
+    return pl.concat(parts)
 
 
 def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
