@@ -50,23 +50,28 @@ def command(
 ) -> None:
     """Rank the methods of the study in RESULTS.
 
-    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count.
+    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count. The suite's
+    claims are judged as it states them: each holds, does not hold, or is not resolved (not in CSV).
 
     \b
     Examples:
       surrobench rank results/quick --figure cd.svg
       surrobench rank results/quick --format latex > table.tex
     """
+    from dataclasses import replace
+
     from rich.console import Console
 
     from surrobench.budget import Budget
+    from surrobench.report.claims import judge
     from surrobench.report.ranking import rank_methods
     from surrobench.report.study import load_study
     from surrobench.report.tables import render, rich_table
     from surrobench.results import Results
 
     limit = Budget(budget, equivalents, seconds)
-    study = load_study(Results(results), limit, partial=partial)
+    folder = Results(results)
+    study = load_study(folder, limit, partial=partial)
     ranking = rank_methods(
         study.incumbents,
         study.references,
@@ -75,6 +80,7 @@ def command(
         alpha=alpha,
         models=study.models,
     )
+    ranking = replace(ranking, claims=judge(folder, alpha, partial=partial))
     if figure:
         from surrobench.report.figures import cd_diagram
 

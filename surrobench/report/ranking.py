@@ -16,7 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.report.claims import Judged
 from surrobench.stats.paired import Comparison, ManyToOne, wilcoxon_holm
+from surrobench.stats.power import smallest_detectable
 from surrobench.stats.ranks import Friedman, Nemenyi, cliques, friedman, nemenyi, rank_blocks
 from surrobench.stats.regret import (
     Anchor,
@@ -25,9 +27,12 @@ from surrobench.stats.regret import (
     quantile_position,
     random_trials_worth,
 )
+from surrobench.stats.signed_rank import pseudomedian
 
 Floats = NDArray[np.float64]
 
+POWER = 0.8
+"""With which a difference that is called detectable is found."""
 DECIMALS = 12
 """Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
 
@@ -55,6 +60,7 @@ class Ranking:
         versus_control: Wilcoxon and Holm, from ``quantile``; None if the control is not among the methods.
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
+        claims: of the suite, judged; see ``report.claims``.
     """
 
     methods: tuple[str, ...]
@@ -75,6 +81,7 @@ class Ranking:
     versus_control: ManyToOne | None
     notes: tuple[str, ...]
     further: Ranking | None = field(default=None)
+    claims: tuple[Judged, ...] = ()
 
     @property
     def further_by(self) -> str:
@@ -293,6 +300,8 @@ def _rank(
     overall, pairs = friedman(quantile), nemenyi(quantile, alpha)
 
     notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials))
+    if versus and versus.smallest_p <= alpha:
+        notes += _not_resolved(quantile, methods, versus, alpha)
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -378,6 +387,24 @@ def _notes(
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
     )
     return notes
+
+
+def _not_resolved(quantile: Floats, methods: Sequence[str], versus: ManyToOne, alpha: float) -> list[str]:
+    """Which methods cannot be told from the control, and what difference could have been seen."""
+    m = len(versus.comparisons)
+    parts = []
+    for comparison in versus.comparisons:
+        if comparison.p_holm > alpha:
+            gains = (quantile[:, versus.control] - quantile[:, comparison.method]).round(DECIMALS)
+            rng = np.random.default_rng(0)
+            least = smallest_detectable(gains, alpha / m, POWER, rng)
+            parts.append(f"{methods[comparison.method]} {least:.2g} (seen: {pseudomedian(gains):+.2g})")
+    if not parts:
+        return []
+    return [
+        f"Not resolved: at this n, {POWER:.0%} power against the control, at Holm's least favourable step, "
+        f"needs a difference in quantile regret of about {'; '.join(parts)}. See: surrobench power."
+    ]
 
 
 def _extent(seeds: Sequence[int], trials: int | None) -> str:
