@@ -11,7 +11,7 @@ import numpy as np
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.cells import Cells
-from surrobench.stats.power import Power, powers, simulated, smallest_detectable, variation
+from surrobench.stats.power import Power, detectable, powers, simulated, variation
 
 MOST = 200
 """Instances up to which it is searched how many are needed."""
@@ -108,7 +108,6 @@ def plan_power(
     )
     gains = gains.transpose(0, 2, 1)
     found = variation(gains)
-    means = gains.mean(axis=1)
 
     def simulate(instances: int, seeds: int) -> list[Power]:
         rng = np.random.default_rng([seed, instances, seeds])
@@ -117,10 +116,8 @@ def plan_power(
 
     rows: list[Row] = []
     shown = [others.index(method) for method in (methods or others)]
-    detectable = {
-        j: smallest_detectable(means[:, j], alpha / len(others), wanted, np.random.default_rng(seed))
-        for j in shown
-    }
+    as_run = simulated(found, n, s, simulations, np.random.default_rng([seed, n, s]))
+    least = {j: detectable(as_run[:, :, j], alpha / len(others), wanted) for j in shown}
     for count in progress(tried):
         table = [simulate(size, count) for size in columns]
         needed = _needed(partial(simulate, seeds=count), shown, wanted)
@@ -129,7 +126,7 @@ def plan_power(
                 method=others[j],
                 observed=float(found.centre[j]),
                 effect=float(found.centre[j]) if effect is None else effect,
-                detectable=detectable[j],
+                detectable=least[j],
                 seeds=count,
                 power=tuple(of_size[j] for of_size in table),
                 needed=needed[j],
@@ -188,7 +185,8 @@ def _notes(
     yield (
         f"Pilot: {n} instances, {s} common seed{'s' if s > 1 else ''}. Test: Wilcoxon signed-rank against "
         f"the control {control}, two-sided, Holm over {m} comparison{'s' if m > 1 else ''}, alpha = "
-        f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard error."
+        f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard "
+        "error."
     )
     yield (
         "Effect: difference in quantile regret, positive where better than the control; 0.01 is one "

@@ -8,13 +8,15 @@ parameter to plan with: both grow with the number of seeds although the methods 
 Model of a simulated study: an instance is drawn from the pilot's with what its methods deviate by from their
 centre, and for each seed one of the runs on it, all methods together. A pilot's instance means contain the
 noise of its own seeds; deviations are shrunk by that share, and runs stretched by sqrt(s / (s - 1)), so that
-a study of the pilot's size varies as the pilot does, and larger ones as they should.
+a study of the pilot's size varies as the pilot does, and larger ones as they should. The effect is the
+pseudomedian of what results, which is what the test is about: without an effect, it rejects as often as its
+level says.
 
 Gains are positive where a method is better than the control.
 
 Sources: G. E. Noether, Journal of the American Statistical Association 82 (1987); A. C. Davison &
 D. V. Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 4.6; J. Cohen, Statistical
-Power Analysis (1988), for the convention of 80 %.
+Power Analysis (1988), for the convention of 80%.
 """
 
 from __future__ import annotations
@@ -112,7 +114,12 @@ def simulated(
     if of.seed.any():
         for _ in range(seeds):
             total += of.seed[rows, rng.integers(s, size=rows.shape)]
-    return of.instance[rows] + total / seeds
+    noise: Floats = of.instance[rows] + total / seeds
+    # Runs are skewed: a mean of zero is no pseudomedian of zero, and that is what the test is about.
+    drawn = noise.reshape(-1, m)
+    half = len(drawn) // 2
+    centre = np.median((drawn[:half] + drawn[half : 2 * half]) / 2, axis=0)
+    return np.asarray(noise - centre)
 
 
 def powers(noise: ArrayLike, centre: ArrayLike, effect: float | None, alpha: float) -> list[Power]:
@@ -167,8 +174,7 @@ def smallest_detectable(
 ) -> float:
     """The smallest shift that studies like this one would find with a given power; infinite where none.
 
-    The instances are drawn anew, centred at no effect; the shift that a study needs is how far the lower end
-    of its interval for the pseudomedian lies below zero.
+    Instances are drawn anew, centred at no effect.
 
     Args:
         gains: shape (n,), one for each instance, mean over seeds.
@@ -180,14 +186,25 @@ def smallest_detectable(
     """
     gains = np.asarray(gains, dtype=np.float64)
     n = len(gains)
-    rank = lower_rank(n, alpha if one_sided else alpha / 2)
-    if rank < 1 or n < 2:
+    if n < 2:
         return float("inf")
     noise = (gains - pseudomedian(gains)) * np.sqrt(n / (n - 1))
-    needed = np.empty(simulations)
+    return detectable(noise[rng.integers(n, size=(simulations, n))], alpha, power, one_sided=one_sided)
+
+
+def detectable(noise: ArrayLike, alpha: float, power: float, *, one_sided: bool = False) -> float:
+    """The smallest shift that a share ``power`` of studies without an effect, shape (r, n), would find.
+
+    What a study needs is how far the lower end of its interval for the pseudomedian lies below zero.
+    """
+    noise = np.asarray(noise, dtype=np.float64)
+    r, n = noise.shape
+    rank = lower_rank(n, alpha if one_sided else alpha / 2)
+    if rank < 1:
+        return float("inf")
+    needed = np.empty(r)
     step = max(1, CHUNK // (n * (n + 1)))
-    for start in range(0, simulations, step):
-        rows = rng.integers(n, size=(min(step, simulations - start), n))
-        averages = walsh_averages(noise[rows])
+    for start in range(0, r, step):
+        averages = walsh_averages(noise[start : start + step])
         needed[start : start + step] = -np.partition(averages, rank - 1, axis=1)[:, rank - 1]
     return float(max(0.0, np.quantile(needed, power)))
