@@ -70,6 +70,21 @@ def test_claims_are_judged_as_stated_whatever_the_ranking_is_limited_to(results)
     assert cut["claims"] == whole["claims"]
 
 
+@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--method", "*"), ("--by", "family")])
+def test_a_part_of_the_study_decides_no_claim_and_says_so(results, part):
+    out = surrobench("rank", results, *part).out
+    assert "The suite's claims are not judged: a part of the study is ranked." in out
+    assert "Claims of the suite" not in out
+
+
+def test_several_folders_decide_the_claims_they_share(results, tmp_path, monkeypatch):
+    assert "Claims of the suite" in surrobench("rank", results, results).out
+    monkeypatch.setattr("surrobench.study.process_pool", lambda jobs: InlineExecutor())
+    run(suite_text(MLP, methods=("random", "sobol"), trials=6, seeds=3), tmp_path / "r")
+    out = surrobench("rank", results, tmp_path / "r").out
+    assert "not judged: these folders state different claims" in out
+
+
 def test_csv_stays_one_table(results):
     lines = surrobench("rank", results, "--format", "csv").out.splitlines()
     assert len(lines) == 1 + 2

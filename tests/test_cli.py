@@ -318,7 +318,7 @@ def test_rank_prints_the_same_methods_in_every_format(results):
         "table": r"^ *3 methods, 2 instances, 2 common seeds",
         "markdown": r"^\|? *[Mm]ethod",
         "latex": r"\\begin\{tabular\}",
-        "csv": r"^seeds,instances,method,",
+        "csv": r"^seeds,trials,instances,method,",
         "json": r"^\{",
     }
     for form, pattern in first.items():

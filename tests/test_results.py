@@ -411,7 +411,8 @@ def test_damage_behind_intact_metadata_is_named_when_the_trials_are_read(tmp_pat
     run(suite_text(MLP, NAS, trials=30), folder)
     damaged = folder / "trials" / "nasbench201.cell" / MERGED
     data = bytearray(damaged.read_bytes())
-    data[4:400] = bytes(396)
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    data[4:-footer] = bytes(len(data) - footer - 4)
     damaged.write_bytes(data)
     results = Results(folder)  # the metadata, at the end of the file, is whole
     for read in (lambda: load_study(results), results.recorded):

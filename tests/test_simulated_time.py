@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from surrobench.benchmarks import benchmark
 from surrobench.budget import Account, Budget
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Steps, Task
+from surrobench.records import Records
 from surrobench.requests import Evaluate, Finished, Next, Submit
 from surrobench.results import Results
 from surrobench.stats.incumbent import final_incumbents
@@ -453,10 +455,13 @@ def test_results_of_the_first_version_stay_readable(tmp_path: Path) -> None:
     new = trials(tmp_path)
     rank = surrobench("rank", tmp_path, "--format", "json").out
     for path in tmp_path.glob("trials/*/*.parquet"):
-        metadata = pl.read_parquet_metadata(path)
-        metadata["surrobench"] = metadata["surrobench"].replace('"schema_version": 2', '"schema_version": 1')
+        records = Records.from_json(json.loads(pl.read_parquet_metadata(path)["surrobench"])["runs"])
+        runs = [
+            {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
+            for record in records
+        ]
         frame = pl.read_parquet(path).drop("share", "finished", "overhead", "proposal")
-        frame.write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
+        frame.write_parquet(path, metadata={"surrobench": json.dumps({"schema_version": 1, "runs": runs})})
     plan = tmp_path / "plan.parquet"
     pl.read_parquet(plan).drop("equivalents", "seconds", "tokens").write_parquet(plan)
     old = trials(tmp_path)

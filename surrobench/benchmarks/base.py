@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -141,6 +142,11 @@ class Scenario(ABC):
     """Where the default configuration comes from."""
     fidelities: tuple[Fidelity, ...] = ()
     """The first is the one that multi-fidelity methods vary."""
+    test_counterpart: Mapping[str, str] = MappingProxyType({})
+    """Validation objective -> the objective that measures the same on test data; said nowhere else.
+
+    Optimizers see validation only; the test value is reported for the incumbent. Without an entry for the
+    target it is not available."""
 
     @property
     @abstractmethod
@@ -193,6 +199,11 @@ class Scenario(ABC):
     def target_index(self) -> int:
         """Column of the target objective."""
         return [objective.name for objective in self.objectives].index(self.target)
+
+    @property
+    def test_objective(self) -> str | None:
+        """The test counterpart of the target objective; None: not available."""
+        return self.test_counterpart.get(self.target)
 
     @cached_property
     def full_fidelity(self) -> NDArray[np.float64]:

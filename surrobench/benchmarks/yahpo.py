@@ -107,6 +107,9 @@ class Surrogate(Scenario):
             Objective(target, minimize, names.OBJECTIVES.get(target, target.replace("_", " ")))
             for target, minimize in facts.objectives.items()
         )
+        self.test_counterpart = {
+            name: test for name, test in names.TEST_COUNTERPARTS.items() if name in facts.objectives
+        }
         # YAHPO's suites optimize what comes first after the time.
         self.target = next(target for target in facts.objectives if target != facts.runtime)
         self._space_file = read_json(folder / name / SPACE)

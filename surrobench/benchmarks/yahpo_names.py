@@ -46,6 +46,12 @@ OBJECTIVES = {
     "nf": "number of features used",
 }
 
+TEST_COUNTERPARTS = {
+    "val_cross_entropy": "test_cross_entropy",
+    "val_balanced_accuracy": "test_balanced_accuracy",
+}
+"""Of lcbench. It has no test accuracy, so that ``val_accuracy`` has no counterpart."""
+
 FIDELITIES = {
     "epoch": "epochs of training",
     "trainsize": "share of the training data",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from surrobench.report.ranking import Ranking
+    from surrobench.report.study import Study
+
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--format",
     "form",
@@ -19,11 +24,35 @@ import click
 @click.option(
     "--figure", type=click.Path(path_type=Path), help="Critical-difference diagram: .svg, .png or .pdf."
 )
+@click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
+@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of the methods with a language model, only those with this one.",
+)
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Results of others: method, benchmark, seed, trial, value.",
+)
 @click.option("--budget", type=click.IntRange(min=1), help="Trials that count.  [default: the suite's]")
 @click.option(
     "--equivalents", type=click.FloatRange(0, min_open=True), help="Full-fidelity equivalents that count."
 )
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Simulated seconds that count.")
+@click.option(
+    "--metric",
+    type=click.Choice(["quantile", "normalised", "log", "auc"]),
+    default="quantile",
+    show_default=True,
+    help="What ranks and tests use: quantile or normalised regret, its logarithm, area of the anytime curve.",
+)
 @click.option(
     "--anchor",
     type=click.Choice(["median", "worst"]),
@@ -32,62 +61,127 @@ import click
     help="Loss at which normalised regret is 1.",
 )
 @click.option(
+    "--target",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="Q",
+    help="Show what it takes to reach this quantile regret.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["trials", "equivalents", "seconds", "tokens"]),
+    default="trials",
+    show_default=True,
+    help="What is counted on the way to the target.",
+)
+@click.option("--test", "tests", is_flag=True, help="Show the incumbents' test metric, where there is one.")
+@click.option("--by", type=click.Choice(["family", "scenario"]), help="Rank each apart.")
+@click.option(
     "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
 )
 @click.option("--control", help="Method to compare with.  [default: the suite's]")
 @click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
 def command(
-    results: Path,
+    results: tuple[Path, ...],
     form: str,
     figure: Path | None,
+    benchmarks: tuple[str, ...],
+    methods: tuple[str, ...],
+    models: tuple[str, ...],
+    others: tuple[Path, ...],
+    by: str | None,
     budget: int | None,
     equivalents: float | None,
     seconds: float | None,
-    anchor: str,
-    alpha: float,
-    control: str | None,
     partial: bool,
+    control: str | None,
+    **shown: Any,
 ) -> None:
-    """Rank the methods of the study in RESULTS.
+    """Rank the methods of the studies in RESULTS, one folder or several.
 
     Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count. The suite's
-    claims are judged as it states them: each holds, does not hold, or is not resolved (not in CSV).
+    claims are judged on the whole study as it states them: each holds, does not hold, or is not resolved.
 
     \b
     Examples:
       surrobench rank results/quick --figure cd.svg
       surrobench rank results/quick --format latex > table.tex
+      surrobench rank results/quick results/mine --benchmark 'hpobench/*' --target 0.01
+      surrobench rank results/quick --with theirs.csv --by scenario
     """
-    from dataclasses import replace
-
     from rich.console import Console
 
     from surrobench.budget import Budget
-    from surrobench.report.claims import judge
-    from surrobench.report.ranking import rank_methods
+    from surrobench.errors import UsageError
+    from surrobench.report.extras import with_claims
+    from surrobench.report.gather import Choice
+    from surrobench.report.others import read_others
     from surrobench.report.study import load_study
     from surrobench.report.tables import render, rich_table
     from surrobench.results import Results
 
-    limit = Budget(budget, equivalents, seconds)
-    folder = Results(results)
-    study = load_study(folder, limit, partial=partial)
-    ranking = rank_methods(
-        study.incumbents,
-        study.references,
-        control=control or study.control,
-        anchor=anchor,  # type: ignore[arg-type] # click has checked it
-        alpha=alpha,
-        models=study.models,
+    if figure and by:
+        raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
+    folders = [Results(folder) for folder in results]
+    study = load_study(
+        folders,
+        Budget(budget, equivalents, seconds),
+        partial=partial,
+        choice=Choice(benchmarks, methods, models),
+        control=control,
+        units=(shown["unit"],) if shown["target"] else (),
+        area=shown["metric"] == "auc",
+        tests=shown["tests"],
+        others=read_others(others) if others else None,
     )
-    ranking = replace(ranking, claims=judge(folder, alpha, partial=partial))
+    if by:
+        depth = 1 if by == "family" else 2
+        parts = study.split(lambda name: "/".join(name.split("/")[:depth]))
+        rankings = [_rank(part, group, **shown) for group, part in parts]
+    else:
+        rankings = [_rank(study, "", **shown)]
+    whole = not (by or benchmarks or methods or models)
+    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=partial)
     if figure:
         from surrobench.report.figures import cd_diagram
 
-        cd_diagram(ranking, figure)
+        cd_diagram(rankings[0], figure)
     if form == "table":
-        Console().print(rich_table(ranking))
+        for ranking in rankings:
+            Console().print(rich_table(ranking))
     else:
-        click.echo(render(ranking, form), nl=False)  # type: ignore[arg-type] # click has checked it
+        click.echo(render(rankings, form), nl=False)  # type: ignore[arg-type] # click has checked it
     if figure:
         click.echo(f"Critical-difference diagram: {figure}", err=True)
+
+
+def _rank(
+    study: Study,
+    group: str,
+    *,
+    alpha: float,
+    target: float | None,
+    unit: Any,
+    tests: bool,
+    metric: Any,
+    anchor: Any,
+) -> Ranking:
+    """One ranking, with what else was asked for."""
+    from dataclasses import replace
+
+    from surrobench.report.extras import with_target, with_tests
+    from surrobench.report.ranking import rank_methods
+
+    ranking = rank_methods(
+        study.incumbents,
+        study.references,
+        control=study.control,
+        anchor=anchor,
+        alpha=alpha,
+        models=study.models,
+        metric=metric,
+    )
+    if target:
+        ranking = with_target(ranking, study.anytime(anchor), target, unit)
+    if tests:
+        ranking = with_tests(ranking, study.incumbents)
+    return replace(ranking, group=group, notes=(*ranking.notes, *study.notes))

@@ -100,18 +100,18 @@ def stated_claims(results: Results) -> dict[str, Claim]:
         ) from error
 
 
-def judge(results: Results, alpha: float = 0.05, *, partial: bool = False) -> tuple[Judged, ...]:
+def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = False) -> tuple[Judged, ...]:
     """Judge the claims of a study's suite.
 
     Args:
-        results: the folder.
+        results: the folder, or several that a study is in; the claims are those of the first.
         alpha: family-wise level over the claims, for either kind of mistake.
         partial: leave out benchmarks on which a run is missing, instead of refusing.
 
     Raises:
         ResultsError, DataError: as ``load_study`` and ``cells``.
     """
-    claims = stated_claims(results)
+    claims = stated_claims(results[0])
     studies = {
         after: load_study(results, Budget(trials=after), partial=partial)
         for after in {claim.after for claim in claims.values()}

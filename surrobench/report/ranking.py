@@ -1,8 +1,8 @@
 """The ranking of methods over benchmark instances: what every table and diagram shows. No I/O.
 
 Blocks are instances; the seeds of an instance are averaged first, and only seeds that all methods have
-count. Quantile regret, being free of scale, gives ranks and tests; normalised regret is shown beside it.
-Lower is better in both.
+count. Quantile regret, being free of scale, gives ranks and tests unless another metric is asked for;
+normalised regret is shown beside it. Lower is better in all of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,18 @@ Floats = NDArray[np.float64]
 
 POWER = 0.8
 """With which a difference that is called detectable is found."""
+Metric = Literal["quantile", "normalised", "log", "auc"]
+"""What ranks and tests use, a number per run, seeds averaged: quantile regret, normalised regret, its decimal
+logarithm, or the area below the anytime curve of quantile regret."""
+METRICS: tuple[Metric, ...] = get_args(Metric)
+MEASURES: Mapping[Metric, str] = {
+    "quantile": "quantile_regret", "normalised": "normalised_regret", "log": "log_regret", "auc": "area",
+}  # fmt: skip
+"""What a metric is called in tables."""
+
+LOG_FLOOR = 1e-6
+"""The least normalised regret that a logarithm is taken of: a run that found the best has none."""
+
 DECIMALS = 12
 """Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
 
@@ -55,11 +68,16 @@ class Ranking:
         anchor: which reference value that is.
         control: the method that others are compared with.
         alpha: family-wise level of the tests.
-        friedman: Friedman's test, from ``quantile``.
-        nemenyi: Nemenyi's test of all pairs, from ``quantile``.
-        versus_control: Wilcoxon and Holm, from ``quantile``; None if the control is not among the methods.
+        friedman: Friedman's test, from ``values``.
+        nemenyi: Nemenyi's test of all pairs, from ``values``.
+        versus_control: Wilcoxon and Holm, from ``values``; None if the control is not among the methods.
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
+        metric: what ranks and tests use.
+        values: shape (n, k), that metric, mean over seeds.
+        by_run: name of a measure -> shape (n, k, s), in the order of ``seeds``.
+        extra: key of a column of the table -> shape (k,), NaN where there is no value; see ``extras.py``.
+        group: which part of the study this is; empty for all of it.
         claims: of the suite, judged; see ``report.claims``.
     """
 
@@ -81,6 +99,11 @@ class Ranking:
     versus_control: ManyToOne | None
     notes: tuple[str, ...]
     further: Ranking | None = field(default=None)
+    metric: Metric = "quantile"
+    values: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    by_run: Mapping[str, Floats] = field(default_factory=dict)
+    extra: Mapping[str, Floats] = field(default_factory=dict)
+    group: str = ""
     claims: tuple[Judged, ...] = ()
 
     @property
@@ -93,7 +116,7 @@ class Ranking:
     @cached_property
     def ranks(self) -> Floats:
         """Shape (n, k): rank of each method on each instance, 1 is the best."""
-        return rank_blocks(self.quantile)
+        return rank_blocks(self.values)
 
     @property
     def mean_rank(self) -> Floats:
@@ -118,7 +141,7 @@ class Ranking:
     @property
     def wins(self) -> NDArray[np.int64]:
         """Shape (k,): instances on which the method is the best, alone or with others."""
-        return np.asarray((self.quantile == self.quantile.min(axis=1, keepdims=True)).sum(axis=0))
+        return np.asarray((self.values == self.values.min(axis=1, keepdims=True)).sum(axis=0))
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
@@ -144,6 +167,7 @@ def rank_methods(
     anchor: Anchor = "median",
     alpha: float = 0.05,
     models: Mapping[str, str] | None = None,
+    metric: Metric = "quantile",
 ) -> Ranking:
     """Rank the methods over the benchmarks.
 
@@ -151,15 +175,18 @@ def rank_methods(
         incumbents: one row per run and number of trials after which it can be compared. Columns
             ``benchmark``, ``method`` (strings), ``seed`` (integer) and ``score``, the mean loss of the
             incumbent's configuration, lower is better; null or NaN for a run that observed nothing. Where
-            methods differ in their budgets, ``trials`` (integer) too: after so many.
+            methods differ in their budgets, ``trials`` (integer) too: after so many. For the metric ``auc``,
+            ``area`` too.
         references: the reference values of each benchmark.
         control: the method that others are compared with, fixed before looking.
         anchor: the reference value whose normalised regret is 1.
         alpha: family-wise level of the tests, in (0, 1).
         models: the language model of each method that has one, as people read it.
+        metric: what ranks and tests use.
 
     Raises:
-        UsageError: ``alpha`` or ``anchor`` is out of range, or the control is not among the methods.
+        UsageError: ``alpha`` or ``anchor`` is out of range, the metric unknown, or the control is not among
+            the methods.
         ResultsError: there is nothing to rank, a run is missing, empty or double, or no seed is common.
         DataError: a benchmark's best and anchor are equal.
     """
@@ -167,6 +194,8 @@ def rank_methods(
         raise UsageError(f"0 < alpha < 1 must hold, but got {alpha}.", "Usual is 0.05.")
     if anchor not in ("median", "worst"):
         raise UsageError(f"Unknown anchor {anchor!r}.", "Known: median, worst.")
+    if metric not in METRICS:
+        raise UnknownName("metric", metric, METRICS)
     methods = sorted(incumbents["method"].unique())
     if len(methods) < 2:
         raise ResultsError(
@@ -177,8 +206,9 @@ def rank_methods(
         raise UnknownName("control", control, methods, f"Ranked are: {', '.join(methods)}.")
     if "trials" not in incumbents.columns:
         incumbents = incumbents.with_columns(trials=pl.lit(None, pl.Int64))
-    runs = incumbents.select("benchmark", "method", "seed", "trials", pl.col("score").cast(pl.Float64))
-    return _rank(runs, _reach(runs), references, control, anchor, alpha, models or {})
+    measured = [pl.col(name).cast(pl.Float64) for name in ("score", "area") if name in incumbents.columns]
+    runs = incumbents.select("benchmark", "method", "seed", "trials", *measured)
+    return _rank(runs, _reach(runs), references, control, anchor, alpha, models or {}, metric)
 
 
 @dataclass(frozen=True)
@@ -253,6 +283,7 @@ def _rank(
     anchor: Anchor,
     alpha: float,
     models: Mapping[str, str],
+    metric: Metric,
 ) -> Ranking:
     """Rank the methods in ``reach`` on what is common to them, and those that have more once more."""
     common = _Reach.common(reach.values())
@@ -270,38 +301,40 @@ def _rank(
         & pl.col("seed").is_in(seeds)
         & pl.col("trials").eq_missing(pl.lit(trials, runs.schema["trials"]))
     )
-    scores = (
-        chosen.sort("benchmark", "method", "seed")["score"]
-        .to_numpy()
-        .reshape(len(instances), len(names), len(seeds))
-    )
+    chosen = chosen.sort("benchmark", "method", "seed")
+    shape = len(instances), len(names), len(seeds)
+    scores = chosen["score"].to_numpy().reshape(shape)
     known = [references[instance] for instance in instances]
     best = np.array([reference.best for reference in known])
     anchor_loss = np.array([getattr(reference, anchor) for reference in known], dtype=np.float64)
+    sizes = np.array([len(reference.sorted_losses) + 1 for reference in known])[:, None]
+    positions = np.stack(
+        [quantile_position(*pair) for pair in zip(scores, (r.sorted_losses for r in known), strict=True)]
+    )
     # Positions are summed, and divided once: methods with equal sums then tie exactly.
-    quantile = np.stack(
-        [
-            quantile_position(score, reference.sorted_losses).sum(axis=1)
-            / (len(seeds) * (len(reference.sorted_losses) + 1))
-            for score, reference in zip(scores, known, strict=True)
-        ]
-    )
-    normalised = np.stack(
-        [normalised_regret(*values).mean(axis=1) for values in zip(scores, best, anchor_loss, strict=True)]
-    )
-    mean_ranks = rank_blocks(quantile).mean(axis=0)
-    mean_quantile = quantile.mean(axis=0).round(DECIMALS)
-    order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], mean_quantile[j], names[j]))
-    quantile = quantile[:, order]
+    quantile = positions.sum(axis=2) / (len(seeds) * sizes)
+    regret = np.stack([normalised_regret(*one) for one in zip(scores, best, anchor_loss, strict=True)])
+    by_run = {"loss": scores, "quantile_regret": positions / sizes[:, None], "normalised_regret": regret}
+    if metric == "log":
+        by_run["log_regret"] = np.log10(np.maximum(regret, LOG_FLOOR))
+    if metric == "auc":
+        by_run["area"] = chosen["area"].to_numpy().reshape(shape)
+    normalised, values = regret.mean(axis=2), quantile
+    if metric != "quantile":
+        values = by_run[MEASURES[metric]].mean(axis=2).round(DECIMALS)
+    mean_ranks = rank_blocks(values).mean(axis=0)
+    means = values.mean(axis=0).round(DECIMALS)
+    order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], means[j], names[j]))
+    values = values[:, order]
     methods = tuple(names[j] for j in order)
     versus = None
     if control in methods and len(methods) > 1:
-        versus = wilcoxon_holm(quantile, methods.index(control), DECIMALS)
-    overall, pairs = friedman(quantile), nemenyi(quantile, alpha)
+        versus = wilcoxon_holm(values, methods.index(control), DECIMALS)
+    overall, pairs = friedman(values), nemenyi(values, alpha)
 
-    notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials))
+    notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials), metric)
     if versus and versus.smallest_p <= alpha:
-        notes += _not_resolved(quantile, methods, versus, alpha)
+        notes += _not_resolved(values, methods, versus, alpha, MEASURES[metric].replace("_", " "))
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -316,7 +349,7 @@ def _rank(
         if _Reach.common(longer.values()).exceeds(common):
             further = _rank(
                 runs.filter(pl.col("method").is_in(list(longer))),
-                longer, references, control, anchor, alpha, models,
+                longer, references, control, anchor, alpha, models, metric,
             )  # fmt: skip
         notes.append(
             f"{which} {'has' if len(longer) == 1 else 'have'} more than what is common to all, "
@@ -329,7 +362,7 @@ def _rank(
         instances=tuple(instances),
         seeds=tuple(seeds),
         trials=trials,
-        quantile=quantile,
+        quantile=quantile[:, order],
         normalised=normalised[:, order],
         loss=scores.mean(axis=2)[:, order],
         best=best,
@@ -342,6 +375,10 @@ def _rank(
         versus_control=versus,
         notes=tuple(notes),
         further=further,
+        metric=metric,
+        values=values,
+        by_run={name: runs_of[:, order] for name, runs_of in by_run.items()},
+        extra={} if metric in {"quantile", "normalised"} else {MEASURES[metric]: values.mean(axis=0)},
     )
 
 
@@ -352,12 +389,13 @@ def _notes(
     control: str,
     anchor: Anchor,
     extent: str,
+    metric: Metric,
 ) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
     n, k, alpha = overall.n, overall.k, pairs.alpha
     notes = [
         f"n = {n} instances, on each the mean of {extent}: two seeds of one instance are not two data sets.",
-        "Ranks and tests use quantile regret: the share of the search space that is better. "
+        f"Ranks and tests use {_METRIC_NOTES[metric]} "
         f"Normalised regret is 0 at the best known loss and 1 at the {anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
     ]
@@ -389,13 +427,15 @@ def _notes(
     return notes
 
 
-def _not_resolved(quantile: Floats, methods: Sequence[str], versus: ManyToOne, alpha: float) -> list[str]:
+def _not_resolved(
+    values: Floats, methods: Sequence[str], versus: ManyToOne, alpha: float, measure: str
+) -> list[str]:
     """Which methods cannot be told from the control, and what difference could have been seen."""
     m = len(versus.comparisons)
     parts = []
     for comparison in versus.comparisons:
         if comparison.p_holm > alpha:
-            gains = (quantile[:, versus.control] - quantile[:, comparison.method]).round(DECIMALS)
+            gains = (values[:, versus.control] - values[:, comparison.method]).round(DECIMALS)
             rng = np.random.default_rng(0)
             least = smallest_detectable(gains, alpha / m, POWER, rng)
             parts.append(f"{methods[comparison.method]} {least:.2g} (seen: {pseudomedian(gains):+.2g})")
@@ -403,8 +443,19 @@ def _not_resolved(quantile: Floats, methods: Sequence[str], versus: ManyToOne, a
         return []
     return [
         f"Not resolved: at this n, {POWER:.0%} power against the control, at Holm's least favourable step, "
-        f"needs a difference in quantile regret of about {'; '.join(parts)}. See: surrobench power."
+        f"needs a difference in {measure} of about {'; '.join(parts)}. See: surrobench power."
     ]
+
+
+_QUANTILE_NOTE = "the share of the search space that is better."
+_METRIC_NOTES = {
+    "quantile": f"quantile regret: {_QUANTILE_NOTE}",
+    "normalised": f"normalised regret, unclipped. Quantile regret: {_QUANTILE_NOTE}",
+    "log": f"the decimal logarithm of normalised regret, counted as {LOG_FLOOR:g} where it is less. "
+    f"Quantile regret: {_QUANTILE_NOTE}",
+    "auc": "the area below the anytime curve: the mean quantile regret of the incumbent over what was spent, "
+    f"1 before anything was observed. Quantile regret: {_QUANTILE_NOTE}",
+}
 
 
 def _extent(seeds: Sequence[int], trials: int | None) -> str:

@@ -1,18 +1,25 @@
-"""From a results folder to what a ranking needs: incumbents, references, names."""
+"""From results folders to what a ranking needs: incumbents, step curves, references, names."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from surrobench.benchmarks import benchmark, scenario
+from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Reference
-from surrobench.budget import ROUNDING, Budget, budget_of
+from surrobench.budget import Budget
 from surrobench.errors import ResultsError, UsageError
+from surrobench.report.gather import Choice, Portion, joint_plan, limited, read_steps, usable_runs
+from surrobench.report.others import others_beside
 from surrobench.results import Results
 from surrobench.runs import method_name
-from surrobench.stats.incumbent import final_incumbents
+from surrobench.stats.curves import Anytime, anytime, areas
+from surrobench.stats.regret import Anchor, quantile_regret
+from surrobench.stats.steps import Steps, Unit
 
 
 @dataclass(frozen=True)
@@ -21,143 +28,215 @@ class Study:
 
     Attributes:
         incumbents: benchmark, method, seed, trials, score (loss of the incumbent's configuration); a row per
-            run and number of trials, see ``load_study``.
+            run and number of trials, see ``load_study``. Where asked for, ``area`` (below the run's anytime
+            curve of quantile regret) and ``test`` (the incumbent's test metric; null: not available).
         references: benchmark -> its reference values.
         models: method -> its language model as people read it.
         control: the method the suite compares with.
+        runs: benchmark, method, seed; a row per run of ``steps``.
+        steps: unit -> every change of incumbent.
+        notes: what a reader must know of how it came about.
     """
 
     incumbents: pl.DataFrame
     references: dict[str, Reference]
     models: dict[str, str]
     control: str
+    runs: pl.DataFrame = field(default_factory=pl.DataFrame)
+    steps: Mapping[Unit, Steps] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def anytime(self, anchor: Anchor = "median") -> Anytime:
+        """The step curves of the seeds common to all methods, with both regrets."""
+        return anytime(self.runs, self.steps, self.references, anchor=anchor)
+
+    def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, Study]]:
+        """Its parts by a key of the benchmark's id, and their names, in order."""
+        keys = {name: key(name) for name in self.references}
+        for part in sorted(set(keys.values())):
+            yield part, self.on([name for name, of in keys.items() if of == part])
+
+    def on(self, benchmarks: Sequence[str]) -> Study:
+        """The part on some benchmarks."""
+        mine = pl.col("benchmark").is_in(list(benchmarks))
+        rows = self.runs.with_row_index("row").filter(mine)
+        return Study(
+            self.incumbents.filter(mine),
+            {name: self.references[name] for name in self.references if name in benchmarks},
+            self.models,
+            self.control,
+            rows.drop("row"),
+            {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
+            self.notes,
+        )
 
 
-def load_study(results: Results, limit: Budget | None = None, *, partial: bool = False) -> Study:
-    """The incumbents of all runs a suite names, within ``limit`` (default: the suite's budget).
+def load_study(
+    results: Results | Sequence[Results],
+    limit: Budget | None = None,
+    *,
+    partial: bool = False,
+    choice: Choice | None = None,
+    control: str | None = None,
+    units: Sequence[Unit] = ("trials",),
+    area: bool = False,
+    tests: bool = False,
+    others: pl.DataFrame | None = None,
+) -> Study:
+    """The incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
 
     Where methods differ in how many trials they were given, a run has a row for each number of trials after
     which it can be compared with others.
 
     Args:
-        results: the folder.
+        results: one folder or several; a run that stands in two of them counts once.
         limit: what counts, in any of a budget's units.
         partial: leave out benchmarks on which a run is missing, instead of refusing.
+        choice: which part of the study.
+        control: the method to compare with; by default the suites'.
+        units: of the step curves.
+        area: whether incumbents have the column ``area``.
+        tests: whether they have the column ``test``.
+        others: results of others, see ``others.read_others``.
 
     Raises:
-        ResultsError: runs are missing, failed, or observed nothing; a list of them.
-        UsageError: the limit is more than the suite's budget.
+        ResultsError: runs are missing, failed, or observed nothing; a list of them. Or folders contradict
+            each other.
+        UsageError: the limit is more than the suites' budgets.
+        UnknownName: a pattern of the choice matches nothing.
     """
-    plan = results.plan().with_columns(
-        method=pl.when(pl.col("llm").is_null())
-        .then("optimizer")
-        .otherwise(pl.format("{} ({})", "optimizer", "llm"))  # as runs.method_name
-    )
-    plan = _limited(plan, limit or Budget())
-    trials = pl.concat(_losses(results, key) for key in _scenarios(plan)).join(
-        plan.lazy().select("run", "equivalents", "seconds"), on="run"
-    )
-    trials = trials.filter(
-        ~(pl.col("share").cum_sum().over("run", order_by="trial") > pl.col("equivalents") + ROUNDING)
-        .fill_null(False),
-        ~(pl.col("finished") > pl.col("seconds")).fill_null(False),
-    )  # fmt: skip
-    usable = _usable(results, plan)
+    folders = [results] if isinstance(results, Results) else list(results)
+    plan = limited((choice or Choice()).of(joint_plan(folders)), limit or Budget())
+    plan = plan.with_row_index("row")
+    usable = usable_runs(folders, plan)
+    # An area is over trials, or what else limits the runs.
+    spent: Unit = "trials"
+    if area and plan["trials"].null_count():
+        spent = "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
+    wanted = tuple(dict.fromkeys(("trials", *units, spent)))
+    portions: list[Portion] = []
+    for number, folder in enumerate(folders):
+        mine = plan.filter(pl.col("folder") == number)
+        for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
+            portions += read_steps(folder, mine, key, wanted, tests)
+    notes: list[str] = []
+    if others is not None:
+        plan, usable = _along(others, plan, usable, portions, wanted, notes)
+    if not portions:
+        raise _missing(folders, plan)
+    found = Portion.concat(portions)
     parts = []
     for most in plan["trials"].unique().sort():
         runs = plan if most is None else plan.filter(pl.col("trials") >= most)
-        with results.reading():
-            reached = final_incumbents(trials.join(runs.lazy().select("run"), on="run"), most)
+        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
+        if found.tests is not None:
+            columns["test"] = _at(found.tests, most, found.rows, len(plan))
+        if area:
+            unit: Unit = spent if most is None else "trials"
+            end = float(found.steps[unit].end.max()) if most is None else float(most)
+            columns["area"] = _areas(found, plan, unit, end)
+        rows = runs["row"].to_numpy()
         parts.append(
-            runs.drop("trials")
-            .join(reached.select("run", "score"), on="run", how="left", maintain_order="left")
-            .with_columns(trials=pl.lit(most, pl.Int64))
+            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
+                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
+            )
         )
     incumbents = pl.concat(parts)
-    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable)
+    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
     missing = incumbents.filter(absent).unique("run", maintain_order=True)
     if len(missing):
         if not partial:
-            raise _missing(results, missing)
+            raise _missing(folders, missing)
         incumbents = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
         if incumbents.is_empty():
-            raise _missing(results, missing)
-    return Study(
-        incumbents=incumbents.select("benchmark", "method", "seed", "trials", "score"),
-        references={
-            name: benchmark(name).reference for name in incumbents["benchmark"].unique(maintain_order=True)
-        },
-        models={
-            method_name(row["optimizer"], row["llm"]): _model_name(results, row["llm"])
-            for row in plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
-        },
-        control=str(results.manifest["suite"]["control"]),
+            raise _missing(folders, missing)
+    if partial and others is not None:
+        cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
+        whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
+        incumbents = incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
+    names = incumbents["benchmark"].unique(maintain_order=True).to_list()
+    study = Study(
+        incumbents=incumbents.drop("run"),
+        references={name: benchmark(name).reference for name in names},
+        models=_models(folders, plan),
+        control=control or _control(folders),
+        runs=plan.select("benchmark", "method", "seed")[found.rows],
+        steps=found.steps,
+        notes=tuple(notes),
     )
+    return study.on(names) if partial else study
 
 
-def _limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
-    """The plan with budgets cut at a limit.
-
-    Raises:
-        UsageError: no run has as much.
-    """
-    for unit, most in asdict(limit).items():
-        if most is None:
-            continue
-        given = plan[unit].max()
-        if isinstance(given, int | float) and most > given:
-            raise UsageError(f"A budget of {most:g} {unit} is more than the suite's {given:g}.")
-        plan = plan.with_columns(pl.min_horizontal(unit, pl.lit(most, plan.schema[unit])))
-    return plan
+def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Shape (n,): by row of the plan, where each curve is after so many trials; NaN where there is none."""
+    out = np.full(n, np.nan)
+    out[rows] = np.append(steps.score, np.nan)[steps.at(np.inf if most is None else most)]
+    return out
 
 
-def _scenarios(plan: pl.DataFrame) -> list[str]:
-    return sorted({str(name).rpartition("/")[0] for name in plan["benchmark"].unique()})
+def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArray[np.float64]:
+    """Shape (n,): by row of the plan, the area below each run's curve of quantile regret."""
+    steps = found.steps[unit]
+    codes = plan["benchmark"].cast(pl.Enum(plan["benchmark"].unique())).to_physical().to_numpy()
+    of_step = codes[found.rows][steps.of_run]
+    quantile = np.empty(len(steps.score))
+    for code, name in zip(*np.unique(codes, return_index=True), strict=True):
+        mine = np.flatnonzero(of_step == code)
+        losses = benchmark(plan["benchmark"][int(name)]).reference.sorted_losses
+        quantile[mine] = quantile_regret(steps.score[mine], losses)
+    out = np.full(len(plan), np.nan)
+    out[found.rows] = areas(steps, quantile, np.ones(len(found.rows)), most, unit)
+    return out
 
 
-def _losses(results: Results, key: str) -> pl.LazyFrame:
-    """Run, trial, loss, score, fidelity (the share of the full one), share, finished of all trials there."""
-    where = scenario(key)
-    sign = where.objectives[where.target_index].sign
-    fidelities = [f"fidelity.{fidelity.name}" for fidelity in where.fidelities]
-    columns = ["run", "trial", "value", "score", "share", "finished", *fidelities]
-    of_full = pl.lit(1.0)
-    for fidelity in where.fidelities:
-        of_full = of_full * pl.col(f"fidelity.{fidelity.name}") / fidelity.full
-    return results.trials(columns, scenario_key=key).select(
-        "run",
-        "trial",
-        "share",
-        "finished",
-        loss=sign * pl.col("value"),
-        score=sign * pl.col("score"),
-        fidelity=of_full,
-    )
+def _along(
+    others: pl.DataFrame,
+    plan: pl.DataFrame,
+    usable: pl.Series,
+    portions: list[Portion],
+    units: Sequence[Unit],
+    notes: list[str],
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Add the results of others to the plan, the usable runs, the portions and the notes."""
+    more, portion, said = others_beside(others, plan, units)
+    if portions and portions[0].tests is not None:
+        trials = portion.steps["trials"]
+        portion = replace(portion, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
+    portions.append(portion)
+    notes += said
+    return pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
 
 
-def _usable(results: Results, plan: pl.DataFrame) -> list[str]:
-    """The runs that are finished as far as the plan's budgets go."""
-    wanted = {row["run"]: budget_of(row) for row in plan.iter_rows(named=True)}
-    return [
-        run
-        for run, record in results.records().items()
-        if run in wanted
-        and record.state != "failed"
-        and (record.state == "exhausted" or record.finishes(wanted[run]))
-    ]
-
-
-def _missing(results: Results, missing: pl.DataFrame) -> ResultsError:
+def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
     rows = [
         f"{row['method']} on {row['benchmark']} seed {row['seed']}" for row in missing.iter_rows(named=True)
     ]
     listed = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
     return ResultsError(
         f"{len(rows)} runs are missing, failed or observed nothing: {listed}.",
-        f"See surrobench status {results.folder}; --partial leaves their benchmarks out.",
+        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out.",
     )
 
 
-def _model_name(results: Results, label: str) -> str:
-    spec = results.manifest["models"][label]
-    return f"{spec['model']} ({spec['size']})" if spec["size"] else str(spec["model"])
+def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:
+    """Method -> its language model as people read it."""
+    rows = plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
+    models = {}
+    for row in rows:
+        spec = folders[row["folder"]].manifest["models"][row["llm"]]
+        name = f"{spec['model']} ({spec['size']})" if spec["size"] else str(spec["model"])
+        models[method_name(row["optimizer"], row["llm"])] = name
+    return models
+
+
+def _control(folders: Sequence[Results]) -> str:
+    """The control of all the suites.
+
+    Raises:
+        UsageError: they differ.
+    """
+    controls = {str(folder.manifest["suite"]["control"]): folder.folder for folder in folders}
+    if len(controls) > 1:
+        listed = ", ".join(f"{control} ({folder})" for control, folder in controls.items())
+        raise UsageError(f"The suites differ in their control: {listed}.", "Choose one with --control.")
+    return next(iter(controls))

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,6 +60,35 @@ def _small(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
 
 
+def _extra(key: str) -> Callable[[Ranking, int], float | None]:
+    def value(ranking: Ranking, method: int) -> float | None:
+        return float(ranking.extra[key][method]) if key in ranking.extra else None
+
+    return value
+
+
+def _shown_extra(key: str, show: Callable[[float], str]) -> Callable[[Ranking, int], str]:
+    def text(ranking: Ranking, method: int) -> str:
+        value = _extra(key)(ranking, method)
+        return "" if value is None or math.isnan(value) else show(value)
+
+    return text
+
+
+def _further(
+    key: str, title: str, show: Callable[[float], str], best: Callable[[list[float]], float] | None = min
+) -> Column:
+    """A column that is there only where it was asked for."""
+    return Column(key, title, _extra(key), _shown_extra(key, show), best)
+
+
+def _amount(value: float) -> str:
+    """What was spent, in any unit; more than anybody spent is a sign of its own."""
+    if math.isinf(value):
+        return "never"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _versus(attribute: str) -> Callable[[Ranking, int], Value]:
     def value(ranking: Ranking, method: int) -> Value:
         comparison = ranking.comparison(method)
@@ -101,6 +130,12 @@ COLUMNS = (
            lambda r, j: _small(r.mean_quantile[j]), min),
     Column("random_trials", "random trials", lambda r, j: float(r.random_trials[j]),
            lambda r, j: f"{r.random_trials[j]:.1f}", max),
+    _further("log_regret", "log10 regret", "{:.2f}".format),
+    _further("area", "area", _small),
+    _further("test", "test metric", "{:.4g}".format, None),
+    _further("target_share", "target reached", "{:.0%}".format, max),
+    _further("target_median", "median to target", _amount),
+    _further("target_mean", "mean to target", _amount),
     Column("wins", "wins", lambda r, j: int(r.wins[j]), lambda r, j: str(r.wins[j]), max),
     Column("p", "p", _versus("p"), lambda r, j: ""),
     Column("p_holm", "p (Holm)", _versus("p_holm"), _p_holm),
@@ -112,6 +147,11 @@ COLUMNS = (
 NAMES = ("method", "model")
 """The columns that hold words, aligned left."""
 
+ASKED_FOR = ("log_regret", "area", "test", "target_share", "target_median", "target_mean")
+"""The columns that are there only where they were asked for."""
+USUAL = tuple(column.key for column in COLUMNS if column.key not in (*NAMES, *ASKED_FOR))
+"""The columns that are always there."""
+
 
 @dataclass(frozen=True)
 class _Shown:
@@ -122,10 +162,12 @@ class _Shown:
     bold: list[list[bool]]
 
 
-def _shown(ranking: Ranking) -> _Shown:
+def _shown(ranking: Ranking, leave_out: Collection[str] = ()) -> _Shown:
     everyone = range(len(ranking.methods))
     columns, cells, bold = [], [], []
     for column in COLUMNS:
+        if column.key in leave_out:
+            continue
         texts = [column.show(ranking, j) for j in everyone]
         if not any(texts):
             continue
@@ -133,9 +175,10 @@ def _shown(ranking: Ranking) -> _Shown:
         cells.append(texts)
         best = ""
         if column.best:
-            values = [float(column.value(ranking, j) or 0) for j in everyone]
+            exact = {j: float(value) for j in everyone if (value := column.value(ranking, j)) is not None}
+            exact = {j: value for j, value in exact.items() if not math.isnan(value)}
             # As shown: two methods that read the same are both bold.
-            best = texts[values.index(column.best(values))]
+            best = texts[next(j for j, value in exact.items() if value == column.best([*exact.values()]))]
         bold.append([bool(column.best) and text == best for text in texts])
     return _Shown(columns, _transposed(cells), _transposed(bold))
 
@@ -145,7 +188,7 @@ def _transposed(rows: list[list[Any]]) -> list[list[Any]]:
 
 
 def _title(ranking: Ranking) -> str:
-    return ", ".join(
+    return (f"{ranking.group}: " if ranking.group else "") + ", ".join(
         f"{number} {noun}{'' if number == 1 else 's'}"
         for number, noun in (
             (len(ranking.methods), "method"),
@@ -155,11 +198,14 @@ def _title(ranking: Ranking) -> str:
     )
 
 
-def render(ranking: Ranking, format: Format) -> str:  # noqa: A002 - the name of the command's option
+def render(
+    ranking: Ranking | Sequence[Ranking],
+    format: Format,  # noqa: A002 - the name of the command's option
+) -> str:
     """The ranking as text, ending in a newline; one of the methods with more seeds or trials follows it.
 
     Args:
-        ranking: what to show.
+        ranking: what to show; several are the groups of a study, shown one after the other.
         format: ``markdown``, ``latex`` (a table for a document with booktabs), ``csv`` or ``json``.
 
     Raises:
@@ -168,7 +214,7 @@ def render(ranking: Ranking, format: Format) -> str:  # noqa: A002 - the name of
     formats = {"markdown": _markdown, "latex": _latex, "csv": _csv, "json": _json}
     if format not in formats:
         raise UnknownName("format", format, formats)
-    return formats[format](ranking)
+    return formats[format]([ranking] if isinstance(ranking, Ranking) else ranking)
 
 
 def rich_table(ranking: Ranking) -> RenderableType:
@@ -180,17 +226,22 @@ def rich_table(ranking: Ranking) -> RenderableType:
 
 
 class _Terminal:
-    """Chooses the layout once the width is known."""
+    """Chooses the layout once the width is known: in two tables where what was asked for does not fit."""
 
     def __init__(self, ranking: Ranking) -> None:
         self.ranking = ranking
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = _rich_table(self.ranking, stacked=False)
         unbounded = options.update(max_width=10_000)
-        if Measurement.get(console, unbounded, table).maximum > options.max_width:
-            table = _rich_table(self.ranking, stacked=True)
-        yield table
+        layouts = [[_rich_table(self.ranking, stacked=stacked)] for stacked in (False, True)]
+        if self.ranking.extra:
+            apart = (ASKED_FOR, USUAL)
+            layouts.append([_rich_table(self.ranking, stacked=True, leave_out=keys) for keys in apart])
+
+        def fits(tables: list[Table]) -> bool:
+            return all(Measurement.get(console, unbounded, t).maximum <= options.max_width for t in tables)
+
+        yield from next((tables for tables in layouts if fits(tables)), layouts[-1])
         yield Text("\n".join(self.ranking.notes), style="dim")
         if self.ranking.further:
             yield Text(
@@ -204,11 +255,17 @@ class _Terminal:
             yield Text(claims.note(self.ranking.claims), style="dim")
 
 
-def _rich_table(ranking: Ranking, stacked: bool) -> Table:
-    """The table alone; ``stacked``: a method's model is a second line below its name."""
-    shown = _shown(ranking)
+def _rich_table(ranking: Ranking, stacked: bool, leave_out: Collection[str] = ()) -> Table:
+    """The table alone.
+
+    Args:
+        ranking: what to show.
+        stacked: a method's model is a second line below its name.
+        leave_out: keys of columns.
+    """
+    shown = _shown(ranking, leave_out)
     table = Table(
-        title=_title(ranking),
+        title=None if leave_out is USUAL else _title(ranking),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -274,7 +331,11 @@ def _style(ranking: Ranking, method: int, column: Column, is_best: bool) -> str:
     return "bold" if is_best else ""
 
 
-def _markdown(ranking: Ranking) -> str:
+def _markdown(rankings: Sequence[Ranking]) -> str:
+    return "\n".join(map(_markdown_one, rankings))
+
+
+def _markdown_one(ranking: Ranking) -> str:
     def cell(text: str, bold: bool = False) -> str:
         for special in "\\`*_[]<>|":
             text = text.replace(special, "\\" + special)
@@ -289,7 +350,7 @@ def _markdown(ranking: Ranking) -> str:
     text = "\n".join(lines) + "\n"
     if ranking.further:
         text += f"\nWith more {ranking.further_by}: {cell(', '.join(ranking.further.methods))}\n\n"
-        text += _markdown(ranking.further)
+        text += _markdown_one(ranking.further)
     if ranking.claims:
         rows = [list(claims.HEADINGS), [":---", ":---", *["---:"] * (len(claims.HEADINGS) - 2)]]
         rows += [[cell(text, j == 1) for j, text in enumerate(claims.row(one))] for one in ranking.claims]
@@ -321,7 +382,11 @@ def _latex_cell(text: str, bold: bool = False) -> str:
     return rf"\textbf{{{escaped}}}" if bold and escaped else escaped
 
 
-def _latex(ranking: Ranking) -> str:
+def _latex(rankings: Sequence[Ranking]) -> str:
+    return "\n".join(map(_latex_one, rankings))
+
+
+def _latex_one(ranking: Ranking) -> str:
     cell = _latex_cell
     shown = _shown(ranking)
     rows = [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
@@ -349,7 +414,7 @@ def _latex(ranking: Ranking) -> str:
     text = "\n".join(lines) + "\n"
     if ranking.further:
         text += f"\n% With more {ranking.further_by}: {', '.join(ranking.further.methods)}\n"
-        text += _latex(ranking.further)
+        text += _latex_one(ranking.further)
     if ranking.claims:
         text += "\n" + _latex_claims(ranking.claims)
     return text
@@ -379,21 +444,27 @@ def _latex_claims(judged: Sequence[Judged]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _csv(ranking: Ranking) -> str:
+def _csv(rankings: Sequence[Ranking]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["seeds", "trials", "instances", *(column.key for column in COLUMNS)])
-    part: Ranking | None = ranking
-    while part:
-        for j in range(len(part.methods)):
-            exact = [column.value(part, j) for column in COLUMNS]
-            writer.writerow([len(part.seeds), part.trials, len(part.instances), *exact])
-        part = part.further
+    grouped = any(ranking.group for ranking in rankings)
+    keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS)]
+    writer.writerow(["group", *keys] if grouped else keys)
+    for ranking in rankings:
+        part: Ranking | None = ranking
+        while part:
+            for j in range(len(part.methods)):
+                exact = [column.value(part, j) for column in COLUMNS]
+                row = [len(part.seeds), part.trials, len(part.instances), *exact]
+                writer.writerow([part.group, *row] if grouped else row)
+            part = part.further
     return out.getvalue()
 
 
-def _json(ranking: Ranking) -> str:
-    return json.dumps(_finite(_document(ranking)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def _json(rankings: Sequence[Ranking]) -> str:
+    documents = [_document(ranking) for ranking in rankings]
+    whole = {"groups": documents} if any(ranking.group for ranking in rankings) else documents[0]
+    return json.dumps(_finite(whole), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _document(ranking: Ranking) -> dict[str, Any]:
@@ -403,10 +474,12 @@ def _document(ranking: Ranking) -> dict[str, Any]:
         return dict(zip(ranking.methods, np.asarray(values).tolist(), strict=True))
 
     return {
+        **({"group": ranking.group} if ranking.group else {}),
         "instances": len(ranking.instances),
         "seeds": list(ranking.seeds),
         "trials": ranking.trials,
         "control": ranking.control,
+        "metric": ranking.metric,
         "anchor": ranking.anchor,
         "alpha": ranking.alpha,
         "methods": [
@@ -436,7 +509,9 @@ def _document(ranking: Ranking) -> dict[str, Any]:
                 "loss": by_method(ranking.loss[i]),
                 "normalised_regret": by_method(ranking.normalised[i]),
                 "quantile_regret": by_method(ranking.quantile[i]),
+                "ranked": by_method(ranking.values[i]),
                 "rank": by_method(ranking.ranks[i]),
+                "by_seed": {name: by_method(runs[i]) for name, runs in ranking.by_run.items()},
             }
             for i, instance in enumerate(ranking.instances)
         ],

@@ -79,7 +79,8 @@ def cmaes_with_margin(
     return history[:trials]
 
 
-def polars_incumbents(folder: Path) -> pl.DataFrame:
-    """The score of each run's best trial, of maximised objectives, from the files of a study."""
-    best = pl.col("score").get(pl.col("value").arg_max())
+def polars_incumbents(folder: Path, *, minimize: bool = False) -> pl.DataFrame:
+    """The score of each run's best trial, from the files of a study."""
+    value = pl.col("value")
+    best = pl.col("score").get(value.arg_min() if minimize else value.arg_max())
     return pl.scan_parquet(folder / "trials/*/*.parquet").group_by("run").agg(best).collect()

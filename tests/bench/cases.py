@@ -27,7 +27,7 @@ from surrobench.seeding import content_hash, stream
 from surrobench.study import Options, run_study
 from surrobench.suite import Method, Suite
 from surrobench.trial import Outcome
-from tests.bench import by_hand, yahpo_cases
+from tests.bench import by_hand, many, yahpo_cases
 from tests.bench.timing import Pair, seconds, side_by_side
 
 SCENARIO = "hpobench/mlp"
@@ -242,6 +242,28 @@ def ranking() -> Iterator[Row]:
     yield Row("  the same, peak memory of a process", f"{ours:.0f} MB", f"{theirs:.0f} MB", "", "", None)
 
 
+def many_trials() -> Iterator[Row]:
+    """9.6 million trials in their full schema, ranked, and with all curves, against a bare Polars query."""
+    with many.many_trials() as folder:
+        bare = by_hand.polars_incumbents(folder, minimize=True)
+        study = load_study(Results(folder))
+        assert study.incumbents["score"].sort().equals(bare["score"].sort()), "another incumbent"
+        what = f"{len(bare):,} runs x {many.TRIALS} trials"
+        for name, limit, work in (("ranked", 2.0, many.rank), ("all curves", 4.0, many.every_curve)):
+            pair = side_by_side(
+                lambda work=work: work(folder),
+                lambda: by_hand.polars_incumbents(folder, minimize=True),
+                repeats=5,
+            )
+            yield limited(f"{what}, {name}, against a bare Polars query", pair, limit)
+            peak = peak_of(work.__name__, str(folder))
+            yield Row(
+                "  the same, peak memory", f"{peak:.0f} MB", "", f"{peak:.0f} MB", "< 1,000 MB", peak < 1000
+            )
+        peak = peak_of("polars", str(folder))
+        yield Row("  the bare query, peak memory", "", f"{peak:.0f} MB", "", "", None)
+
+
 def store_many(folder: Path) -> None:
     """A results folder of random search under five names, each with 1,000 runs of 100 trials."""
     suite = make_suite("random", seeds=125)
@@ -323,6 +345,7 @@ CASES = (
     libraries,
     own_shares,
     ranking,
+    many_trials,
     memory,
     start_up,
     *yahpo_cases.cases(),

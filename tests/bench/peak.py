@@ -13,6 +13,10 @@ def main(what: str, folder: str = "") -> None:
         from tests.bench.by_hand import polars_incumbents
 
         polars_incumbents(Path(folder))
+    elif what in ("rank", "every_curve"):
+        from tests.bench import many
+
+        getattr(many, what)(Path(folder))
     elif what == "ranking":
         from surrobench.report.study import load_study
         from surrobench.results import Results

@@ -1,0 +1,135 @@
+"""Results of others, to be ranked along: a CSV file with a row per trial.
+
+    method,benchmark,seed,trial,value
+    their method,hpobench/mlp/car,0,0,0.71
+
+``value`` is the benchmark's target objective in its natural direction (see ``surrobench list benchmarks``),
+empty where a trial observed nothing. Trials are numbered from 0 or from 1. A mean over repetitions is not
+known, so that incumbents are scored by the value itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from surrobench.benchmarks import benchmark
+from surrobench.errors import ResultsError, UsageError
+from surrobench.report.gather import Portion
+from surrobench.stats.steps import Unit, incumbent_steps
+
+COLUMNS = {
+    "method": pl.String,
+    "benchmark": pl.String,
+    "seed": pl.UInt32,
+    "trial": pl.UInt32,
+    "value": pl.Float64,
+}
+_RUN = ("method", "benchmark", "seed")
+
+
+def read_others(paths: Sequence[Path]) -> pl.DataFrame:
+    """The trials in some files, checked; trials are numbered from 0.
+
+    Raises:
+        ResultsError: a file cannot be read, lacks a column, or has a value of another kind, a trial that is
+            double or missing.
+        UnknownName: a benchmark is not known.
+    """
+    frames = [_read(path) for path in paths]
+    trials = pl.concat(frames)
+    for name in trials["benchmark"].unique(maintain_order=True):
+        benchmark(name)
+    return trials
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        text = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise ResultsError(f"{path} cannot be read: {reason}.", _form()) from None
+    absent = [name for name in COLUMNS if name not in text.columns]
+    if absent:
+        has = ", ".join(text.columns)
+        raise ResultsError(f"{path} has no column {', '.join(absent)}; it has {has}.", _form())
+    text = text.select(pl.col(name).str.strip_chars() for name in COLUMNS)
+    typed = text.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in COLUMNS.items())
+    for name in COLUMNS:
+        # Only a value may be empty, or NaN.
+        bad = typed[name].is_null()
+        if name == "value":
+            bad &= text[name].is_not_null() & (text[name] != "")
+        if bad.any():
+            row = int(bad.arg_true()[0])
+            raise ResultsError(f"{path} line {row + 2}: {text[name][row]!r} is no {name}.", _form())
+    typed = typed.sort("method", "benchmark", "seed", "trial", maintain_order=True)
+    place = pl.int_range(pl.len(), dtype=pl.Int64).over(_RUN)
+    begins = pl.col("trial").min().over(_RUN).cast(pl.Int64)
+    off = typed.filter((pl.col("trial").cast(pl.Int64) != place + begins) | (begins > 1))
+    if len(off):
+        first = typed.join(off[:1], on=_RUN, how="semi")["trial"].cast(pl.Int64).to_list()
+        run = f"{off['method'][0]} on {off['benchmark'][0]} seed {off['seed'][0]}"
+        double = len(set(first)) < len(first)
+        gap = next((trial for trial in range(min(first[0], 1), first[-1]) if trial not in first), None)
+        what = "has a trial twice" if double else f"lacks trial {gap}"
+        raise ResultsError(
+            f"{path}: {run} {what}.", "Number the trials of each run from 0 or 1, without gaps."
+        )
+    return typed.with_columns(trial=(pl.col("trial") - pl.col("trial").min().over(_RUN)).cast(pl.UInt32))
+
+
+def _form() -> str:
+    return f"Needed are the columns {', '.join(COLUMNS)}; value may be empty."
+
+
+def others_beside(
+    others: pl.DataFrame, plan: pl.DataFrame, units: Sequence[Unit]
+) -> tuple[pl.DataFrame, Portion, list[str]]:
+    """Results of others as rows of a plan, as steps, and what must be said of them.
+
+    Args:
+        others: see ``read_others``.
+        plan: the runs they are ranked along with; benchmarks that it lacks are left out.
+        units: of the steps.
+
+    Raises:
+        ResultsError: no benchmark is common, or a method of theirs is called like one of ours.
+        UsageError: they cannot be counted in a unit.
+    """
+    unknown = set(units) - {"trials", "equivalents"}
+    if unknown:
+        raise UsageError(
+            f"Results of others are known by trial, not by {', '.join(sorted(unknown))}.",
+            "Leave out --with, or count in trials.",
+        )
+    common = others.join(plan.select("benchmark").unique(), on="benchmark", how="semi", maintain_order="left")
+    if common.is_empty():
+        raise ResultsError(
+            "The results of others share no benchmark with the study.", "Compare on the same ids."
+        )
+    same = sorted(set(common["method"].unique()) & set(plan["method"].unique()))
+    if same:
+        raise ResultsError(f"{same[0]} is a method of the study and of the others.", "Rename it in the file.")
+    signs = {name: benchmark(name).objective.sign for name in common["benchmark"].unique()}
+    loss = pl.col("value") * pl.col("benchmark").replace_strict(signs, return_dtype=pl.Float64)
+    trials = common.with_columns(
+        loss=loss, score=loss, share=pl.lit(1.0), run=pl.concat_str(*_RUN, separator="\n")
+    )
+    runs = trials.group_by("run", maintain_order=True).agg(
+        *(pl.col(name).first() for name in _RUN), trials=pl.len().cast(plan.schema["trials"])
+    )
+    # A method is compared after as many trials as all its runs have.
+    runs = runs.with_columns(pl.col("trials").min().over("method"), optimizer=pl.col("method"))
+    first_row = len(plan)
+    runs = runs.with_row_index("row", offset=first_row)
+    ids, steps = incumbent_steps(trials, units)
+    rows = ids.to_frame().join(runs.select("run", "row"), on="run", how="left", maintain_order="left")["row"]
+    names = ", ".join(sorted(runs["method"].unique()))
+    notes = [f"{names}: results of others, scored by the values they observed."]
+    left = sorted(set(others["benchmark"].unique()) - set(common["benchmark"].unique()))
+    if left:
+        notes.append(f"Of the others' benchmarks, {len(left)} are not in the study: {', '.join(left[:5])}.")
+    return runs, Portion(rows.to_numpy().astype("int64"), steps, None), notes

@@ -1,0 +1,367 @@
+"""Anytime performance: step curves on a common grid, areas under them, and what a target costs.
+
+Losses and regrets are lower-is-better. Every curve is a step curve: a value is carried forward until the next
+incumbent, and beyond the end of a run, never interpolated. Axes are always instances (n), methods (k), seeds
+(s), grid (t), in this order. Before a run has observed anything it has no value: NaN on a grid; in an area it
+counts as the worst there is.
+
+Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets; E. D. Dolan & J. J. More,
+Mathematical Programming 91 (2002) for profiles of ratios; R. Agarwal et al., NeurIPS 2021 (rliable) for
+profiles of scores; E. L. Kaplan & P. Meier, JASA 53 (1958) for censored times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from surrobench.budget import ROUNDING
+from surrobench.errors import ResultsError
+from surrobench.stats.regret import Anchor, Reference, normalised_regret, quantile_regret
+from surrobench.stats.steps import Floats, Steps, Unit
+
+Measure = Literal["quantile", "normalised"]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The incumbents of k methods on n instances with s seeds, at t points of what was spent.
+
+    Attributes:
+        instances, methods, seeds: names and numbers, sorted; of lengths n, k and s.
+        unit: what ``grid`` counts: trials, equivalents, seconds or tokens.
+        grid: shape (t,), ascending.
+        quantile: shape (n, k, s, t), quantile regret; NaN before the first observation.
+        normalised: shape (n, k, s, t), normalised regret, unclipped; NaN before the first observation.
+        end: shape (n, k, s), what the run has spent in all: beyond it, its last value is carried forward.
+    """
+
+    instances: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    unit: Unit
+    grid: Floats
+    quantile: Floats
+    normalised: Floats
+    end: Floats
+
+    def __post_init__(self) -> None:
+        shape = (len(self.instances), len(self.methods), len(self.seeds))
+        for name, wanted in (
+            ("quantile", (*shape, len(self.grid))),
+            ("normalised", (*shape, len(self.grid))),
+            ("end", shape),
+        ):
+            if getattr(self, name).shape != wanted:
+                raise ValueError(f"{name} must have shape {wanted}, but has {getattr(self, name).shape}.")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What runs had spent when they first reached a target.
+
+    Attributes:
+        spent: shape (n, k, s); where the target was not reached, all that the run spent.
+        censored: shape (n, k, s), whether it was not reached.
+    """
+
+    spent: Floats
+    censored: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Anytime:
+    """All step curves of k methods on n instances with s seeds, complete and exact.
+
+    Attributes:
+        instances, methods, seeds: sorted; of lengths n, k and s.
+        steps: unit -> the steps of n * k * s runs, in the order of a C array of shape (n, k, s).
+        quantile: unit -> shape (m,), quantile regret of each step.
+        normalised: unit -> shape (m,), normalised regret of each step, unclipped.
+        worst: shape (n,), normalised regret of each instance's worst configuration.
+    """
+
+    instances: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: Mapping[Unit, Steps]
+    quantile: Mapping[Unit, Floats]
+    normalised: Mapping[Unit, Floats]
+    worst: Floats
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n, k, s)."""
+        return len(self.instances), len(self.methods), len(self.seeds)
+
+    def horizon(self, unit: Unit) -> float:
+        """The most that any run has spent."""
+        return float(self.steps[unit].end.max())
+
+    def grid(self, unit: Unit, points: int = 100) -> Floats:
+        """Shape (at most ``points``,): every trial where they are few, else from the earliest step on, in
+        even ratios.
+        """
+        most = self.horizon(unit)
+        if unit == "trials" and most <= points:
+            return np.arange(1, most + 1)
+        spent = self.steps[unit].spent
+        least = float(spent[spent > 0].min(initial=most))
+        grid = np.geomspace(least, most, points) if 0 < least < most else np.array([most])
+        return np.unique(np.ceil(grid)) if unit in {"trials", "tokens"} else grid
+
+    def curves(self, unit: Unit, grid: ArrayLike | None = None) -> Curves:
+        """The curves at common points.
+
+        Args:
+            unit: one of ``steps``.
+            grid: shape (t,), ascending; by default that of ``grid(unit)``.
+        """
+        points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
+        steps, shape = self.steps[unit], (*self.shape, len(points))
+        # Each run is a row of stretches: one without a value, then one for each step.
+        first, lengths = _stretches(steps, np.searchsorted(points + ROUNDING, steps.spent), len(points))
+
+        def on_grid(values: Floats) -> Floats:
+            return np.repeat(np.insert(values, first, np.nan), lengths).reshape(shape)
+
+        return Curves(
+            self.instances,
+            self.methods,
+            self.seeds,
+            unit,
+            points,
+            on_grid(self.quantile[unit]),
+            on_grid(self.normalised[unit]),
+            steps.end.reshape(self.shape),
+        )
+
+    def area(self, unit: Unit = "trials", measure: Measure = "quantile", most: float | None = None) -> Floats:
+        """Shape (n, k, s): mean of each curve over what was spent, from nothing to ``most``; exact.
+
+        The value after trial i counts for the i-th trial, that after so many seconds from then on. What was
+        spent before anything was observed counts with the worst value: quantile regret 1, or the normalised
+        regret of the worst configuration.
+
+        Args:
+            unit: one of ``steps``.
+            measure: of which regret.
+            most: by default the most that any run has spent.
+        """
+        n, k, s = self.shape
+        values = (self.quantile if measure == "quantile" else self.normalised)[unit]
+        nothing = np.ones(n * k * s) if measure == "quantile" else np.repeat(self.worst, k * s)
+        limit = self.horizon(unit) if most is None else most
+        return areas(self.steps[unit], values, nothing, limit, unit).reshape(self.shape)
+
+    def final(self, unit: Unit = "trials", measure: Measure = "quantile") -> Floats:
+        """Shape (n, k, s): where each curve ends; NaN where nothing was observed."""
+        first = self.steps[unit].first
+        values = np.append((self.quantile if measure == "quantile" else self.normalised)[unit], np.nan)
+        return np.asarray(values[np.where(np.diff(first) > 0, first[1:] - 1, -1)]).reshape(self.shape)
+
+    def reached(self, target: float, unit: Unit = "trials") -> Reached:
+        """When each run's incumbent first had a quantile regret of at most ``target``."""
+        steps = self.steps[unit]
+        hits = np.flatnonzero(self.quantile[unit] <= target)
+        runs, index = np.unique(steps.of_run[hits], return_index=True)
+        spent, censored = steps.end.copy(), np.ones(len(steps.end), dtype=bool)
+        spent[runs], censored[runs] = steps.spent[hits[index]], False
+        return Reached(spent.reshape(self.shape), censored.reshape(self.shape))
+
+    def targets_reached(
+        self, targets: ArrayLike, unit: Unit = "trials", grid: ArrayLike | None = None
+    ) -> Floats:
+        """Shape (k, t): share of (instance, seed, target) reached within each point of ``grid``."""
+        points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
+        wanted = np.asarray(targets, dtype=np.float64).ravel()
+        out = np.zeros((len(self.methods), len(points)))
+        for target in wanted:
+            found = self.reached(float(target), unit)
+            spent = np.where(found.censored, np.inf, found.spent)
+            out += score_profile(spent, points + ROUNDING)
+        return out / len(wanted)
+
+
+def _stretches(steps: Steps, column: NDArray[np.intp], t: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Where a stretch without a value is to be inserted for each run, and how long all stretches are.
+
+    Args:
+        steps: of r runs, m steps.
+        column: shape (m,), from which of t points on a step counts; t for none.
+        t: number of points.
+
+    Returns:
+        Shape (r,) and shape (m + r,).
+    """
+    before = steps.first[:-1]
+    begins = np.insert(column, before, 0)
+    ends = np.append(begins[1:], t)
+    ends[before[1:] + np.arange(len(before) - 1)] = t  # of a run's last stretch, before the next run's first
+    return before, ends - begins
+
+
+def anytime(
+    runs: pl.DataFrame,
+    steps: Mapping[Unit, Steps],
+    references: Mapping[str, Reference],
+    *,
+    anchor: Anchor = "median",
+) -> Anytime:
+    """Steps in the order of instances, methods and common seeds, with both regrets.
+
+    Args:
+        runs: a row for each run of ``steps``, in their order; columns ``benchmark``, ``method``, ``seed``.
+        steps: see ``steps.incumbent_steps``.
+        references: the reference values of each benchmark.
+        anchor: the reference value whose normalised regret is 1.
+
+    Raises:
+        ResultsError: a run is missing or double, or no seed is common to all methods.
+        DataError: a benchmark's best and anchor are equal.
+    """
+    instances, methods = sorted(runs["benchmark"].unique()), sorted(runs["method"].unique())
+    of_method = runs.group_by("method").agg(pl.col("seed").unique())["seed"]
+    seeds = sorted(set.intersection(*(set(found) for found in of_method)))
+    if not seeds:
+        raise ResultsError("No seed is common to all methods.", "Run some seed with all of them.")
+    chosen = runs.with_row_index("row").filter(pl.col("seed").is_in(seeds))
+    chosen = chosen.sort("benchmark", "method", "seed")
+    cells = len(instances) * len(methods) * len(seeds)
+    if len(chosen) != cells or chosen.select("benchmark", "method", "seed").is_duplicated().any():
+        raise ResultsError(
+            f"Curves need one run for each benchmark, method and seed: {cells}, but there are {len(chosen)}.",
+            "Run the suite again to complete them.",
+        )
+    order = chosen["row"].to_numpy()
+    taken: dict[Unit, Steps] = {}
+    regrets: dict[Unit, tuple[Floats, Floats]] = {}
+    known = [references[instance] for instance in instances]
+    for unit, of_unit in steps.items():
+        taken[unit] = of_unit.take(order)
+        bounds = taken[unit].first[:: len(methods) * len(seeds)]
+        pieces = [taken[unit].score[low:high] for low, high in pairwise(bounds)]
+        regrets[unit] = _regrets(pieces, known, anchor)
+    return Anytime(
+        tuple(instances),
+        tuple(methods),
+        tuple(seeds),
+        taken,
+        {unit: both[0] for unit, both in regrets.items()},
+        {unit: both[1] for unit, both in regrets.items()},
+        np.array([normalised_regret(one.worst, one.best, getattr(one, anchor)) for one in known]),
+    )
+
+
+def _regrets(scores: list[Floats], known: list[Reference], anchor: Anchor) -> tuple[Floats, Floats]:
+    """Quantile and normalised regret of the scores of each instance, one after the other."""
+    pairs = list(zip(scores, known, strict=True))
+    return (
+        np.concatenate([quantile_regret(values, one.sorted_losses) for values, one in pairs]),
+        np.concatenate([normalised_regret(values, one.best, getattr(one, anchor)) for values, one in pairs]),
+    )
+
+
+def areas(steps: Steps, values: Floats, nothing: Floats, most: float, unit: Unit) -> Floats:
+    """Shape (r,): mean of each step curve over what was spent, from nothing to ``most``; exact.
+
+    Args:
+        steps: of r runs, m steps.
+        values: shape (m,), the value of each step.
+        nothing: shape (r,), what counts before anything was observed.
+        most: where the area ends; beyond its own end a run's last value is carried forward. 0: no area, NaN.
+        unit: in trials, the value after trial i counts for the i-th trial; else from then on.
+    """
+    begin = np.clip(steps.spent - (unit == "trials"), 0, most)
+    until = np.empty_like(begin)
+    until[:-1] = begin[1:]
+    observed = steps.first[1:] > steps.first[:-1]
+    until[steps.first[1:][observed] - 1] = most
+    before = np.full(len(steps.end), float(most))
+    before[observed] = begin[steps.first[:-1][observed]]
+    inside = np.bincount(steps.of_run, (until - begin) * values, minlength=len(before))
+    return np.asarray((inside + before * nothing) / most) if most else np.full(len(before), np.nan)
+
+
+# ---------------------------------------------------------------------- censored times
+
+
+def kaplan_meier_median(spent: ArrayLike, censored: ArrayLike) -> float:
+    """The least that at least half of the runs need, by Kaplan and Meier; infinite where too few reach it.
+
+    Args:
+        spent: any shape; where censored, all that the run spent.
+        censored: the same shape.
+    """
+    times, share = _survival(spent, censored)
+    below = np.flatnonzero(share <= 0.5 + ROUNDING)
+    return float(times[below[0]]) if len(below) else float("inf")
+
+
+def restricted_mean(spent: ArrayLike, censored: ArrayLike, most: float) -> float:
+    """Mean of what a run needs, counted up to ``most`` at the most: the area below Kaplan and Meier's curve.
+
+    Args:
+        spent: any shape; where censored, all that the run spent.
+        censored: the same shape.
+        most: no larger than the longest run, beyond which nothing is known.
+    """
+    times, share = _survival(spent, censored)
+    edges = np.concatenate([[0.0], np.minimum(times, most), [most]])
+    return float((np.diff(edges) * np.concatenate([[1.0], share])).sum())
+
+
+def _survival(spent: ArrayLike, censored: ArrayLike) -> tuple[Floats, Floats]:
+    """Kaplan and Meier's curve: times, ascending, and the share that has not reached the target by then."""
+    sample = stats.CensoredData.right_censored(np.ravel(spent), np.ravel(censored))
+    curve = stats.ecdf(sample).sf
+    return np.asarray(curve.quantiles), np.asarray(curve.probabilities)
+
+
+# ---------------------------------------------------------------------- shares and profiles
+
+
+def share_won(values: ArrayLike) -> Floats:
+    """Shape (k,): share of instances on which each method is the best; those who tie share it.
+
+    Args:
+        values: shape (n, k), lower is better.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    best = values == values.min(axis=1, keepdims=True)
+    return np.asarray((best / best.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def score_profile(values: ArrayLike, thresholds: ArrayLike) -> Floats:
+    """Shape (k, t): share of runs that are at most each threshold (rliable's run-score distribution).
+
+    Args:
+        values: shape (n, k, s), lower is better.
+        thresholds: shape (t,).
+    """
+    values = np.asarray(values, dtype=np.float64).swapaxes(0, 1)
+    ordered = np.sort(values.reshape(len(values), -1), axis=1)
+    counts = [np.searchsorted(row, np.asarray(thresholds), side="right") for row in ordered]
+    return np.asarray(np.stack(counts) / ordered.shape[1])
+
+
+def ratio_profile(costs: ArrayLike, ratios: ArrayLike) -> Floats:
+    """Shape (k, t): share of instances that each method solves at no more than a ratio of the least cost.
+
+    Dolan and More's performance profile. An instance that nobody solves counts, for nobody.
+
+    Args:
+        costs: shape (n, k), such as what a target took; infinite where it was not reached.
+        ratios: shape (t,), from 1.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    least = costs.min(axis=1, keepdims=True)
+    ratio = np.divide(costs, least, out=np.full(costs.shape, np.inf), where=np.isfinite(costs))
+    return np.asarray((ratio[:, :, None] <= np.asarray(ratios, dtype=np.float64)).mean(axis=0))

@@ -1,0 +1,233 @@
+"""Trials to step curves: each change of a run's incumbent, and what the run had spent by then.
+
+The incumbent is chosen and scored as in ``incumbent.py``: the smallest observed loss, the first among equals,
+at the highest fidelity reached, scored by its configuration's mean. Losses are lower-is-better. A curve holds
+its value until the next change; nothing is interpolated. A run changes its incumbent a few times in a hundred
+trials, so that all that follows works on a few per cent of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Unit = Literal["trials", "equivalents", "seconds", "tokens"]
+"""What a run spends, as in ``budget.Budget``."""
+UNITS: tuple[Unit, ...] = get_args(Unit)
+_CELLS = 1 << 20
+"""Trials that are worked on at a time, as a matrix of runs."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The incumbents of r runs in m steps, run after run, by one unit of what was spent.
+
+    Attributes:
+        first: shape (r + 1,), the steps of run i are ``first[i]:first[i + 1]``; none if it observed nothing.
+        spent: shape (m,), what the run had spent when the incumbent was known, ascending within a run.
+        score: shape (m,), mean loss of the incumbent's configuration; under noise it may rise.
+        trial: shape (m,), the incumbent's trial, from 0.
+        end: shape (r,), what the run has spent in all.
+    """
+
+    first: NDArray[np.int64]
+    spent: Floats
+    score: Floats
+    trial: NDArray[np.int64]
+    end: Floats
+
+    @property
+    def of_run(self) -> NDArray[np.int64]:
+        """Shape (m,): the run of each step."""
+        return np.repeat(np.arange(len(self.end)), np.diff(self.first))
+
+    def at(self, limit: float) -> NDArray[np.int64]:
+        """Shape (r,): each run's last step within ``limit``; -1 where there is none."""
+        within = np.concatenate([[0], np.cumsum(self.spent <= limit)])
+        counts = within[self.first[1:]] - within[self.first[:-1]]
+        return np.where(counts > 0, self.first[:-1] + counts - 1, -1)
+
+    def take(self, runs: NDArray[np.integer[Any]]) -> Steps:
+        """Some of the runs, in the order given."""
+        counts = np.diff(self.first)[runs]
+        first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.repeat(self.first[runs] - first[:-1], counts) + np.arange(first[-1])
+        return Steps(first, self.spent[rows], self.score[rows], self.trial[rows], self.end[runs])
+
+    @staticmethod
+    def concat(parts: Sequence[Steps]) -> Steps:
+        """The runs of several, one after the other."""
+        counts = np.concatenate([np.diff(part.first) for part in parts])
+        return Steps(
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("spent", "score", "trial", "end")
+            ),
+        )
+
+
+def incumbent_steps(
+    trials: pl.DataFrame, units: Sequence[Unit] = ("trials",)
+) -> tuple[pl.Series, dict[Unit, Steps]]:
+    """The steps of every run.
+
+    Args:
+        trials: one row per trial, in any order; fastest where each run's rows stand together, by trial.
+            Columns ``run``, ``trial`` (from 0), ``loss`` (null or NaN: nothing observed) and ``score``; where
+            it varies, ``fidelity`` (the share of the full one). By unit, too: ``share`` for equivalents,
+            ``finished`` for seconds, ``tokens`` for tokens (what the trial cost).
+        units: which to return.
+
+    Returns:
+        The runs, and the steps of each by unit, in the same order. In seconds the trials count in the order
+        they finished, in the other units in the order of ``trial``.
+    """
+    if not len(trials):
+        return pl.Series("run", [], pl.String), steps_of(trials, np.zeros(1, np.int64), units)
+    trials, first = _by_run(trials)
+    return trials["run"].gather(first[:-1]), steps_of(trials, first, units)
+
+
+def steps_of(
+    trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit] = ("trials",)
+) -> dict[Unit, Steps]:
+    """``incumbent_steps`` of runs whose rows are known to stand together, by trial.
+
+    Args:
+        trials: see there; ``run`` is not needed.
+        first: shape (r + 1,), where each run begins, and the end. A run may have no trial.
+        units: which to return.
+    """
+    out: dict[Unit, Steps] = {}
+    in_order: list[Unit] = [unit for unit in units if unit != "seconds"]
+    if "seconds" in units:
+        finished = _floats(trials["finished"])
+        later = np.ones(len(trials), dtype=bool)
+        np.greater_equal(finished[1:], finished[:-1], out=later[1:])
+        later[_begins(first)] = True
+        if later.all():
+            in_order = list(units)
+        else:
+            order = np.lexsort((trials["trial"].to_numpy(), finished, np.repeat(first[:-1], np.diff(first))))
+            out = _steps(trials[order], first, ["seconds"])
+    out |= _steps(trials, first, in_order)
+    return {unit: out[unit] for unit in units}
+
+
+def _by_run(trials: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """The trials with each run's rows together, by trial, and where each run begins, and the end."""
+    first = _starts(trials)
+    trial = trials["trial"].to_numpy()
+    ascending = np.diff(trial.astype(np.int64)) > 0
+    ascending[first[1:-1] - 1] = True
+    if trials["run"].gather(first[:-1]).n_unique() == len(first) - 1 and ascending.all():
+        return trials, first
+    trials = trials.sort("run", "trial")
+    return trials, _starts(trials)
+
+
+def _starts(trials: pl.DataFrame) -> NDArray[np.int64]:
+    lengths = trials["run"].rle().struct.field("len").to_numpy()
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]) -> dict[Unit, Steps]:
+    """Steps of runs that stand together."""
+    if not units:
+        return {}
+    rows = np.flatnonzero(improvements(_keys(trials), first))
+    begins = np.searchsorted(rows, first)
+    trial, score = trials["trial"].to_numpy()[rows].astype(np.int64), _floats(trials["score"])[rows]
+    out: dict[Unit, Steps] = {}
+    for unit in units:
+        spent = spent_by(trials, first, unit)
+        end = np.where(np.diff(first) > 0, np.append(spent, 0.0)[first[1:] - 1], 0.0)
+        out[unit] = Steps(begins, spent[rows], score, trial, end)
+    return out
+
+
+def _keys(trials: pl.DataFrame) -> Floats:
+    """Shape (rows,): the smallest is the incumbent; NaN where nothing was observed."""
+    loss = _floats(trials["loss"])
+    if "fidelity" not in trials.columns and not np.isinf(loss).any():
+        return loss
+    fidelity = _floats(trials["fidelity"]) if "fidelity" in trials.columns else np.ones(len(loss))
+    if (fidelity == fidelity[:1]).all() and not np.isinf(loss).any():
+        return loss
+    # Any higher fidelity beats all lower ones: the place in the order by fidelity, then loss.
+    order = np.lexsort((loss, -fidelity))
+    in_order = np.stack([loss, fidelity])[:, order]
+    differs = (in_order[:, 1:] != in_order[:, :-1]).any(axis=0)
+    keys = np.empty(len(loss))
+    keys[order] = np.concatenate([[0], np.cumsum(differs)])
+    keys[np.isnan(loss)] = np.nan
+    return keys
+
+
+def improvements(keys: Floats, first: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Shape (rows,): whether a row is smaller than all of its run before it.
+
+    Args:
+        keys: shape (rows,), finite, NaN where nothing was observed.
+        first: shape (r + 1,), where each run begins, and the end.
+    """
+    best = _along(np.minimum.accumulate, np.where(np.isnan(keys), np.inf, keys), first)
+    improved = np.zeros(len(keys), dtype=bool)
+    np.less(best[1:], best[:-1], out=improved[1:])
+    begins = _begins(first)
+    improved[begins] = np.isfinite(best[begins])
+    return improved
+
+
+def _begins(first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where those runs begin that have a trial."""
+    return first[:-1][np.diff(first) > 0]
+
+
+def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
+    """Shape (rows,): what each run had spent when each of its trials had finished."""
+    match unit:
+        case "trials":
+            return trials["trial"].to_numpy().astype(np.float64) + 1
+        case "seconds":
+            return _floats(trials["finished"])
+        case "equivalents":
+            share = _floats(trials["share"])
+            return _along(np.cumsum, share, first)
+        case _:
+            return _along(np.cumsum, _floats(trials["tokens"]), first)
+
+
+def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:
+    """A running minimum or sum over each run by itself, runs as rows of a matrix."""
+    lengths = np.diff(first)
+    if not len(values):
+        return values
+    if (lengths == lengths[0]).all():
+        matrix = values.reshape(len(lengths), -1)
+        return np.asarray(function(matrix, axis=1)).reshape(-1)
+    out = np.empty(len(values))
+    longest_first = np.argsort(-lengths, kind="stable")
+    begin = 0
+    while begin < len(lengths):
+        width = int(lengths[longest_first[begin]])
+        if not width:
+            break
+        runs = longest_first[begin : begin + max(1, _CELLS // width)]
+        begin += len(runs)
+        inside = np.arange(width) < lengths[runs, None]
+        rows = np.minimum(first[runs, None] + np.arange(width), len(values) - 1)
+        out[rows[inside]] = function(values[rows], axis=1)[inside]
+    return out
+
+
+def _floats(column: pl.Series) -> Floats:
+    """As an array, NaN where there is nothing."""
+    return np.asarray(column.cast(pl.Float64).fill_null(np.nan).to_numpy())
