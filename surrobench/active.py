@@ -6,7 +6,7 @@ What trials observe is the business of their scenario's desk, who asks a languag
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
@@ -16,6 +16,7 @@ import numpy as np
 from surrobench.benchmarks.base import Benchmark
 from surrobench.budget import Account, Floats
 from surrobench.desk import Asked, Begun, Breach, Desk, Recording
+from surrobench.given import start
 from surrobench.optimizers import optimizer
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.requests import (
@@ -78,6 +79,8 @@ class Active:
     """Completions asked for, re-asks not counted: the ordinal of the next call."""
     overhead: float = 0.0
     """Seconds of thinking since the last trial was begun."""
+    thinking: list[float] = field(default_factory=list)
+    """Seconds of thinking before each request that begins trials, one that the budget refused included."""
     last: bool = False
     """Whether its last request was cut at the budget, or its budget refused a submission."""
     begun: list[Begun] = field(default_factory=list)
@@ -132,7 +135,7 @@ class Active:
             raise Breach("asked to evaluate while submitted trials are under way; wait with Next first.")
         fidelity = desk.fidelity(request)
         share = 1.0 if fidelity is None else desk.share(request)
-        overhead = self._take_overhead() if self.run.overhead else 0.0
+        overhead = self._think()
         allowed = account.allows(share)
         if not allowed:
             raise BudgetSpent
@@ -147,20 +150,27 @@ class Active:
         desk, account = self.desk, self.account
         if len(self.begun) + len(self.under_way) >= account.workers:
             raise Breach(f"submitted a trial, but all {account.workers} workers are busy; use Next first.")
-        if np.shape(request.configuration) != (desk.d,):
-            shape = np.shape(request.configuration)
-            raise Breach(f"submitted an array of shape {shape}; it must be ({desk.d},).")
+        x = desk.as_matrix([request.configuration])[0]
+        if request.continued_from is not None and any(
+            np.array_equal(x, y, equal_nan=True) for y in self._busy()
+        ):
+            raise Breach("goes on with a configuration that is still being trained.")
         share = desk.share(request)
-        overhead = self._take_overhead() if self.run.overhead else 0.0
+        overhead = self._think()
         if not account.allows(share):
-            self.last = True
-            if not self.begun:
-                self._finish_what_is_under_way()
-            self._have_evaluated()
+            self.stop()
             return None
         ticket = account.begin(1, share)
-        self.begun.append(Begun(request, ticket, account.now, overhead, self._take_spent()))
+        origin = _origin(request.source, ())
+        self.begun.append(Begun(request, x, origin, ticket, account.now, overhead, self._take_spent()))
         return ticket
+
+    def stop(self) -> None:
+        """Begin nothing more: what is under way is finished, in the time there is, and the run ends."""
+        self.last = True
+        if not self.begun:
+            self._finish_what_is_under_way()
+        self._have_evaluated()
 
     def wait(self) -> Finished | None:
         """The next submitted trial that finishes; None where it has to be evaluated first."""
@@ -174,7 +184,9 @@ class Active:
     def waste(self, request: Waste) -> Evaluated:
         """Book a trial without a configuration, which takes no simulated time."""
         account, desk = self.account, self.desk
-        overhead = self._take_overhead() if self.run.overhead else 0.0
+        if self.begun or self.under_way:
+            raise Breach("wasted a trial while submitted ones are under way; wait with Next first.")
+        overhead = self._think()
         if not account.allows(1.0):
             raise BudgetSpent
         X, columns = desk.nothing()
@@ -190,7 +202,7 @@ class Active:
     def _have_evaluated(self) -> None:
         """Put what was submitted on the desk: its values are needed now."""
         desk, begun = self.desk, self.begun
-        X = np.array([trial.request.configuration for trial in begun], dtype=np.float64)
+        X = np.array([trial.configuration for trial in begun])
         at = [desk.fidelity(trial.request) for trial in begun]
         fidelity = None
         if any(row is not None for row in at):
@@ -234,10 +246,9 @@ class Active:
         for i, trial in enumerate(self.begun):
             finish = trial.start + float(costs[i])
             self.desk.ledger.finish_one(first + i, finish, trial.overhead)
-            origin = Origin(trial.request.source)
             heapq.heappush(
                 self.under_way,
-                UnderWay(finish, trial.ticket, first + i, X[i], float(losses[i]), origin, trial.spent),
+                UnderWay(finish, trial.ticket, first + i, X[i], float(losses[i]), trial.origin, trial.spent),
             )
         self.begun.clear()
         if self.last:
@@ -284,14 +295,22 @@ class Active:
         """Whether its tokens allow another call."""
         return self.run.tokens is None or self.account.tokens < self.run.tokens
 
-    def _take_overhead(self) -> float:
-        """Put the thinking time on the clock, as it was recorded where this is a replay."""
+    def _think(self) -> float:
+        """Put the thinking time on the clock where it counts: as recorded, if this is a replay."""
+        if not self.run.overhead:
+            return 0.0
         seconds, self.overhead = self.overhead, 0.0
-        if self.recorded is not None and self.recorded.overhead is not None:
-            recorded = self.recorded.overhead
-            seconds = float(recorded[self.account.begun]) if self.account.begun < len(recorded) else seconds
+        past = self.recorded.thinking if self.recorded is not None else ()
+        if len(self.thinking) < len(past):
+            seconds = past[len(self.thinking)]
+        self.thinking.append(seconds)
         self.account.now += seconds
         return seconds
+
+    def _busy(self) -> Iterator[Matrix]:
+        """The configurations of submitted trials that have not finished."""
+        yield from (trial.configuration for trial in self.begun)
+        yield from (trial.configuration for trial in self.under_way)
 
     def _take_spent(self) -> Spent:
         """What the model cost since it was last asked here."""
@@ -303,10 +322,16 @@ _SUBMITTED = Origin("submitted")
 """Stands for the origins of trials that were submitted, each of which has its own."""
 
 
+def _origin(source: Any, repairs: Any) -> Origin:
+    """Of a request; one object for all of the same origin, since there are as many requests as trials."""
+    if not isinstance(source, str) or not isinstance(repairs, tuple):
+        raise Breach(f"gave source = {source!r:.40} and repairs = {repairs!r:.40}, not a word and a tuple.")
+    return _shared_origin(source, repairs)
+
+
 @lru_cache
-def _origin(source: str, repairs: tuple[str, ...]) -> Origin:
-    """One object for all requests of the same origin: there are as many requests as trials."""
-    return Origin(source, repairs=repairs)
+def _shared_origin(source: str, repairs: tuple[str, ...]) -> Origin:
+    return Origin(source, repairs=tuple(map(str, repairs)))
 
 
 def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
@@ -326,9 +351,11 @@ def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request
         library=library,
         fidelities=where.scenario.fidelities,
         workers=run.workers,
+        benchmark=run.benchmark,
+        seed=run.seed,
     )
     rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    yield from optimizer(run.optimizer).function(task, rng, **run.parameters)
+    yield from optimizer(run.optimizer).function(task, rng, **run.arguments)
 
 
 def initial_design(run: Run, where: Benchmark) -> Matrix:
@@ -336,6 +363,8 @@ def initial_design(run: Run, where: Benchmark) -> Matrix:
     if run.initial == "default":
         return where.scenario.default()[None, :]
     kind, _, size = run.initial.rpartition(":")
+    if kind == "file":
+        return start(run.given[size], where, run.seed)
     rng = stream("initial", run.benchmark, run.seed, run.initial)
     if kind == "random":
         return where.space.sample(int(size), rng)

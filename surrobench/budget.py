@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 UNLIMITED = sys.maxsize
 """The horizon where only time or tokens are limited."""
+MOST = 1_000_000
+"""Trials of a run whose trials are not limited."""
 ROUNDING = 1e-9
 """Of sums of equivalents: three thirds make one trial."""
 
@@ -24,7 +26,8 @@ class Budget:
     """The limits of a run; it ends at the first that is reached. None: no limit of that kind.
 
     Attributes:
-        trials: evaluations, of whatever fidelity, the initial design included.
+        trials: evaluations, of whatever fidelity, the initial design included. Where neither they nor
+            equivalents are limited, ``MOST`` of them end a run that takes no simulated time.
         equivalents: the same, each counted as its share of a full-fidelity trial.
         seconds: simulated seconds on the run's workers; what is unfinished then is dropped.
         tokens: of the language model, in and out; no call is begun once they are spent.
@@ -88,7 +91,7 @@ class Account:
     def allows(self, share: float) -> int:
         """How many more trials may be begun, each costing ``share`` full-fidelity equivalents."""
         budget = self.budget
-        left = UNLIMITED if budget.trials is None else budget.trials - self.begun
+        left = (MOST if budget.trials is None else budget.trials) - self.begun
         if budget.equivalents is not None and share > 0:
             left = min(left, int((budget.equivalents - self.equivalents) / share + ROUNDING))
         if budget.seconds is not None and self.now >= budget.seconds:
@@ -100,7 +103,7 @@ class Account:
         """Whether nothing more may be begun, however cheap."""
         budget = self.budget
         return (
-            (budget.trials is not None and self.begun >= budget.trials)
+            self.begun >= (MOST if budget.trials is None else budget.trials)
             or (budget.equivalents is not None and self.equivalents >= budget.equivalents - ROUNDING)
             or (budget.seconds is not None and self.now >= budget.seconds)
         )

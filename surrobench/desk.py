@@ -7,7 +7,7 @@ its ledger. What a row observes depends on its own run alone, never on what else
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,13 +32,13 @@ class Breach(Exception):
 class Recording(NamedTuple):
     """What a recording holds of one run, by the trials' numbers in the order they were begun.
 
-    ``overhead`` has shape (n,); None where the run does not count it. A trial that was dropped, unfinished
-    when the time was over, has a cost of NaN.
+    A trial that was dropped, unfinished when the time was over, has a cost of NaN. ``thinking``: see
+    ``active.Active``; empty where the run does not count it.
     """
 
     configurations: Matrix
     columns: Columns
-    overhead: NDArray[np.float64] | None = None
+    thinking: Sequence[float] = ()
 
     def has(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Shape (m,): which of some trials it holds."""
@@ -62,6 +62,8 @@ class Begun(NamedTuple):
     """A submitted trial that has not been evaluated yet: its value is needed when the run waits for it."""
 
     request: Submit
+    configuration: Matrix
+    origin: Origin
     ticket: int
     start: float
     overhead: float
@@ -168,6 +170,7 @@ class Desk:
         fidelity, begun = request.fidelity, request.continued_from
         if fidelity is None and begun is None:
             return None
+        fidelity = {} if fidelity is None else fidelity
         if not isinstance(fidelity, Mapping):
             raise Breach(f"asked for {fidelity!r:.80}, which is no mapping of fidelities.")
         known = self.scenario.fidelities

@@ -180,7 +180,15 @@ class _Engine:
             self._free_slots[active.run.model or ""].append(active.slot)
         self.timing.library += active.library.seconds
         self._progress.runs += 1
-        outcome = close_log(active.run, active.log, active.desk.ledger, state, error, active.library.seconds)
+        outcome = close_log(
+            active.run,
+            active.log,
+            active.desk.ledger,
+            state,
+            error,
+            library_seconds=active.library.seconds,
+            thinking=active.thinking,
+        )
         recorded = active.recorded
         if recorded is not None and not error and not recorded.has(outcome.proposal).all():
             outcome = replace(outcome, state="parked", error=str(recorded.ends(active.run)))
@@ -215,14 +223,16 @@ class _Engine:
             StopIteration: it stopped.
             _Raised: it raised something else.
         """
-        start = time.perf_counter() if active.run.overhead else 0.0
+        # With a model only its latency counts: that is journalled, so a resumed run is the same.
+        counts = active.run.overhead and active.run.model is None
+        start = time.perf_counter() if counts else 0.0
         try:
             request = active.program.send(answer)
         except StopIteration:
             raise
         except Exception as error:
             raise _Raised(_describe(error)) from error
-        if active.run.overhead:
+        if counts:
             active.overhead += time.perf_counter() - start
         return request
 
@@ -252,7 +262,8 @@ class _Engine:
         if model is None:
             raise Breach("asks a language model, but the suite names none for it.")
         if not active.may_ask:
-            raise BudgetSpent
+            active.stop()
+            return
         jobs = []
         for request in requests:
             if request.attempt == 0:

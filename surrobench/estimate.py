@@ -10,7 +10,7 @@ from typing import Any
 from surrobench.active import program
 from surrobench.benchmarks import benchmark
 from surrobench.optimizers.base import Stopwatch
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated
+from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results import Results
 from surrobench.runs import Run, plan
 from surrobench.suite import Suite
@@ -72,28 +72,36 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
 
 
 def rehearse(run: Run) -> tuple[int, int, int]:
-    """Completions, prompt characters and reply characters of a run that proposes the default each time."""
+    """Completions, prompt characters and reply characters of a run that proposes the default each time.
+
+    A method that raises is counted as far as it came: the run itself will say what is wrong.
+    """
     where = benchmark(run.benchmark)
     reply = json.dumps(where.space.decode(where.scenario.default())[0])
     steps = program(run, where, Stopwatch())
     calls = asked = trials = 0
-    request = next(steps)
-    while True:
-        answer: Any
+    submitted: list[Submit] = []
+    answer: Any = None
+    while trials < run.expected_trials:
+        try:
+            request = steps.send(answer)
+        except Exception:  # StopIteration, or an error of the method
+            break
         if isinstance(request, Complete | list | tuple):
             batch = [request] if isinstance(request, Complete) else request
             calls += sum(part.n for part in batch)
             asked += sum(len(message.content) for part in batch for message in part.messages)
             answers = [[Completion(reply, "stop", 0, 0, 0.0)] * part.n for part in batch]
             answer = answers[0] if isinstance(request, Complete) else answers
+        elif isinstance(request, Submit):
+            answer, trials = trials, trials + 1
+            submitted.append(request)
+        elif isinstance(request, Next):
+            x = submitted.pop(0).configuration
+            answer = Finished(trials - len(submitted) - 1, x, 0.0)
         else:
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
             trials += len(X)
             answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
-        if trials >= run.expected_trials:
-            steps.close()
-            return calls, asked, calls * len(reply)
-        try:
-            request = steps.send(answer)
-        except StopIteration:
-            return calls, asked, calls * len(reply)
+    steps.close()
+    return calls, asked, calls * len(reply)

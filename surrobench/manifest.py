@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import surrobench
+from surrobench.benchmarks import scenario
 from surrobench.llm.prompts import prompts_hash
 from surrobench.machine import usable_cores
 from surrobench.optimizers import optimizer
@@ -70,11 +71,19 @@ def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
             for label, entry in entries.items()
             if entry.own
         },
+        "continued": _continued(suite),
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),
         "sessions": [],
     }
+
+
+def _continued(suite: Suite) -> dict[str, dict[str, bool]]:
+    """Scenario -> fidelity -> whether training goes on from a lower value, or starts anew."""
+    keys = {name.rpartition("/")[0] for name in suite.benchmark_ids()}
+    fidelities = {key: scenario(key).fidelities for key in sorted(keys)}
+    return {key: {known.name: known.resumable for known in of} for key, of in fidelities.items() if of}
 
 
 def hardware() -> dict[str, Any]:

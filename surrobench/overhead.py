@@ -58,6 +58,8 @@ def measure(name: str, seconds: float = SECONDS) -> Overhead:
     entry = OPTIMIZERS[name]
     if entry.prompts:
         return Overhead(name, problem="needs a language model")
+    if entry.reads:
+        return Overhead(name, problem="replays a file")
     if entry.needs and not entry.available:
         return Overhead(name, problem=f"{entry.needs[0]} is not installed")
     where = WITH_FIDELITY if entry.multi_fidelity else TABLE

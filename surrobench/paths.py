@@ -1,4 +1,4 @@
-"""Where things are: prompts and suites (in the checkout or in the wheel), and the cache."""
+"""Where things are: prompts, suites, published figures (in the checkout or in the wheel), and the cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_dir(name: str) -> Path:
-    """The folder ``prompts`` or ``suites``: beside the package in a checkout, inside it in a wheel."""
+    """``prompts``, ``suites`` or ``results/published``: beside the package, or inside it in a wheel."""
     inside = _PACKAGE / "_data" / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 

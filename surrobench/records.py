@@ -31,6 +31,8 @@ class RunRecord:
     error: str
     trials: int
     """How many it has spent."""
+    thinking: tuple[float, ...] = ()
+    """See ``trial.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
         """Whether nothing is left to do within ``budget``, which may be more than when recorded."""
@@ -104,14 +106,21 @@ class Records(Sequence[RunRecord]):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
-        return RunRecord(Run(**entry), state, error, spent)
+        thinking = tuple(entry.pop("thinking", ()))
+        return RunRecord(Run(**entry), state, error, spent, thinking)
+
+    def budget(self, index: int) -> Budget:
+        """The budget of one of the runs."""
+        limits = ("trials", "equivalents", "seconds", "tokens")
+        return Budget(*(self._columns[name][index] if name in self._columns else None for name in limits))
 
     def __iter__(self) -> Iterator[RunRecord]:
         return (self[i] for i in range(len(self)))
 
 
 def _entry(record: RunRecord) -> dict[str, Any]:
-    return {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
+    entry = {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
+    return {**entry, "thinking": list(record.thinking)}
 
 
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:

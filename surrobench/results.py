@@ -58,6 +58,7 @@ class Results:
         self.folder = folder
         self.manifest = self._read_manifest()
         self._forgotten: set[tuple[Path, str]] = set()
+        self._written: set[str] = set()
         self._files: dict[Path, Records] = {}
         self._outdated: set[Path] = set()
         for path in sorted(folder.glob("trials/*/*.parquet")):
@@ -194,7 +195,8 @@ class Results:
     def recorded(self) -> dict[str, Recording]:
         """Run id -> configurations and observations, to replay them."""
         out: dict[str, Recording] = {}
-        for key in sorted({record.run.benchmark.rpartition("/")[0] for record in self.records().values()}):
+        records = self.records()
+        for key in sorted({record.run.benchmark.rpartition("/")[0] for record in records.values()}):
             where = scenario(key)
             with self.reading():
                 trials = self.trials(scenario_key=key).collect()
@@ -202,7 +204,6 @@ class Results:
                 values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
                 at = [floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
                 objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
-                overhead = floats(frame["overhead"])
                 out[str(run)] = _by_proposal(
                     frame["proposal"].to_numpy(),
                     Recording(
@@ -213,7 +214,7 @@ class Results:
                             floats(frame["cost"]),
                             np.stack(at, axis=1) if at else None,
                         ),
-                        overhead if overhead.any() else None,
+                        records[str(run)].thinking,
                     ),
                 )
         return out
@@ -246,16 +247,15 @@ class Results:
         everything = [run for records in self._files.values() for run in records.ids]
         if not self._forgotten and len(set(everything)) == len(everything):
             return {path: range(len(records)) for path, records in self._files.items()}
-        best: dict[str, tuple[int, Path, int]] = {}
+        best: dict[str, tuple[Path, int]] = {}
         for path, records in self._files.items():
-            for i, (run, spent) in enumerate(zip(records.ids, records.spent.tolist(), strict=True)):
-                if (path, run) in self._forgotten:
-                    continue
-                before = best.get(run)
-                if before is None or spent > before[0]:
-                    best[run] = spent, path, i
+            for i, run in enumerate(records.ids):
+                if (path, run) not in self._forgotten and (
+                    run not in best or _is_more(records, i, self._files[best[run][0]], best[run][1])
+                ):
+                    best[run] = path, i
         counted: dict[Path, list[int]] = {path: [] for path in self._files}
-        for _, path, i in best.values():
+        for path, i in best.values():
             counted[path].append(i)
         return {path: sorted(places) for path, places in counted.items()}
 
@@ -286,13 +286,21 @@ class Results:
         for outcome in outcomes:
             groups.setdefault(outcome.run.benchmark.rpartition("/")[0], []).append(outcome)
         for key, group in groups.items():
-            records = [RunRecord(outcome.run, outcome.state, outcome.error, outcome.n) for outcome in group]
+            records = [
+                RunRecord(outcome.run, outcome.state, outcome.error, outcome.n, tuple(outcome.thinking))
+                for outcome in group
+            ]
+            self._written |= {record.run.id for record in records}
             name = content_hash([[record.run.id, record.trials] for record in records])
             path = self.folder / "trials" / _slug(key) / f"part-{name}.parquet"
             self._store(trials_frame(group), records, path)
 
     def merge(self) -> None:
-        """Merge the files of each scenario into one, with rows and records in a fixed order."""
+        """Merge the files of each scenario into one, with rows and records in a fixed order.
+
+        What was forgotten is gone from then on if it was written again, and else remembered.
+        """
+        self._forgotten = {(path, run) for path, run in self._forgotten if run in self._written}
         for folder in sorted({path.parent for path in self._files}):
             paths = [path for path in self._files if path.parent == folder]
             if paths == [folder / MERGED]:
@@ -386,14 +394,24 @@ def _from_zero(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
+def _is_more(records: Records, i: int, others: Records, j: int) -> bool:
+    """Whether one record of a run counts rather than another: it was given what the other was, and more."""
+    mine, theirs = records.budget(i), others.budget(j)
+    if mine.covers(theirs) != theirs.covers(mine):
+        return mine.covers(theirs)
+    return bool(records.spent[i] > others.spent[j])
+
+
 def _as_now(trials: pl.LazyFrame) -> pl.LazyFrame:
     """Trials of version 1, which knew neither several workers nor shares of a trial, as they are now."""
-    return trials.with_columns(
+    now = trials.with_columns(
         share=pl.lit(1.0),
         finished=pl.col("cost").cum_sum().over("run", order_by="trial"),
         overhead=pl.lit(0.0),
-        proposal=pl.col("trial"),
+        proposal=pl.col("trial").cast(pl.UInt32),
     )
+    common = list(common_schema())
+    return now.select(*common, pl.exclude(common))
 
 
 def _by_proposal(proposal: NDArray[np.integer[Any]], recorded: Recording) -> Recording:
@@ -413,7 +431,7 @@ def _by_proposal(proposal: NDArray[np.integer[Any]], recorded: Recording) -> Rec
     return Recording(
         spread(recorded.configurations),
         Columns(*map(spread, (columns.values, columns.score, columns.cost, columns.fidelity))),
-        spread(recorded.overhead),
+        recorded.thinking,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Noise
 from surrobench.budget import Budget
-from surrobench.errors import SuiteError
+from surrobench.errors import SuiteError, UsageError
+from surrobench.given import given, start
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers import optimizer, require
@@ -49,11 +50,22 @@ class Run:
     """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
     file_version: str | None = None
     """What it was when the run was planned: the digits of its content."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Files of configurations that the run reads: the digits of a file's content, which stand for it in
+    ``initial`` and ``parameters``, to its absolute path. No part of the identity."""
 
     @cached_property
     def budget(self) -> Budget:
         """What the run may spend."""
         return Budget(self.trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the optimizer is called with: the parameters, files by their paths."""
+        return {
+            name: self.given.get(value, value) if isinstance(value, str) else value
+            for name, value in self.parameters.items()
+        }
 
     @property
     def expected_trials(self) -> int:
@@ -98,7 +110,31 @@ def plan(suite: Suite) -> list[Run]:
         if (same := labels.setdefault(run.id, run)) is not run:
             one, other = method_name(same.method, same.model), method_name(run.method, run.model)
             raise SuiteError(f"Methods {one!r} and {other!r} are the same.", "Drop one of them.")
+    _check_files(runs)
     return runs
+
+
+def _check_files(runs: list[Run]) -> None:
+    """See that every run finds its configurations, before the first of them begins.
+
+    Raises:
+        UsageError: a file has none for a run, or a start that is not in the search space; one line.
+    """
+    for run in runs:
+        if not run.given:
+            continue
+        where = benchmark(run.benchmark)
+        if (digits := run.initial.removeprefix("file:")) in run.given:
+            start(run.given[digits], where, run.seed)
+        if reads := optimizer(run.optimizer).reads:
+            file = given(run.arguments[reads])
+            found = file.configurations(where.id, run.seed, run.parameters["of"])
+            unknown = [sorted(values.keys() - set(where.space.names)) for values in found]
+            if all(unknown):  # a column of another name; what one proposal has wrong is that trial's affair
+                raise UsageError(
+                    f"{file.path}: {unknown[0][0]!r} is no hyperparameter of {where.scenario.key}.",
+                    f"It has {', '.join(where.space.names)}.",
+                )
 
 
 def _models(method: Method) -> list[str] | list[None]:
@@ -111,15 +147,24 @@ def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: i
     entry = optimizer(name)
     if entry.file:
         name = entry.target
+    parameters, initial, files = entry.resolve(method.parameters), suite.initial, {}
+    if entry.reads:
+        found = given(parameters[entry.reads])
+        files[found.digits] = found.path
+        parameters[entry.reads] = found.digits
+    if initial.startswith("file:"):
+        found = given(initial.removeprefix("file:"))
+        files[found.digits] = found.path
+        initial = f"file:{found.digits}"
     run = Run(
         id="",
         benchmark=benchmark_id,
         method=label,
         optimizer=name,
-        parameters=entry.resolve(method.parameters),
+        parameters=parameters,
         model=model,
         seed=seed,
-        initial=suite.initial,
+        initial=initial,
         noise=suite.noise,
         invalid=suite.invalid,
         workers=suite.workers,
@@ -127,6 +172,7 @@ def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: i
         **asdict(suite.budget(method)),
         file=entry.file,
         file_version=str(entry.version) if entry.file else None,
+        given=files,
     )
     identity = run_identity(run, suite.models[model] if model else None)
     return replace(run, id=content_hash(identity))

@@ -161,6 +161,8 @@ class _Session:
         self._pending = [
             run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))
         ]
+        # What does not reach far enough is replaced, whatever it has more of.
+        results.forget(run.id for run in self._pending if run.id in records)
         self._unnamed = len(records.keys() - {run.id for run in runs})
         for run in runs:
             if run.id in records and records[run.id].state == "failed" and run not in self._pending:

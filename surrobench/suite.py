@@ -17,9 +17,10 @@ from surrobench.benchmarks.base import Noise
 from surrobench.budget import UNLIMITED, Budget
 from surrobench.claims import Claim, Pair
 from surrobench.errors import DataError, SuiteError, UsageError
+from surrobench.given import given
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers import optimizer
-from surrobench.paths import data_dir
+from surrobench.paths import data_dir, find_file
 
 
 class _Misfit(ValueError):
@@ -62,9 +63,9 @@ class Suite(BaseModel):
     """Why the suite cannot be run yet, for one that is only listed."""
     trials: int | None = Field(default=None, ge=1)
     """Budget of a run in trials, the initial design included. A run ends at the first limit it reaches."""
-    equivalents: float | None = Field(default=None, gt=0)
+    equivalents: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """... in full-fidelity equivalents: a trial at a tenth of the full fidelity counts as a tenth."""
-    seconds: float | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """... in simulated seconds on the run's workers."""
     tokens: int | None = Field(default=None, ge=1)
     """... in tokens of the language model, in and out."""
@@ -74,8 +75,11 @@ class Suite(BaseModel):
     """Whether the optimizer's thinking and the model's latency count as simulated time."""
     seeds: int = Field(ge=1)
     """Repetitions: seeds 0 .. seeds - 1."""
-    initial: str = Field(default="default", pattern=r"^(none|default|(random|design:sobol):[1-9][0-9]*)$")
-    """What every method starts from: ``none``, ``default``, ``random:k`` or ``design:sobol:k``."""
+    initial: str = Field(
+        default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]*)$"
+    )
+    """What every method starts from: ``none``, ``default``, ``random:k``, ``design:sobol:k``, or
+    ``file:PATH``, what a file gives for each benchmark and seed (``surrobench.given``)."""
     noise: Noise = "seeded"
     control: str = "random"
     """The method that all others are compared with; fixed here, never chosen by the results."""
@@ -95,7 +99,9 @@ class Suite(BaseModel):
             try:
                 entry = optimizer(method.method or label)
                 key = "parameters"
-                entry.resolve(method.parameters)
+                parameters = entry.resolve(method.parameters)
+                if entry.reads and not parameters[entry.reads]:
+                    raise UsageError(f'it reads a file: add {entry.reads} = "PATH"')
                 if files.setdefault(entry.target, entry.file) != entry.file:
                     key = "method"
                     raise UsageError(f"Two files offer {entry.target}.", "Rename one of the files.")
@@ -125,9 +131,13 @@ class Suite(BaseModel):
             raise _Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
         for label, method in self.optimizers.items():
             entry, horizon = optimizer(method.method or label), self.budget(method).horizon
-            if self.granted >= horizon:
+            if self.granted and self.granted >= horizon:
                 raise _Misfit(f"initial = {self.initial!r} leaves nothing of {horizon} trials", "initial")
-            if entry.uses_horizon and horizon == UNLIMITED:
+            if method.models and self.trials is self.equivalents is self.tokens is None:
+                # An invalid reply takes no simulated time: it could be asked for ever.
+                message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
+                raise _Misfit(message, "optimizers", label)
+            if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
         return self
@@ -161,7 +171,12 @@ class Suite(BaseModel):
 
     @property
     def granted(self) -> int:
-        """How many trials the initial design has."""
+        """How many trials the initial design has; one from a file: at most."""
+        if self.initial.startswith("file:"):
+            try:
+                return given(self.initial.removeprefix("file:")).largest()
+            except UsageError as error:
+                raise _Misfit(f"initial: {error}", "initial") from error
         if ":" in self.initial:
             return int(self.initial.rpartition(":")[2])
         return int(self.initial == "default")
@@ -280,11 +295,17 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
 
 
 def _locate(values: dict[str, Any], folder: Path | None) -> None:
-    """Name the user's own optimizers and tables by absolute paths; what is ill-formed is left."""
+    """Name the user's optimizers, tables and other files by absolute paths; what is ill-formed is left."""
     methods = values.get("optimizers")
-    for method in methods.values() if isinstance(methods, dict) else []:
-        if isinstance(method, dict) and isinstance(name := method.get("method"), str):
+    for label, method in methods.items() if isinstance(methods, dict) else []:
+        if not isinstance(method, dict):
+            continue
+        if isinstance(name := method.get("method", label), str) and "method" in method:
             method["method"] = optimizers.located(name, folder)
+        if isinstance(parameters := method.get("parameters"), dict) and isinstance(name, str):
+            method["parameters"] = optimizers.with_located_file(name, parameters, folder)
+    if isinstance(initial := values.get("initial"), str) and initial.startswith("file:"):
+        values["initial"] = f"file:{find_file(initial.removeprefix('file:'), folder)}"
     if isinstance(patterns := values.get("benchmarks"), list):
         values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
 

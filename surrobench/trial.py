@@ -169,6 +169,7 @@ class Outcome:
         duplicate: shape (n,), whether the run had evaluated the same configuration, at the same fidelity,
             before.
         library_seconds: time inside an optimization library.
+        thinking: seconds before each request that began trials, where the run counts them; for a replay.
         error: why the run failed or is parked.
     """
 
@@ -189,6 +190,7 @@ class Outcome:
     spent: list[Spent]
     duplicate: NDArray[np.bool_]
     library_seconds: float
+    thinking: list[float] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -197,7 +199,14 @@ class Outcome:
 
 
 def close_log(
-    run: Run, log: TrialLog, ledger: Ledger, state: RunState, error: str, library_seconds: float
+    run: Run,
+    log: TrialLog,
+    ledger: Ledger,
+    state: RunState,
+    error: str,
+    *,
+    library_seconds: float,
+    thinking: list[float],
 ) -> Outcome:
     """A run's log as arrays."""
     columns = ledger.gather(log.rows())
@@ -211,6 +220,7 @@ def close_log(
         spent=log.spent,
         duplicate=_repeats(X if at is None else np.column_stack([X, at]), log),
         library_seconds=library_seconds,
+        thinking=thinking,
         **columns,
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 from surrobench.desk import Recorded
 from surrobench.engine import Timing, drive
 from surrobench.errors import UsageError
+from surrobench.given import given
 from surrobench.optimizers import optimizer
 from surrobench.runs import Run
 from surrobench.trial import Outcome
@@ -64,6 +65,9 @@ def execute(
     """Execute a shard; what a worker is sent. See ``engine.drive`` for ``recorded`` and ``reevaluate``."""
     for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
         if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
+            raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
+    for digits, file in {item for run in runs for item in run.given.items()}:
+        if given(file).digits != digits:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
     outcomes: list[Outcome] = []
     timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)

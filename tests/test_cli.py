@@ -134,7 +134,7 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["run"], "Missing argument 'SUITE'"),
         (
             ["run", "quik"],
-            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of lcbench, quick, tabular",
+            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of classical, ",
         ),
         (["run", "quick", "--jobs", "0"], "'--jobs'"),
         (["run", "quick", "--jbos", "2"], "No such option"),
@@ -148,7 +148,7 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["rank", "r", "--budget", "0"], "'--budget'"),
         (["rank", "r", "--alpha", "1"], "'--alpha'"),
         (["rank", "r", "--control", "randon"], "Did you mean 'random'?"),
-        (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf."),
+        (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf, .html."),
         (["show", "nothing", "--results", "r"], "No run 'nothing' in r."),
         (["list", "optimisers"], "is not one of"),
         (["verify", "nasbench"], "'nasbench' is not one of 'hpobench', 'yahpo'"),
@@ -371,6 +371,83 @@ def test_rank_of_an_incomplete_study_lists_what_is_missing(tmp_path, monkeypatch
     assert nothing.status == 1
     assert "8 runs are missing" in nothing.error
     assert "and 3 more" in nothing.error
+
+
+def ranked(*words):
+    done = surrobench("rank", *words, "--format", "json")
+    assert (done.status, done.err) == (0, ""), done.err
+    return json.loads(done.out)
+
+
+def test_rank_by_another_metric_with_a_target_and_the_test_metric(results):
+    data = ranked(results, "--metric", "auc", "--target", 0.2, "--unit", "seconds", "--test")
+    assert data["metric"] == "auc"
+    for row in data["methods"]:
+        assert 0 < row["area"] <= 1
+        assert 0 <= row["target_share"] <= 1
+    assert any("in simulated seconds" in note for note in data["notes"])
+    assert "Test metric: not available, as no benchmark here maps one." in data["notes"]
+    assert all(row["by_seed"]["seconds_spent"] for row in data["per_instance"])
+    plain = ranked(results)
+    assert plain["metric"] == "quantile"
+    assert {row["area"] for row in plain["methods"]} == {None}
+
+
+def test_rank_of_a_part_and_of_each_part_apart(results):
+    part = ranked(results, "--benchmark", "hpobench/*", "--method", "random", "--method", "so*")
+    assert (part["instances"], len(part["methods"])) == (1, 2)
+    apart = ranked(results, "--by", "family")
+    assert [group["group"] for group in apart["groups"]] == ["hpobench", "nasbench201"]
+    assert [group["group"] for group in ranked(results, "--by", "scenario")["groups"]] == [
+        "hpobench/mlp",
+        "nasbench201/cell",
+    ]
+    assert "nasbench201: 3 methods, 1 instance" in surrobench("rank", results, "--by", "family").out
+
+
+def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
+    more = suite_text(MLP, NAS, methods=["random", "latin-hypercube"], trials=6, name="more")
+    run(more, tmp_path / "more")
+    rows = [f"theirs,{name},{s},{t},{50 + t}" for name in (MLP, NAS) for s in (0, 1) for t in range(6)]
+    (tmp_path / "o.csv").write_text("\n".join(["method,benchmark,seed,trial,value", *rows]) + "\n")
+    data = ranked(results, tmp_path / "more", "--with", tmp_path / "o.csv")
+    names = {row["method"] for row in data["methods"]}
+    assert names == {"random", "tpe", "sobol", "latin-hypercube", "theirs"}
+    assert any("results of others" in note for note in data["notes"])
+
+
+def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
+    rows = [f"{lr},{10 - lr},{0.5 + lr / 100}" for lr in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["lr,val_loss,test_loss", *rows]) + "\n")
+    (tmp_path / "t.toml").write_text(
+        'file = "t.csv"\nhyperparameters = ["lr"]\nobjectives = { val_loss = "min", test_loss = "min" }\n'
+        'test = { val_loss = "test_loss" }\n'
+    )
+    run(suite_text(f"table:{tmp_path / 't.toml'}", methods=["random", "grid"], trials=10), tmp_path / "r")
+    data = ranked(tmp_path / "r", "--test")
+    by_seed = data["per_instance"][0]["by_seed"]
+    for row in data["methods"]:
+        tests = [0.5 + (10 - loss) / 100 for loss in by_seed["loss"][row["method"]]]
+        assert by_seed["test"][row["method"]] == pytest.approx(tests)
+        assert row["test"] == pytest.approx(sum(tests) / 2)
+    assert "Test metric of the incumbents: test_loss, on 1 of 1 instances" in data["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--benchmark", "hpobnch/*"], 2, "Unknown benchmark 'hpobnch/*'."),
+        (["--method", "tpee"], 2, "Did you mean 'tpe'?"),
+        (["--by", "family", "--figure", "cd.svg"], 2, "--by makes several"),
+        (["--with", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
+        (["--target", "2"], 2, "'--target'"),
+        (["--metric", "median"], 2, "'--metric'"),
+    ],
+)
+def test_what_rank_refuses_is_one_line(results, words, status, says):
+    done = surrobench("rank", results, *words)
+    assert done.status == status
+    assert says in done.error
 
 
 # ---------------------------------------------------------------------- list, status, show, data, verify

@@ -524,3 +524,33 @@ def test_a_forgotten_failure_gives_way_to_what_is_written_next(tmp_path, outcome
     folder.merge()
     assert Results(tmp_path / "r").records()[first.run.id].state == "ok"
     assert len(trials(tmp_path / "r")) == 5 * len(outcomes)
+
+
+@pytest.mark.parametrize("portion", [1, 12, 1 << 21])
+def test_trials_are_read_in_portions_of_whole_runs(tmp_path, outcomes, monkeypatch, portion):
+    monkeypatch.setattr(results_module, "_PORTION", portion)
+    folder = create(tmp_path / "r")
+    folder.write(outcomes[:7])
+    folder.write(outcomes[5:])  # two runs in both
+    folder.forget([outcomes[0].run.id])
+    seen = {}
+    for key in ("hpobench/mlp", "nasbench201/cell", "hpolib/fcnet"):
+        for runs, first, rows in folder.runs_in(key, ["trial", "score"]):
+            assert len(first) == len(runs) + 1
+            assert rows.columns == ["trial", "score"]
+            for name, low, high in zip(runs, first[:-1], first[1:], strict=True):
+                assert name not in seen
+                seen[name] = rows["score"][int(low) : int(high)].to_list()
+    expected = folder.trials(["run", "score"]).collect().group_by("run", maintain_order=True).agg("score")
+    assert seen == dict(expected.iter_rows())
+    assert len(seen) == len(outcomes) - 1
+
+
+def test_rows_that_do_not_fit_the_records_are_damage(tmp_path, outcomes):
+    folder = create(tmp_path / "r")
+    folder.write(outcomes)
+    path = parts(tmp_path / "r")[0]
+    metadata = pl.read_parquet_metadata(path)
+    pl.read_parquet(path).reverse().write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
+    with pytest.raises(ResultsError, match="is damaged"):
+        list(Results(tmp_path / "r").runs_in(path.parent.name.replace(".", "/", 1), ["trial"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from surrobench.budget import Account, Budget
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Steps, Task
 from surrobench.records import Records
-from surrobench.requests import Evaluate, Finished, Next, Submit
+from surrobench.requests import Evaluate, Finished, Next, Submit, Waste
 from surrobench.results import Results
 from surrobench.stats.incumbent import final_incumbents
 from tests.studies import MLP, files, run, suite_text, surrobench, trials
@@ -207,6 +208,32 @@ def _submit_a_matrix(task: Task) -> Iterator[Any]:
     yield Submit(task.default[None, :])
 
 
+def _submit_words(task: Task) -> Iterator[Any]:
+    yield Submit(["a"] * task.space.d)  # type: ignore[arg-type]
+
+
+def _submit_ragged(task: Task) -> Iterator[Any]:
+    yield Submit([[0.0], [0.0, 1.0]])  # type: ignore[arg-type]
+
+
+def _waste_meanwhile(task: Task) -> Iterator[Any]:
+    yield Submit(task.default)
+    yield Waste("no")
+
+
+def _repairs_in_a_list(task: Task) -> Iterator[Any]:
+    yield Evaluate(task.default[None, :], repairs=["a"])  # type: ignore[arg-type]
+
+
+def _source_of_another_kind(task: Task) -> Iterator[Any]:
+    yield Evaluate(task.default[None, :], source=3)  # type: ignore[arg-type]
+
+
+def _go_on_too_early(task: Task) -> Iterator[Any]:
+    yield Submit(task.default)
+    yield Submit(task.default, continued_from=1)
+
+
 def _submit_illegally(task: Task) -> Iterator[Any]:
     yield Submit(task.default + 0.5)
     yield Next()
@@ -218,8 +245,14 @@ def _submit_illegally(task: Task) -> Iterator[Any]:
         (_submit_too_many, "all 2 workers are busy"),
         (_wait_for_nothing, "none is under way"),
         (_evaluate_meanwhile, "while submitted trials are under way"),
-        (_submit_a_matrix, "an array of shape (1, 5); it must be (5,)"),
+        (_submit_a_matrix, "must be (m, 5)"),
         (_submit_illegally, "an illegal configuration"),
+        (_submit_words, "something that is no matrix"),
+        (_submit_ragged, "something that is no matrix"),
+        (_waste_meanwhile, "wasted a trial while submitted ones are under way"),
+        (_repairs_in_a_list, "not a word and a tuple"),
+        (_source_of_another_kind, "gave source = 3"),
+        (_go_on_too_early, "still being trained"),
     ],
 )
 def test_a_submission_that_makes_no_sense_fails_its_own_run(
@@ -449,12 +482,118 @@ def test_thinking_is_simulated_time_only_where_the_suite_says_so(tmp_path: Path)
     assert files(again) == files(folder)
 
 
+@pytest.mark.parametrize("budget", ["trials = 40", "seconds = 60.0"])
+@pytest.mark.parametrize("name", ["asynchronous", "random"])
+def test_thinking_is_replayed_where_time_decides_what_is_dropped(
+    register: Register, tmp_path: Path, name: str, budget: str
+) -> None:
+    def slow(task: Task, rng: np.random.Generator) -> Steps:
+        for request in asynchronous(task, rng) if name == "asynchronous" else batches(task, rng):
+            time.sleep(0.002)
+            yield request
+
+    def thinking(task: Task, rng: np.random.Generator) -> Steps:
+        """Like the other, but it thinks."""
+        steps = asynchronous(task, rng) if name == "asynchronous" else batches(task, rng)
+        answer = None
+        while True:
+            request = steps.send(answer)
+            time.sleep(0.001)
+            answer = yield request
+
+    def batches(task: Task, rng: np.random.Generator) -> Steps:
+        while True:
+            yield Evaluate(task.space.sample(4, rng), source="random")
+
+    label = register(thinking)
+    head = "workers = 4\noverhead = true"
+    text = suite_text(MLP, methods=("random", label), head=head, seeds=4).replace("trials = 4", budget)
+    folder = tmp_path / "r"
+    assert run(text, folder).complete
+    for number in range(2):
+        again = tmp_path / f"again-{number}"
+        assert run(text, again, replay=folder).complete
+        assert files(again) == files(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("trials = 5", "seconds = 20.0"),
+        ("trials = 5\nequivalents = 5.0", "trials = 5"),
+        ("equivalents = 5.0", "equivalents = 5.5"),
+        ("trials = 9", "trials = 4\nseconds = 1e6"),
+    ],
+)
+def test_a_budget_of_another_kind_is_run_once_and_then_finished(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    text = suite_text(MLP, "hpobench/mlp/car", methods=("random", "sobol"))
+    assert run(text.replace("trials = 4", before), tmp_path).complete
+    changed = text.replace("trials = 4", after)
+    assert run(changed, tmp_path).complete
+    assert run(changed, tmp_path).finished_before == 8
+    assert surrobench("rank", tmp_path).status == 0
+    assert run(changed, tmp_path / "fresh").complete
+    assert surrobench("rank", tmp_path, "--format", "json").out == (
+        surrobench("rank", tmp_path / "fresh", "--format", "json").out
+    )
+
+
+def test_what_is_not_run_again_is_not_lost(register: Register, tmp_path: Path) -> None:
+    def brittle(task: Task, rng: np.random.Generator) -> Steps:
+        while True:
+            yield Evaluate(task.space.sample(1, rng))
+
+    name = register(brittle)
+    text = suite_text(MLP, methods=("random", name))
+    assert run(text, tmp_path).complete
+    before = trials(tmp_path)
+    # Longer, but interrupted before anything was written: merging must not drop what is there.
+    results = Results(tmp_path)
+    results.forget(results.records())
+    assert results.records() == {}
+    results.merge()
+    assert trials(tmp_path).equals(before)
+
+
+def test_time_alone_ends_a_run_that_takes_none(register: Register) -> None:
+    def free(task: Task, rng: np.random.Generator) -> Steps:
+        while True:
+            yield Waste("nothing")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("surrobench.budget.MOST", 1000)
+        outcome = only(run_of(register(free), trials=None, seconds=10.0))
+    assert (outcome.state, outcome.n) == ("ok", 1000)
+
+
+def test_a_folder_of_the_first_version_can_be_extended(tmp_path: Path) -> None:
+    text = suite_text(MLP, methods=("random", "tpe"), trials=5)
+    assert run(text, tmp_path).complete
+    as_first_version(tmp_path)
+    longer = text.replace("seeds = 2", "seeds = 3")
+    assert run(longer, tmp_path).states["ok"] == 2
+    assert run(longer, tmp_path / "fresh").complete
+    assert trials(tmp_path).equals(trials(tmp_path / "fresh"))
+    assert run(longer, tmp_path / "again", replay=tmp_path).complete
+
+
 def test_results_of_the_first_version_stay_readable(tmp_path: Path) -> None:
     text = suite_text(MLP, methods=("random", "tpe"), trials=5)
     assert run(text, tmp_path).complete
     new = trials(tmp_path)
     rank = surrobench("rank", tmp_path, "--format", "json").out
-    for path in tmp_path.glob("trials/*/*.parquet"):
+    as_first_version(tmp_path)
+    old = trials(tmp_path)
+    assert old.equals(new.select(old.columns))
+    assert surrobench("rank", tmp_path, "--format", "json").out == rank
+    assert len(Results(tmp_path).recorded()) == 4
+
+
+def as_first_version(folder: Path) -> None:
+    """Rewrite a results folder as version 1 of its schema had it."""
+    for path in folder.glob("trials/*/*.parquet"):
         records = Records.from_json(json.loads(pl.read_parquet_metadata(path)["surrobench"])["runs"])
         runs = [
             {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
@@ -462,9 +601,5 @@ def test_results_of_the_first_version_stay_readable(tmp_path: Path) -> None:
         ]
         frame = pl.read_parquet(path).drop("share", "finished", "overhead", "proposal")
         frame.write_parquet(path, metadata={"surrobench": json.dumps({"schema_version": 1, "runs": runs})})
-    plan = tmp_path / "plan.parquet"
+    plan = folder / "plan.parquet"
     pl.read_parquet(plan).drop("equivalents", "seconds", "tokens").write_parquet(plan)
-    old = trials(tmp_path)
-    assert old.equals(new.select(old.columns))
-    assert surrobench("rank", tmp_path, "--format", "json").out == rank
-    assert len(Results(tmp_path).recorded()) == 4

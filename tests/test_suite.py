@@ -3,11 +3,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from surrobench.errors import SuiteError
+from surrobench.errors import SuiteError, UsageError
 from surrobench.paths import data_dir
+from surrobench.runs import plan
 from surrobench.suite import load_suite, parse_suite
+from tests.studies import run, trials
 
 TEXT = """\
 name = "study"
@@ -320,3 +323,86 @@ def test_the_suites_that_repeat_a_study_state_claims(name: str) -> None:
     assert len(suite.claims) >= 3
     assert "arXiv" in text
     assert suite.initial == "default"
+
+
+# ---------------------------------------------------------------------- a start from a file
+
+GIVEN = """\
+benchmark,seed,trial,config.alpha,config.batch_size,config.depth,config.learning_rate_init,config.width
+hpobench/mlp/car,0,2,1.0,4,2,1.0,16
+hpobench/mlp/car,0,1,1.0,4,1,1.0,16
+hpobench/mlp/car,1,1,1.0,4,3,1.0,16
+"""
+FROM_FILE = """\
+name = "study"
+benchmarks = ["hpobench/mlp/car"]
+trials = 5
+seeds = 2
+initial = "file:{file}"
+
+[optimizers.random]
+[optimizers.sobol]
+"""
+
+
+def from_file(folder: Path, rows: str = GIVEN) -> str:
+    (folder / "start.csv").write_text(rows)
+    return FROM_FILE.format(file=folder / "start.csv")
+
+
+def test_a_start_from_a_file_is_every_methods_first_trials(tmp_path: Path) -> None:
+    run(from_file(tmp_path), tmp_path / "out", jobs=1)
+    got = trials(tmp_path / "out", "hpobench/mlp")
+    for method in ("random", "sobol"):
+        mine = got.filter(pl.col("optimizer") == method)
+        start = mine.filter(pl.col("source") == "initial")
+        assert start.select("seed", "trial", "config.depth").rows() == [(0, 0, 1), (0, 1, 2), (1, 0, 3)]
+        assert mine.group_by("seed").len().sort("seed")["len"].to_list() == [5, 5]
+    # Noise is common to the methods, as with any other start.
+    values = got.filter(pl.col("source") == "initial").partition_by("optimizer", maintain_order=True)
+    assert values[0]["value"].equals(values[1]["value"])
+
+
+def test_a_start_is_known_by_its_content_not_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    here, there = (plan(parse_suite(from_file(tmp_path / folder))) for folder in "ab")
+    assert [run.id for run in here] == [run.id for run in there]
+    assert [run.initial for run in here] == [run.initial for run in there]
+    edited = plan(parse_suite(from_file(tmp_path / "b", GIVEN.replace("4,3,1.0", "4,2,1.0"))))
+    assert not {run.id for run in edited} & {run.id for run in here}
+
+
+def test_a_start_is_found_beside_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "start.csv").write_text(GIVEN)
+    (tmp_path / "mine" / "study.toml").write_text(FROM_FILE.format(file="start.csv"))
+    monkeypatch.chdir(tmp_path)
+    assert load_suite("mine/study.toml")[0].initial == f"file:{tmp_path / 'mine' / 'start.csv'}"
+
+
+def test_what_a_start_lacks_is_told_in_one_line(tmp_path: Path) -> None:
+    for text, says in {
+        from_file(tmp_path).replace("seeds = 2", "seeds = 3"): "start.csv has no configurations for "
+        "hpobench/mlp/car, seed 2. It has seeds 0, 1.",
+        from_file(tmp_path).replace("car", "kc1", 1): "start.csv has no configurations for hpobench/mlp/kc1. "
+        "Did you mean 'hpobench/mlp/car'?",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            plan(parse_suite(text))
+        assert str(caught.value) == says
+    bad = from_file(tmp_path, GIVEN.replace("4,3,1.0", "4,7,1.0"))
+    with pytest.raises(
+        UsageError, match=r"start\.csv, hpobench/mlp/car, seed 1: depth = 7 is not in"
+    ) as caught:
+        plan(parse_suite(bad))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_start_that_leaves_nothing_or_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+    text = from_file(tmp_path)
+    with pytest.raises(SuiteError, match=r"leaves nothing of 2 trials \(line 5: "):
+        parse_suite(text.replace("trials = 5", "trials = 2"))
+    (tmp_path / "start.csv").unlink()
+    with pytest.raises(SuiteError, match=r"initial: .* cannot be read: No such file .*\(line 5: "):
+        parse_suite(text)

@@ -50,17 +50,18 @@ def call(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.
     return done
 
 
-def test_prompts_and_suites_come_from_the_wheel(installed, tmp_path):
+def test_prompts_suites_and_published_figures_come_from_the_wheel(installed, tmp_path):
     found = call(
         tmp_path,
         "-c",
         "import json, surrobench; from surrobench.paths import data_dir;"
-        "print(json.dumps([surrobench.__file__, *map(str, map(data_dir, ['prompts', 'suites']))]))",
+        "names = ['prompts', 'suites', 'results/published'];"
+        "print(json.dumps([surrobench.__file__, *map(str, map(data_dir, names))]))",
         path=installed,
     )
     places = [Path(place) for place in json.loads(found.stdout)]
-    assert [place.is_relative_to(installed) for place in places] == [True] * 3
-    for place, name in zip(places[1:], ["prompts", "suites"], strict=True):
+    assert [place.is_relative_to(installed) for place in places] == [True] * 4
+    for place, name in zip(places[1:], ["prompts", "suites", "results/published"], strict=True):
         packed = {file.relative_to(place): file.read_bytes() for file in place.rglob("*") if file.is_file()}
         beside = {
             file.relative_to(ROOT / name): file.read_bytes()
@@ -71,6 +72,14 @@ def test_prompts_and_suites_come_from_the_wheel(installed, tmp_path):
         assert packed
     assert (installed / "surrobench" / "py.typed").is_file()
     assert not (installed / "tests").exists()
+
+
+def test_a_paper_is_reproduced_from_the_wheel(installed, tmp_path):
+    made = call(tmp_path, "-m", "surrobench", "reproduce", "ferreira2026", "--format", "json", path=installed)
+    assert len(json.loads(made.stdout)["sheets"]["table"]["rows"]) == 15
+    # The start and the proposals lie beside the suites there, too.
+    asked = call(tmp_path, "-m", "surrobench", "run", "llambo2024", "--dry-run", path=installed)
+    assert "runs" in asked.stdout
 
 
 def test_a_study_with_a_model_runs_and_ranks_from_the_wheel(installed, tmp_path):

@@ -178,6 +178,7 @@ class OwnTable(Scenario):
         objectives = [column.partition(".") for column in named(frame, "minimize", "maximize")]
         self.objectives = tuple(Objective(name, way == "minimize", name) for way, _, name in objectives)
         self.target = self.objectives[0].name
+        self.test_counterpart = facts.test
         self.fidelities = tuple(_fidelity(frame[column]) for column in named(frame, "fidelity"))
         self._trees: dict[int, tuple[NDArray[np.intp], cKDTree]] = {}
 

@@ -53,6 +53,8 @@ class Description(BaseModel):
     """Hyperparameters on a log scale, where the values themselves should not decide."""
     learner: str | None = None
     """What is tuned, in words, for prompts."""
+    test: dict[str, str] = Field(default_factory=dict)
+    """Validation objective -> the objective that measures the same on test data, see ``Scenario``."""
 
     def columns(self) -> dict[str, str]:
         """Column of the table -> its name in the one form."""
@@ -72,6 +74,7 @@ class Facts(BaseModel):
 
     log: list[str] | None = None
     learner: str | None = None
+    test: dict[str, str] = Field(default_factory=dict)
 
 
 def fingerprint(path: Path) -> str:
@@ -101,7 +104,7 @@ def read_table(path: Path) -> tuple[pl.DataFrame, Facts]:
         described = _description(path)
         table = path.parent / described.file
         frame = _renamed(_read(table), described, path)
-        facts = Facts(log=described.log, learner=described.learner)
+        facts = Facts(log=described.log, learner=described.learner, test=described.test)
     else:
         frame, facts = _read(path), Facts()
     frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
@@ -201,6 +204,9 @@ def _renamed(frame: pl.DataFrame, described: Description, path: Path) -> pl.Data
     unknown = [name for name in described.log or () if name not in described.hyperparameters]
     if unknown:
         raise DataError(f"{path.name}: log names {unknown[0]!r}, which is no hyperparameter.")
+    unknown = [name for pair in described.test.items() for name in pair if name not in described.objectives]
+    if unknown:
+        raise DataError(f"{path.name}: test names {unknown[0]!r}, which is no objective.")
     return frame.select(pl.col(name).alias(new) for name, new in described.columns().items())
 
 

@@ -18,10 +18,12 @@ _COMMANDS = {
     "run": "Run a suite, or go on with it.",
     "rank": "Rank the methods of a study, with tests.",
     "power": "How many seeds and instances a difference needs.",
+    "plot": "Figures of a study: curves, matrices, proposals.",
     "status": "What is finished in a results folder.",
     "show": "One run: its trials, prompts and replies.",
     "evaluate": "The objectives of your own configurations.",
     "list": "Benchmarks, optimizers, models and suites.",
+    "reproduce": "A paper's figures, recomputed and compared.",
     "verify": "Compare benchmarks with their reference.",
     "data": "Fetch data and models, or say what is there.",
 }

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     show_default=True,
 )
 @click.option(
-    "--figure", type=click.Path(path_type=Path), help="Critical-difference diagram: .svg, .png or .pdf."
+    "--figure",
+    type=click.Path(path_type=Path),
+    help="Critical-difference diagram: .svg, .png, .pdf or .html.",
 )
 @click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
 @click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
@@ -142,7 +144,7 @@ def command(
     whole = not (by or benchmarks or methods or models)
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=partial)
     if figure:
-        from surrobench.report.figures import cd_diagram
+        from surrobench.report.figures.cd import cd_diagram
 
         cd_diagram(rankings[0], figure)
     if form == "table":

@@ -93,7 +93,7 @@ def command(
         return
     options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
-    with _Display(status, console):
+    with Display(status, console):
         summary = run_study(suite, text, options, status)
     _print_summary(summary, out, console)
     if not summary.complete:
@@ -120,7 +120,7 @@ def _model(flag: str) -> tuple[str, tuple[str, str]]:
 # ---------------------------------------------------------------------- progress
 
 
-class _Display:
+class Display:
     """A live progress bar that reads ``Status``; nothing at all when standard error is no terminal."""
 
     def __init__(self, status: Status, console: Console) -> None:

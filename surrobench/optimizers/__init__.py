@@ -39,6 +39,8 @@ class Optimizer:
     """Folder in ``prompts/``; a method that has one needs a language model."""
     multi_fidelity: bool = False
     """Whether it varies the first fidelity, and so needs a benchmark that has one."""
+    reads: str | None = None
+    """The parameter that names a file of configurations (``surrobench.given``); it must be given."""
     needs: tuple[str, str] | None = None
     """An optional library as (module, extra to install); the method is unavailable without it."""
     own: bool = False
@@ -180,6 +182,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1e-4,
         multi_fidelity=True,
     ),
+    "proposals": Optimizer(
+        "proposals:proposals",
+        "configurations recorded elsewhere, from a file; no optimizer",
+        seconds=2e-4,
+        reads="file",
+    ),
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
@@ -193,6 +201,14 @@ def located(name: str, folder: Path | None) -> str:
     """An optimizer's name; ``FILE.py:NAME`` with its absolute path, see ``paths.find_file``."""
     file, colon, function = name.rpartition(":")
     return f"{find_file(file, folder)}:{function}" if colon and file.endswith(".py") else name
+
+
+def with_located_file(name: str, parameters: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """An optimizer's parameters, the file that it reads with its absolute path, see ``paths.find_file``."""
+    reads = OPTIMIZERS[name].reads if name in OPTIMIZERS else None
+    if reads is None or not isinstance(file := parameters.get(reads), str) or not file:
+        return parameters
+    return {**parameters, reads: str(find_file(file, folder))}
 
 
 _brought: dict[str, Optimizer] = {}

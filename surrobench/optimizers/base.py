@@ -63,6 +63,8 @@ class Task:
             range.
         workers: trials that can be under way at a time, in simulated time (``Submit``, ``Next``). The rows of
             one ``Evaluate`` are spread over them, and it ends when the last of them has finished.
+        benchmark, seed: of the run, for what is recorded of it in a file (``proposals``); a method that looks
+            anything up by them knows more than it should.
     """
 
     space: SearchSpace
@@ -75,6 +77,8 @@ class Task:
     library: Stopwatch = field(default_factory=Stopwatch)
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
+    benchmark: str = ""
+    seed: int = 0
 
     def granted(self) -> list[tuple[Configuration, float]]:
         """The initial design as mappings of name to value, each with its loss (NaN where it failed)."""

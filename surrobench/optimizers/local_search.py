@@ -38,6 +38,7 @@ def local_search(task: Task, rng: Generator, *, neighbours: int = 4, spread: flo
                 continue
             seen.add(_key(neighbour))
             answer = yield Evaluate(neighbour[None, :], source=SOURCE)
+            seen.add(_key(answer.configurations[0]))  # a table with gaps evaluates the nearest that it has
             if _rank(answer) < loss:
                 x, loss = answer.configurations[0], _rank(answer)
                 break

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.failures import WorstSeen
 from surrobench.space import Matrix, is_integer, is_log
 
 
@@ -41,7 +42,7 @@ class NGOpt:
         # Nevergrad 1.0.12 calls float() on arrays of one element, which numpy 2.4 refuses.
         metamodel.float = lambda x: np.asarray(x, dtype=np.float64).item()
         self._space = task.space
-        self._worst = -np.inf
+        self._worst = WorstSeen()
         log = np.array([is_integer(hp) and is_log(hp) for hp in task.space.hyperparameters])
         self._binned = ~task.space.is_categorical & (task.space.levels > 1) & ~log
         seeds = rng.integers(2**32, size=2).tolist()
@@ -76,10 +77,9 @@ class NGOpt:
             self._asked = self._library.ask()
 
     def _tell(self, candidate: Any, loss: float) -> None:
-        if np.isfinite(loss):
-            self._worst = max(self._worst, float(loss))
-        seen = self._worst if np.isfinite(self._worst) else 0.0  # while nothing was seen, all are equal
-        self._library.tell(candidate, float(loss) if np.isfinite(loss) else seen)
+        losses = np.array([loss])
+        self._worst.see(losses)
+        self._library.tell(candidate, float(self._worst.fill(losses)[0]))
 
     def _parameters(self, kinds: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = {}

@@ -102,14 +102,16 @@ class Smac:
                 self._asked = [self._facade.ask()]
         except (StopIteration, ConfigurationSpaceExhaustedException):
             return np.empty((0, self._space.d))
-        # Snapped, because SMAC's design holds 0 for a constant, where ConfigSpace itself has 1.
-        return self._space.snap(self._asked[0].config.get_array()[None, :])
+        return self._vector(self._asked[0])[None, :]
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """What came of the trials asked for last; failed ones are told again when a worse loss is seen."""
         from smac.runhistory import StatusType
 
-        for info, loss in zip(self._asked, losses.tolist(), strict=True):
+        for asked, x, loss in zip(self._asked, configurations, losses.tolist(), strict=True):
+            # A table with gaps evaluates the nearest configuration that it has.
+            moved = not np.array_equal(x, self._vector(asked), equal_nan=True)
+            info = self._info(x) if moved else asked
             if np.isfinite(loss):
                 self._tell(info, loss, StatusType.SUCCESS)
             else:
@@ -124,6 +126,10 @@ class Smac:
 
         # save=False: else SMAC writes the whole history to disk after every trial.
         self._facade.tell(info, TrialValue(cost, status=status), save=False)
+
+    def _vector(self, info: TrialInfo) -> Matrix:
+        # Snapped, because SMAC's design holds 0 for a constant, where ConfigSpace itself has 1.
+        return np.asarray(self._space.snap(info.config.get_array()[None, :])[0])
 
     def _info(self, x: Matrix) -> TrialInfo:
         from ConfigSpace import Configuration

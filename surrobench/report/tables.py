@@ -26,6 +26,7 @@ from surrobench.errors import UnknownName
 from surrobench.report import claims
 from surrobench.report.claims import Judged
 from surrobench.report.ranking import Ranking
+from surrobench.stats.curves import share_won
 from surrobench.stats.verdict import Verdict
 
 Format = Literal["markdown", "latex", "csv", "json"]
@@ -136,13 +137,14 @@ COLUMNS = (
     _further("target_share", "target reached", "{:.0%}".format, max),
     _further("target_median", "median to target", _amount),
     _further("target_mean", "mean to target", _amount),
+    Column("share_won", "won", lambda r, j: float(share_won(r.values)[j]), lambda r, j: ""),
     Column("wins", "wins", lambda r, j: int(r.wins[j]), lambda r, j: str(r.wins[j]), max),
     Column("p", "p", _versus("p"), lambda r, j: ""),
     Column("p_holm", "p (Holm)", _versus("p_holm"), _p_holm),
     Column("effect", "effect", _versus("effect"), _effect),
     Column("win_tie_loss", "w/t/l", _raw_record, _record),
 )  # fmt: skip
-"""What a ranking shows of each method, in order."""
+"""What a ranking shows of each method, in order; what shows nothing stands in CSV and JSON only."""
 
 NAMES = ("method", "model")
 """The columns that hold words, aligned left."""

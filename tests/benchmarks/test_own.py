@@ -342,6 +342,7 @@ def test_a_name_without_a_known_ending_is_a_wrong_usage() -> None:
         ('"seconds"', '"loss"', r"names column 'loss' twice"),
         ('"min"', '"low"', r"objectives\.loss: "),
         ('["lr"]  # log', '["loss"]', r"log names 'loss', which is no hyperparameter"),
+        ('cost = "seconds"', 'test = { loss = "seconds" }', r"test names 'seconds', which is no objective"),
     ],
 )
 def test_a_description_must_fit_its_table(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -158,6 +158,16 @@ def test_directions_targets_and_fidelities_of_the_complete_scenarios():
     assert [(f.name, f.full) for f in xgboost.fidelities] == [("trainsize", 1), ("repl", 10)]
 
 
+def test_test_metrics_belong_to_the_validation_metric_of_the_same_kind():
+    where = scenario("yahpo/lcbench")
+    assert where.test_counterpart == {
+        "val_cross_entropy": "test_cross_entropy",
+        "val_balanced_accuracy": "test_balanced_accuracy",
+    }
+    assert where.test_objective is None  # the target is val_accuracy
+    assert scenario("yahpo/rbv2_xgboost").test_counterpart == {}
+
+
 def test_the_simulated_cost_is_the_predicted_runtime():
     where = benchmark(LCBENCH)
     X = where.space.sample(20, np.random.default_rng(0))

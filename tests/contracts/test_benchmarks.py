@@ -146,6 +146,14 @@ def test_objectives_have_different_names_and_labels(opened):
     assert all(objective.label.strip() for objective in opened.objectives)
 
 
+def test_a_test_counterpart_is_another_objective_of_the_same_direction(opened):
+    known = {objective.name: objective.minimize for objective in opened.objectives}
+    for name, test in opened.test_counterpart.items():
+        assert name != test
+        assert known[name] == known[test]
+    assert opened.test_objective in {None, *known}
+
+
 @pytest.mark.parametrize("id", examples())
 def test_the_task_card_is_filled(id):  # noqa: A002
     where = benchmark(id)

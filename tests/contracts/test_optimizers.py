@@ -26,7 +26,7 @@ from surrobench.seeding import stream
 from surrobench.space import Matrix, SearchSpace
 from tests.optimizers.driving import Loss, drive, epochs, share
 
-NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is None]
+NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is entry.reads is None]
 VARIES = [name for name in NAMES if OPTIMIZERS[name].multi_fidelity]
 HERE = [name for name in NAMES if OPTIMIZERS[name].available]
 SLOW = {"smac": 12, "gp": 4}

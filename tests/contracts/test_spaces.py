@@ -26,7 +26,7 @@ from tests.test_space import random_space
 NAMES = [
     name
     for name, entry in OPTIMIZERS.items()
-    if entry.prompts is None
+    if entry.prompts is entry.reads is None
     and not entry.multi_fidelity
     and (entry.needs is None or find_spec(entry.needs[0]) is not None)
 ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
-from surrobench.report.ranking import rank_methods
+from surrobench.report.ranking import METRICS, rank_methods
 
 SCHEMA = {"benchmark": pl.String, "method": pl.String, "seed": pl.Int64, "score": pl.Float64}
 METHODS = ("random", "tpe", "cmaes", "agent", "grid", "opro")
@@ -254,3 +254,42 @@ def test_one_instance_is_ranked_and_said_not_to_be_testable():
 def test_models_are_kept_for_the_methods_that_have_one():
     ranking = study(random_scores(), models={"agent": "SmolLM2 (135M)", "tpe": "", "absent": "x"})
     assert ranking.models == {"agent": "SmolLM2 (135M)"}
+
+
+def test_ranks_and_tests_use_the_metric_that_was_asked_for():
+    scores = random_scores()
+    # One bad seed spoils a mean of regrets, and hardly a mean of logarithms.
+    scores[:, 1] = np.array([1e-4, 1e-4, 0.9])
+    area = pl.Series(np.linspace(1, 0, scores.size))
+    runs = frame(scores).with_columns(area=area)
+    by_metric = {metric: rank_methods(runs, references(8), metric=metric) for metric in METRICS}
+    expected = {
+        "normalised": (2 * scores).mean(axis=2),
+        "log": np.log10(np.maximum(2 * scores, 1e-6)).mean(axis=2),
+        "auc": area.to_numpy().reshape(scores.shape).mean(axis=2),
+    }
+    for metric, values in expected.items():
+        ranking = by_metric[metric]
+        columns = [METHODS.index(method) for method in ranking.methods]
+        assert ranking.metric == metric
+        assert ranking.values == pytest.approx(values[:, columns], abs=1e-11)
+        assert ranking.mean_rank == pytest.approx(stats.rankdata(ranking.values, axis=1).mean(axis=0))
+        assert ranking.friedman.p == pytest.approx(stats.friedmanchisquare(*ranking.values.T).pvalue)
+        assert ranking.quantile == pytest.approx(
+            by_metric["quantile"].quantile[
+                :, [by_metric["quantile"].methods.index(m) for m in ranking.methods]
+            ]
+        )
+    assert by_metric["log"].methods[0] == METHODS[1] != by_metric["normalised"].methods[0]
+    assert by_metric["quantile"].values is not None
+    assert np.array_equal(by_metric["quantile"].values, by_metric["quantile"].quantile)
+    assert "decimal logarithm" in " ".join(by_metric["log"].notes)
+    with pytest.raises(UnknownName, match="Did you mean 'quantile'"):
+        rank_methods(runs, references(8), metric="quantil")
+
+
+def test_a_run_that_found_the_best_has_no_infinite_logarithm():
+    scores = random_scores()
+    scores[:, 0] = 0
+    ranking = study(scores, metric="log")
+    assert ranking.extra["log_regret"].min() == -6

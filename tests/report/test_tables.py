@@ -2,6 +2,9 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -120,6 +123,7 @@ def test_csv_keeps_every_digit():
     assert list(rows[0])[3:] == [column.key for column in COLUMNS]
     control = rows[shown.methods.index("random")]
     assert control["p_holm"] == ""
+    assert sum(float(row["share_won"]) for row in rows) == pytest.approx(1)
 
 
 def test_json_is_enough_to_check_the_ranking():
@@ -156,6 +160,63 @@ def test_a_further_ranking_follows_in_every_format():
         "5"
     ] * 2
     assert len(json.loads(render(shown, "json"))["further"]["methods"]) == 2
+
+
+def test_groups_follow_each_other_in_every_format():
+    groups = [replace(ranking(n), group=name) for n, name in ((8, "hpobench"), (6, "yahpo/lcbench"))]
+    assert "**yahpo/lcbench: 3 methods, 6 instances" in render(groups, "markdown")
+    assert render(groups, "latex").count(r"\begin{tabular}") == 2
+    rows = list(csv.DictReader(io.StringIO(render(groups, "csv"))))
+    assert [(row["group"], row["instances"]) for row in rows] == [("hpobench", "8")] * 3 + [
+        ("yahpo/lcbench", "6")
+    ] * 3
+    data = json.loads(render(groups, "json"))
+    assert [group["group"] for group in data["groups"]] == ["hpobench", "yahpo/lcbench"]
+    assert data["groups"][1]["friedman"]["n"] == 6
+    assert render([ranking()], "json") == render(ranking(), "json")
+
+
+def test_json_holds_the_number_of_every_run():
+    shown = ranking(metric="log")
+    data = json.loads(render(shown, "json"))
+    for row in data["per_instance"]:
+        unit = row["anchor_loss"] - row["best_loss"]
+        for method in shown.methods:
+            losses = np.array(row["by_seed"]["loss"][method])
+            assert len(losses) == len(data["seeds"])
+            logs = np.log10((losses - row["best_loss"]) / unit)
+            assert row["by_seed"]["log_regret"][method] == pytest.approx(logs)
+            assert row["ranked"][method] == pytest.approx(logs.mean())
+            assert row["loss"][method] == pytest.approx(losses.mean())
+            assert row["quantile_regret"][method] == pytest.approx(
+                np.mean(row["by_seed"]["quantile_regret"][method])
+            )
+
+
+def test_what_was_asked_for_is_a_table_of_its_own_where_the_terminal_is_narrow():
+    keys = ("target_share", "target_median", "target_mean")
+    shown = replace(ranking(), extra={key: np.array([0.5, 0.25, 1.0]) for key in keys})
+    wide, narrow = printed(shown, 200), printed(shown, 80)
+    assert wide.count("random ") < narrow.count("random ")
+    assert max(map(len, narrow.splitlines())) <= 80
+    for text in (wide, narrow, render(shown, "markdown")):
+        assert "100%" in text
+    assert "target" not in render(ranking(), "markdown").splitlines()[2]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_as_it_is(tmp_path):
+    awkward = study(
+        random_scores(6, 3), ("random", "[a] b_c & 100%", r"x\{y}~z^2 #1 $ <|>*"), models={"random": MODEL}
+    )
+    groups = [replace(awkward, group="yahpo/rbv2_xgboost"), ranking()]
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}%s\end{document}"
+    (tmp_path / "table.tex").write_text(document % ("\n" + render(groups, "latex")))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_an_unknown_format_is_refused():

@@ -1,0 +1,82 @@
+"""``surrobench reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("name", metavar="[PAPER]", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for runs of ours.  [default: the user's cache]"
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> None:
+    """Recompute the published figures of PAPER and print them side by side, with what the paper lacks.
+
+    Without PAPER: say which there are. Where a paper is compared with runs of ours, they are made once and
+    kept. The exit status is 1 if a figure differs.
+
+    \b
+    Examples:
+      surrobench reproduce ferreira2026
+      surrobench reproduce llambo2024 --format latex > llambo.tex
+    """
+    from rich.console import Console
+
+    if name is None:
+        _list(Console())
+        return
+    from surrobench.cli.run import Display
+    from surrobench.machine import usable_cores
+    from surrobench.reproduce import Means, paper
+    from surrobench.reproduce.render import render, rich_sheet
+    from surrobench.study import Status
+
+    entry = paper(name)
+    console, errors = Console(), Console(stderr=True)
+    status = Status(note=lambda line: errors.print(line, style="dim", highlight=False, markup=False))
+    sheets = entry.function(Means(out, jobs or usable_cores(), status))
+    if form == "table":
+        console.print(f"{entry.citation}\n", style="dim", highlight=False)
+    made = []
+    while True:
+        # The bar is gone before a sheet is printed.
+        with Display(status, errors):
+            sheet = next(sheets, None)
+        if sheet is None:
+            break
+        made.append(sheet)
+        if form == "table":
+            console.print(rich_sheet(sheet))
+    if form != "table":
+        click.echo(render(made, entry.citation, form), nl=False)  # type: ignore[arg-type] # click has checked it
+    sys.exit(1 if any(sheet.count("differs") for sheet in made) else 0)
+
+
+def _list(console: object) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from surrobench.reproduce import PAPERS
+
+    assert isinstance(console, Console)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("paper", no_wrap=True)
+    table.add_column("what is recomputed")
+    table.add_column("takes")
+    for name, entry in PAPERS.items():
+        table.add_row(name, entry.summary, entry.takes)
+    console.print(table)
+    for name, entry in PAPERS.items():
+        console.print(f"\n{name}: {entry.citation}", style="dim", highlight=False, markup=False)

@@ -1,0 +1,87 @@
+"""The registry of papers whose published figures are recomputed here: one file, one line each.
+
+A paper's file has a generator function that takes ``Means`` and yields one ``Sheet`` after the other, each as
+soon as it is known: the published figures (from ``results/published/PAPER``, which names their source), what
+they are when they are recomputed, and what the paper does not say. To add one: copy ``ferreira2026.py``
+(figures alone) or ``llambo2024.py`` (with runs of ours), and add a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surrobench.errors import UnknownName
+
+if TYPE_CHECKING:
+    from surrobench.reproduce.sheet import Sheet
+    from surrobench.study import Status
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a reproduction may use; nothing here changes a figure.
+
+    Attributes:
+        out: where it keeps runs of ours; None: in the user's cache.
+        jobs: processes for them.
+        status: counters to keep up to date while they are made.
+    """
+
+    out: Path | None = None
+    jobs: int = 1
+    status: Status | None = None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A registry entry."""
+
+    target: str
+    """``module:function`` below ``surrobench.reproduce``."""
+    summary: str
+    takes: str
+    """How long it takes, in words."""
+    citation: str
+
+    @cached_property
+    def function(self) -> Callable[[Means], Iterator[Sheet]]:
+        """The generator function."""
+        module, name = self.target.split(":")
+        function: Callable[[Means], Iterator[Sheet]] = getattr(
+            import_module(f"surrobench.reproduce.{module}"), name
+        )
+        return function
+
+
+PAPERS: dict[str, Paper] = {
+    "ferreira2026": Paper(
+        "ferreira2026:reproduce",
+        "its table from its trials, with the intervals and the power that it lacks",
+        "seconds",
+        "F. Ferreira, L. Wobbe, A. Krishnakumar, F. Hutter, A. Zela, Can LLMs Beat Classical Hyperparameter "
+        "Optimization Algorithms? A Study on autoresearch, arXiv 2603.24647, 2026.",
+    ),
+    "llambo2024": Paper(
+        "llambo2024:reproduce",
+        "its 40 GPT-3.5 runs on HPOBench's MLPs beside classical methods from the same starts",
+        "seconds; the first time 10 minutes",
+        "T. Liu, N. Astorga, N. Seedat, M. van der Schaar, Large Language Models to Enhance Bayesian "
+        "Optimization, ICLR 2024, arXiv 2402.03921.",
+    ),
+}
+
+
+def paper(name: str) -> Paper:
+    """The registry entry of a paper.
+
+    Raises:
+        UnknownName: there is none of that name; the message names the nearest.
+    """
+    if name not in PAPERS:
+        raise UnknownName("paper", name, PAPERS)
+    return PAPERS[name]

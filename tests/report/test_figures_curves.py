@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+from surrobench.errors import ResultsError, UnknownName
+from surrobench.report.figures.curves import _Axis, _tick, anytime_chart, profile_chart, targets_chart
+from surrobench.report.figures.save import save
+from surrobench.report.figures.theme import COLUMN, PAGE, styles
+from surrobench.stats.curves import Curves
+
+from .test_figures import MAGIC, NAMES, assert_clear, boxes
+
+
+def curves(k=4, t=30, unit="trials", names=NAMES, seed=0):
+    """Made-up regrets of k methods that fall as trials go by."""
+    rng = np.random.default_rng(seed)
+    shape = (5, k, 6, t)
+    q = np.minimum.accumulate(rng.random(shape) ** np.linspace(1, 4, k)[:, None, None], axis=3) + 1e-4
+    return Curves(
+        tuple(f"b{i}" for i in range(5)),
+        tuple(sorted(names[:k])),
+        tuple(range(6)),
+        unit,
+        np.arange(1.0, t + 1),
+        q,
+        2 * q,
+        np.full(shape[:3], float(t)),
+    )
+
+
+CHARTS = {"curves": anytime_chart, "targets": targets_chart, "profile": profile_chart}
+
+
+def layers(spec, kind):
+    return [layer for layer in spec["layer"] if layer["mark"]["type"] == kind]
+
+
+def rows(spec, layer):
+    data = layer["data"]
+    return data["values"] if "values" in data else spec["datasets"][data["name"]]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_each_method_has_a_step_line_a_band_and_its_name(name):
+    found = curves()
+    spec = CHARTS[name](found, control="random").to_dict()
+    lines, areas = layers(spec, "line"), layers(spec, "area")
+    assert len(lines) == len(areas) == 4
+    assert {layer["mark"]["interpolate"] for layer in lines + areas} == {"step-after"}
+    looks = styles(found.methods, "random")
+    for method, line in zip(found.methods, lines, strict=True):
+        assert {row["method"] for row in rows(spec, line)} == {method}
+        assert line["mark"]["color"] == looks[method].colour
+        assert line["mark"]["strokeDash"] == list(looks[method].dash)
+    joined = "".join(text for text, *_ in boxes(spec)).replace(" ", "")
+    assert all(method.replace(" ", "") in joined for method in found.methods)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_every_figure_in_every_format(tmp_path, name, suffix):
+    save(CHARTS[name](curves(2, 5)), tmp_path / f"x.{suffix}")
+    assert (tmp_path / f"x.{suffix}").read_bytes().lstrip().startswith(MAGIC[suffix])
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("k", [2, 20])
+def test_no_names_overlap_and_all_are_on_the_page(name, k):
+    for width in (COLUMN, PAGE):
+        spec = CHARTS[name](curves(k, 5), width=width).to_dict()
+        assert_clear(spec)
+        assert spec["width"] + spec["padding"]["left"] + spec["padding"]["right"] == pytest.approx(width)
+        assert spec["width"] > 80  # of the plot itself
+
+
+def test_a_mean_is_drawn_as_it_is():
+    found = curves()
+    spec = anytime_chart(found).to_dict()
+    drawn = [[row["mean"] for row in rows(spec, line)] for line in layers(spec, "line")]
+    assert np.array(drawn) == pytest.approx(found.quantile.mean(axis=(0, 2)))
+    double = anytime_chart(found, measure="normalised").to_dict()
+    assert rows(double, layers(double, "line")[0])[-1]["mean"] == pytest.approx(2 * drawn[0][-1])
+
+
+def test_axes_say_what_was_spent_and_their_scale():
+    spec = anytime_chart(curves(unit="seconds"), log_x=True).to_dict()
+    x, y = (layers(spec, "line")[0]["encoding"][axis] for axis in "xy")
+    assert (x["title"], x["scale"]["type"]) == ("simulated seconds", "log")
+    assert (y["title"], y["scale"]["type"]) == ("quantile regret", "log")
+    assert (
+        anytime_chart(curves(), log_y=False).to_dict()["layer"][0]["encoding"]["y"]["scale"]["type"]
+        == "linear"
+    )
+
+
+def test_a_line_begins_where_all_runs_have_observed_something():
+    found = curves()
+    found.quantile[0, 1, 0, :7] = np.nan
+    spec = anytime_chart(found).to_dict()
+    assert rows(spec, layers(spec, "line")[1])[0]["x"] == 8
+    assert rows(spec, layers(spec, "line")[0])[0]["x"] == 1
+    found.quantile[0, :, 0] = np.nan
+    with pytest.raises(ResultsError, match="no point"):
+        anytime_chart(found)
+
+
+def test_without_intervals_there_are_no_bands_and_no_word_of_them():
+    spec = anytime_chart(curves(), over=None).to_dict()
+    assert not layers(spec, "area")
+    assert "bootstrap" not in spec["description"]
+    assert "on these instances" in anytime_chart(curves()).to_dict()["description"]
+    assert "over instances" in anytime_chart(curves(), over="instances").to_dict()["description"]
+
+
+def test_targets_count_instances_seeds_and_targets_alike():
+    found = curves()
+    spec = targets_chart(found, targets=[0.5, 0.1]).to_dict()
+    final = found.quantile[..., -1]
+    share = ((final <= 0.5).mean(axis=(0, 2)) + (final <= 0.1).mean(axis=(0, 2))) / 2
+    drawn = [rows(spec, line)[-1]["mean"] for line in layers(spec, "line")]
+    assert drawn == pytest.approx(share)
+
+
+def test_a_target_once_reached_stays_so_when_noise_raises_the_curve():
+    found = curves()
+    found.quantile[..., -1] = 1.0
+    spec = targets_chart(found).to_dict()
+    for line in layers(spec, "line"):
+        shares = [row["mean"] for row in rows(spec, line)]
+        assert shares == sorted(shares)
+        assert shares[-1] > 0
+
+
+def test_a_profile_rises_from_the_best_run_to_all():
+    found = curves()
+    spec = profile_chart(found).to_dict()
+    final = found.quantile[..., -1]
+    for j, line in enumerate(layers(spec, "line")):
+        for row in rows(spec, line)[::40]:
+            assert row["mean"] == pytest.approx((final[:, j] <= row["x"] * (1 + 1e-9)).mean())
+        assert rows(spec, line)[-1]["mean"] == 1
+
+
+def test_runs_without_regret_can_be_drawn():
+    found = curves(2)
+    found.quantile[:] = found.normalised[:] = 0.0
+    for chart in CHARTS.values():
+        chart(found, **({} if chart is targets_chart else {"measure": "normalised"})).to_dict()
+
+
+@pytest.mark.parametrize("chart", [anytime_chart, profile_chart])
+def test_an_unknown_measure_is_named(chart):
+    with pytest.raises(UnknownName, match="quantile"):
+        chart(curves(2), measure="quantil")
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(
+    "ends", [(1, 100), (1, 7), (3e-5, 0.4), (250.0, 345_674.0), (1e-3, 2e-3), (0.011, 0.019)]
+)
+def test_labels_of_ticks_keep_clear_of_each_other(ends, log, upright):
+    axis = _Axis(np.array(ends), "x", log, upright)
+    ticks = axis.ticks(140)
+    assert all(ends[0] * 0.999 <= tick <= ends[1] * 1.001 for tick in ticks)
+    assert axis._fit(ticks, 140)
+    if not log or ends[1] / ends[0] > 5:
+        assert 2 <= len(ticks) <= 9
+
+
+def test_ticks_are_short():
+    assert [_tick(value) for value in (1e-4, 0.003, 0, 5, 1000, 15_000, 2e6)] == [
+        "1e-4", "0.003", "0", "5", "1000", "15k", "2M",
+    ]  # fmt: skip
+
+
+def test_the_control_is_grey_everywhere():
+    assert styles(("tpe", "random"), "random")["random"].colour == "#5f5f5f"
+    assert styles(("tpe",))["tpe"].colour != "#5f5f5f"

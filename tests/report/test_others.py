@@ -1,0 +1,100 @@
+"""Results of others: what is accepted, and what is said of what is not."""
+
+import pytest
+
+from surrobench.benchmarks import benchmark
+from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.report.others import read_others
+from surrobench.report.study import load_study
+from surrobench.results import Results
+from tests.studies import MLP, NAS, run, suite_text
+
+HEAD = "method,benchmark,seed,trial,value\n"
+
+
+def write(path, *rows, head=HEAD):
+    path.write_text(head + "".join(f"{row}\n" for row in rows))
+    return [path]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("others") / "r"
+    run(suite_text(MLP, methods=("random", "sobol"), trials=6, seeds=1), out)
+    return out
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+def test_trials_may_count_from_0_or_1_and_columns_stand_in_any_order(tmp_path, begin):
+    head = "value,extra,trial,seed,benchmark,method\n"
+    rows = [f"{v},x,{begin + t},3,{MLP},theirs" for t, v in enumerate(["0.5", "", "nan", "0.7"])]
+    found = read_others(write(tmp_path / "o.csv", *reversed(rows), head=head))
+    assert found["trial"].to_list() == [0, 1, 2, 3]
+    assert found["seed"].unique().to_list() == [3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([f"m,{MLP},0,0,0.5", f"m,{MLP},0,2,0.5"], f"m on {MLP} seed 0 lacks trial 1."),
+        ([f"m,{MLP},0,2,0.5"], "lacks trial 1."),
+        ([f"m,{MLP},0,0,0.5", f"m,{MLP},0,0,0.6"], "has a trial twice."),
+        ([f"m,{MLP},0,0,good"], "line 2: 'good' is no value."),
+        ([f"m,{MLP},0,0,0.5", f"m,{MLP},-1,0,0.5"], "line 3: '-1' is no seed."),
+        ([f"m,{MLP},0,first,0.5"], "'first' is no trial."),
+        ([f",{MLP},0,0,0.5"], "is no method."),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_in_one_line(tmp_path, rows, says):
+    with pytest.raises(ResultsError) as wrong:
+        read_others(write(tmp_path / "o.csv", *rows))
+    assert says in wrong.value.message
+    assert "\n" not in str(wrong.value)
+
+
+def test_missing_columns_files_and_benchmarks_are_named(tmp_path):
+    with pytest.raises(
+        ResultsError, match=r"o\.csv has no column seed, trial; it has method, benchmark, value"
+    ):
+        read_others(write(tmp_path / "o.csv", head="method,benchmark,value\n"))
+    with pytest.raises(ResultsError, match=r"nowhere\.csv cannot be read"):
+        read_others([tmp_path / "nowhere.csv"])
+    with pytest.raises(ResultsError, match="cannot be read"):
+        read_others(write(tmp_path / "empty.csv", head=""))
+    with pytest.raises(UnknownName, match="Did you mean 'hpobench/mlp/australian'"):
+        read_others(write(tmp_path / "o.csv", "m,hpobench/mlp/australia,0,0,0.5"))
+
+
+def test_they_are_ranked_after_as_many_trials_as_they_have_and_scored_by_value(tmp_path, folder):
+    rows = [f"theirs,{MLP},0,{t},{v}" for t, v in enumerate([0.5, 0.9, 0.6, 0.95])]
+    rows += [f"theirs,{NAS},0,0,50"]
+    others = read_others(write(tmp_path / "o.csv", *rows))
+    study = load_study(Results(folder), others=others, area=True, tests=True)
+    assert set(study.incumbents["trials"]) == {4, 6}
+    [mine] = study.incumbents.filter(method="theirs").rows(named=True)
+    assert mine["score"] == benchmark(MLP).objective.sign * 0.95
+    assert (mine["trials"], mine["test"]) == (4, None)
+    assert mine["area"] > 0
+    assert any("scored by the values" in note for note in study.notes)
+    assert any(NAS in note for note in study.notes)
+
+
+def test_what_cannot_be_ranked_along_is_refused(tmp_path, folder):
+    results = Results(folder)
+    same = read_others(write(tmp_path / "same.csv", f"random,{MLP},0,0,0.5"))
+    with pytest.raises(ResultsError, match="random is a method of the study and of the others"):
+        load_study(results, others=same)
+    apart = read_others(write(tmp_path / "apart.csv", f"theirs,{NAS},0,0,50"))
+    with pytest.raises(ResultsError, match="share no benchmark"):
+        load_study(results, others=apart)
+    fine = read_others(write(tmp_path / "fine.csv", f"theirs,{MLP},0,0,0.5"))
+    with pytest.raises(UsageError, match="by trial, not by seconds"):
+        load_study(results, others=fine, units=("seconds",))
+
+
+def test_partial_leaves_out_the_benchmarks_that_others_lack(tmp_path):
+    run(suite_text(MLP, NAS, methods=("random", "sobol"), seeds=1), tmp_path / "r")
+    others = read_others(write(tmp_path / "o.csv", f"theirs,{MLP},0,0,0.5"))
+    study = load_study(Results(tmp_path / "r"), others=others, partial=True)
+    assert set(study.references) == {MLP}
+    assert set(study.runs["method"]) == {"random", "sobol", "theirs"}
