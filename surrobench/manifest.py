@@ -59,6 +59,9 @@ def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
                 "workers": suite.workers,
                 "overhead": suite.overhead,
             },
+            "claims": {
+                name: claim.model_dump(mode="json", exclude_none=True) for name, claim in suite.claims.items()
+            },
             "text": text,
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},

@@ -15,6 +15,7 @@ from surrobench import optimizers
 from surrobench.benchmarks import expand, located
 from surrobench.benchmarks.base import Noise
 from surrobench.budget import UNLIMITED, Budget
+from surrobench.claims import Claim, Pair
 from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.given import given
 from surrobench.llm.models import ModelSpec
@@ -86,6 +87,8 @@ class Suite(BaseModel):
     """What happens to a model's reply that is no legal configuration."""
     optimizers: dict[str, Method] = Field(min_length=1)
     models: dict[str, ModelSpec] = Field(default_factory=dict)
+    claims: dict[str, Claim] = Field(default_factory=dict)
+    """What the study is to decide, stated before it is run; ``surrobench rank`` judges them."""
 
     @field_validator("optimizers")
     @classmethod
@@ -137,6 +140,28 @@ class Suite(BaseModel):
             if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
+        return self
+
+    @model_validator(mode="after")
+    def _claims_about_the_study(self) -> Suite:
+        names = {  # as runs.method_name
+            f"{label} ({model})": label
+            for label, method in self.optimizers.items()
+            for model in method.models
+        } | {label: label for label in self.optimizers}
+        for claim_name, claim in self.claims.items():
+            for key, methods in claim.methods.items():
+                for name in methods:
+                    if name not in names:
+                        message = _unknown(f"method of claims.{claim_name}", name, sorted(names))
+                        raise _Misfit(message, "claims", claim_name, key)
+                    most = self.budget(self.optimizers[names[name]]).trials
+                    if claim.after and most and claim.after > most:
+                        message = f"claims.{claim_name}: after = {claim.after}, but {name} has {most} trials"
+                        raise _Misfit(message, "claims", claim_name, "after")
+            if claim.after and claim.after <= self.granted:
+                message = f"claims.{claim_name}: after = {claim.after}, but all start with {self.initial!r}"
+                raise _Misfit(message, "claims", claim_name, "after")
         return self
 
     def budget(self, method: Method) -> Budget:
@@ -314,8 +339,10 @@ def _at(number: int | None, text: str) -> str:
 
 def _keys_beside(keys: list[str]) -> list[str]:
     """The keys that are allowed where an unknown one was found."""
-    tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec}
+    tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec, "claims": Claim}
     owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
+    if owner is Claim and len(keys) > 3:
+        owner = Pair
     return list(owner.model_fields)
 
 

@@ -134,7 +134,7 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["run"], "Missing argument 'SUITE'"),
         (
             ["run", "quik"],
-            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of lcbench, ",
+            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of classical, ",
         ),
         (["run", "quick", "--jobs", "0"], "'--jobs'"),
         (["run", "quick", "--jbos", "2"], "No such option"),

@@ -232,6 +232,99 @@ def test_a_file_that_may_not_be_read_is_a_clear_error(
         load_suite(str(path))
 
 
+# ---------------------------------------------------------------------- claims
+
+CLAIM = """
+[claims.agent-wins]
+says = "the agent beats random search"
+better = "agent"
+than = ["random"]
+after = 4
+"""
+
+
+def claim_problem(old: str, new: str) -> str:
+    """What is said of the suite with the claim after one change."""
+    assert CLAIM.count(old) == 1
+    with pytest.raises(SuiteError) as caught:
+        parse_suite(TEXT + CLAIM.replace(old, new), "study.toml")
+    return str(caught.value)
+
+
+def test_a_claim_names_labels_or_one_model_of_a_label() -> None:
+    (claim,) = parse_suite(TEXT + CLAIM).claims.values()
+    assert (claim.better, claim.than, claim.metric, claim.test) == (
+        ["agent"],
+        ["random"],
+        "quantile",
+        "wilcoxon",
+    )
+    assert claim.region == (0, float("inf"))
+    one = parse_suite(TEXT + CLAIM.replace('"agent"', '"agent (tiny)"')).claims["agent-wins"]
+    assert one.better == ["agent (tiny)"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "region", "pairs"),
+    [
+        ('better = "agent"\nthan = "random"\nmargin = 0.1', (0.1, float("inf")), 1),
+        ('no_worse = "agent"\nthan = "random"\nmargin = 0.1', (-0.1, float("inf")), 1),
+        ('equal = "agent"\nto = "random"\nmargin = 0.1', (-0.1, 0.1), 1),
+        (
+            'gap = { better = "agent", than = "random" }\n'
+            'smaller_than = { better = "agent (tiny)", than = "random" }',
+            (0, float("inf")),
+            2,
+        ),
+    ],
+)
+def test_the_four_forms_of_a_claim(keys: str, region: tuple[float, float], pairs: int) -> None:
+    claim = parse_suite(f'{TEXT}\n[claims.c]\nsays = "so"\n{keys}\n').claims["c"]
+    assert claim.region == region
+    assert len(claim.pairs) == pairs
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "line"),
+    [
+        ("better =", "beter =", "unknown key 'claims.agent-wins.beter'; did you mean 'better'", 20),
+        ('"agent"', '"agnt"', "unknown method of claims.agent-wins 'agnt'; did you mean 'agent'", 20),
+        ('["random"]', '["random", "tpe"]', "unknown method of claims.agent-wins 'tpe'", 21),
+        ("after = 4", "after = 6", "after = 6, but agent has 5 trials", 22),
+        ("after = 4", "after = 1", "after = 1, but all start with 'default'", 22),
+        ("after = 4", 'metric = "quantle"', r"metric: .*'quantile'.*not 'quantle'", 22),
+        ("after = 4", "margin = 0", r"margin: .*not 0", 22),
+        ("after = 4", 'test = "t"', r"test: .*'wilcoxon' or 'sign', not 't'", 22),
+        ("better =", "no_worse =", "no_worse needs a margin: how large a difference in quantile", 18),
+        ("better =", "equal =", "equal needs to beside it", 18),
+        ('than = ["random"]', "", "better needs than beside it", 18),
+        ('better = "agent"', "", "give one of better, no_worse, equal and gap, not none", 18),
+        ("after = 4", 'equal = "agent"', "not better and equal", 18),
+        ("after = 4", 'to = "random"', "better goes with than, not with to", 18),
+        ('["random"]', '["random", "agent"]', "agent is on both sides", 18),
+        ("better =", 'gap = { betr = "agent" }\nbetter =', r"unknown key .*betr'; did you mean 'better'", 20),
+    ],
+)
+def test_a_wrong_claim_is_named_with_its_line_and_the_near_miss(
+    old: str, new: str, says: str, line: int
+) -> None:
+    message = claim_problem(old, new)
+    assert re.search(says, message), message
+    assert f"(line {line}: " in message, message
+
+
+def test_a_claim_says_something() -> None:
+    assert "claims.agent-wins.says is missing" in claim_problem('says = "the agent beats random search"', "")
+
+
+@pytest.mark.parametrize("name", ["ferreira2026", "default-seed"])
+def test_the_suites_that_repeat_a_study_state_claims(name: str) -> None:
+    suite, text = load_suite(name)
+    assert len(suite.claims) >= 3
+    assert "arXiv" in text
+    assert suite.initial == "default"
+
+
 # ---------------------------------------------------------------------- a start from a file
 
 GIVEN = """\

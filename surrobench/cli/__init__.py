@@ -17,6 +17,7 @@ from surrobench.errors import SurrobenchError
 _COMMANDS = {
     "run": "Run a suite, or go on with it.",
     "rank": "Rank the methods of a study, with tests.",
+    "power": "How many seeds and instances a difference needs.",
     "plot": "Figures of a study: curves, matrices, proposals.",
     "status": "What is finished in a results folder.",
     "show": "One run: its trials, prompts and replies.",

@@ -100,7 +100,8 @@ def command(
 ) -> None:
     """Rank the methods of the studies in RESULTS, one folder or several.
 
-    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count.
+    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count. The suite's
+    claims are judged on the whole study as it states them: each holds, does not hold, or is not resolved.
 
     \b
     Examples:
@@ -113,6 +114,7 @@ def command(
 
     from surrobench.budget import Budget
     from surrobench.errors import UsageError
+    from surrobench.report.extras import with_claims
     from surrobench.report.gather import Choice
     from surrobench.report.others import read_others
     from surrobench.report.study import load_study
@@ -121,8 +123,9 @@ def command(
 
     if figure and by:
         raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
+    folders = [Results(folder) for folder in results]
     study = load_study(
-        [Results(folder) for folder in results],
+        folders,
         Budget(budget, equivalents, seconds),
         partial=partial,
         choice=Choice(benchmarks, methods, models),
@@ -138,6 +141,8 @@ def command(
         rankings = [_rank(part, group, **shown) for group, part in parts]
     else:
         rankings = [_rank(study, "", **shown)]
+    whole = not (by or benchmarks or methods or models)
+    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=partial)
     if figure:
         from surrobench.report.figures.cd import cd_diagram
 

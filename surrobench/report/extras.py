@@ -1,15 +1,17 @@
-"""What a ranking shows beside ranks where it is asked for: the cost of a target, and the test metric."""
+"""What a ranking shows beside ranks: the cost of a target and the test metric where asked for, claims."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from surrobench.benchmarks import benchmark
+from surrobench.report.claims import judge, stated_claims
 from surrobench.report.ranking import Ranking
+from surrobench.results import Results
 from surrobench.stats.curves import Anytime, kaplan_meier_median, restricted_mean
 from surrobench.stats.steps import Unit
 
@@ -101,3 +103,23 @@ def with_tests(ranking: Ranking, incumbents: pl.DataFrame) -> Ranking:
         notes=(*ranking.notes, note),
         further=ranking.further and with_tests(ranking.further, incumbents),
     )
+
+
+def with_claims(
+    ranking: Ranking, results: Sequence[Results], *, whole: bool = True, partial: bool = False
+) -> Ranking:
+    """The ranking with the suite's claims judged, or with a note that says why they are not.
+
+    Args:
+        ranking: of the study.
+        results: the folders it is in.
+        whole: whether the ranking is of all of it, since a claim is about the whole study.
+        partial: leave out benchmarks on which a run is missing, instead of refusing.
+    """
+    stated = [stated_claims(folder) for folder in results]
+    if not any(stated):
+        return ranking
+    if whole and all(claims == stated[0] for claims in stated):
+        return replace(ranking, claims=judge(results, ranking.alpha, partial=partial))
+    why = "a part of the study is ranked" if not whole else "these folders state different claims"
+    return replace(ranking, notes=(*ranking.notes, f"The suite's claims are not judged: {why}."))

@@ -18,7 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.report.claims import Judged
 from surrobench.stats.paired import Comparison, ManyToOne, wilcoxon_holm
+from surrobench.stats.power import smallest_detectable
 from surrobench.stats.ranks import Friedman, Nemenyi, cliques, friedman, nemenyi, rank_blocks
 from surrobench.stats.regret import (
     Anchor,
@@ -27,9 +29,12 @@ from surrobench.stats.regret import (
     quantile_position,
     random_trials_worth,
 )
+from surrobench.stats.signed_rank import pseudomedian
 
 Floats = NDArray[np.float64]
 
+POWER = 0.8
+"""With which a difference that is called detectable is found."""
 Metric = Literal["quantile", "normalised", "log", "auc"]
 """What ranks and tests use, a number per run, seeds averaged: quantile regret, normalised regret, its decimal
 logarithm, or the area below the anytime curve of quantile regret."""
@@ -74,6 +79,7 @@ class Ranking:
         by_run: name of a measure -> shape (n, k, s), in the order of ``seeds``.
         extra: key of a column of the table -> shape (k,), NaN where there is no value; see ``extras.py``.
         group: which part of the study this is; empty for all of it.
+        claims: of the suite, judged; see ``report.claims``.
     """
 
     methods: tuple[str, ...]
@@ -99,6 +105,7 @@ class Ranking:
     by_run: Mapping[str, Floats] = field(default_factory=dict)
     extra: Mapping[str, Floats] = field(default_factory=dict)
     group: str = ""
+    claims: tuple[Judged, ...] = ()
 
     @property
     def further_by(self) -> str:
@@ -328,6 +335,8 @@ def _rank(
     overall, pairs = friedman(values), nemenyi(values, alpha)
 
     notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials), metric)
+    if versus and versus.smallest_p <= alpha:
+        notes += _not_resolved(values, methods, versus, alpha, MEASURES[metric].replace("_", " "))
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -418,6 +427,26 @@ def _notes(
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
     )
     return notes
+
+
+def _not_resolved(
+    values: Floats, methods: Sequence[str], versus: ManyToOne, alpha: float, measure: str
+) -> list[str]:
+    """Which methods cannot be told from the control, and what difference could have been seen."""
+    m = len(versus.comparisons)
+    parts = []
+    for comparison in versus.comparisons:
+        if comparison.p_holm > alpha:
+            gains = (values[:, versus.control] - values[:, comparison.method]).round(DECIMALS)
+            rng = np.random.default_rng(0)
+            least = smallest_detectable(gains, alpha / m, POWER, rng)
+            parts.append(f"{methods[comparison.method]} {least:.2g} (seen: {pseudomedian(gains):+.2g})")
+    if not parts:
+        return []
+    return [
+        f"Not resolved: at this n, {POWER:.0%} power against the control, at Holm's least favourable step, "
+        f"needs a difference in {measure} of about {'; '.join(parts)}. See: surrobench power."
+    ]
 
 
 _QUANTILE_NOTE = "the share of the search space that is better."

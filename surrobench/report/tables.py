@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,8 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from surrobench.errors import UnknownName
+from surrobench.report import claims
+from surrobench.report.claims import Judged
 from surrobench.report.ranking import Ranking
 from surrobench.stats.curves import share_won
+from surrobench.stats.verdict import Verdict
 
 Format = Literal["markdown", "latex", "csv", "json"]
 Value = str | int | float | None
@@ -247,6 +251,10 @@ class _Terminal:
                 style="bold",
             )
             yield _Terminal(self.ranking.further)
+        if self.ranking.claims:
+            yield Text()
+            yield _rich_claims(self.ranking.claims)
+            yield Text(claims.note(self.ranking.claims), style="dim")
 
 
 def _rich_table(ranking: Ranking, stacked: bool, leave_out: Collection[str] = ()) -> Table:
@@ -286,6 +294,36 @@ def _rich_table(ranking: Ranking, stacked: bool, leave_out: Collection[str] = ()
     return table
 
 
+_VERDICT_STYLES: dict[Verdict, str] = {
+    "holds": "bold green",
+    "does not hold": "bold red",
+    "not resolved": "bold yellow",
+}
+
+
+def _rich_claims(judged: Sequence[Judged]) -> Table:
+    """A claim each: its verdict, what it says, and below it the evidence."""
+    table = Table(
+        title="Claims of the suite",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        show_header=False,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for one in judged:
+        named = dict(zip(claims.HEADINGS, claims.row(one), strict=True))
+        numbers = ", ".join(f"{key} {named[key]}" for key in claims.HEADINGS[2:])
+        table.add_row(
+            Text(one.verdict, style=_VERDICT_STYLES[one.verdict]),
+            Text.assemble(one.claim.says, "\n", numbers, "\n", (claims.how(one), "dim")),
+        )
+    return table
+
+
 def _style(ranking: Ranking, method: int, column: Column, is_best: bool) -> str:
     comparison = ranking.comparison(method)
     if column.key == "model":
@@ -315,6 +353,12 @@ def _markdown_one(ranking: Ranking) -> str:
     if ranking.further:
         text += f"\nWith more {ranking.further_by}: {cell(', '.join(ranking.further.methods))}\n\n"
         text += _markdown_one(ranking.further)
+    if ranking.claims:
+        rows = [list(claims.HEADINGS), [":---", ":---", *["---:"] * (len(claims.HEADINGS) - 2)]]
+        rows += [[cell(text, j == 1) for j, text in enumerate(claims.row(one))] for one in ranking.claims]
+        text += "\n".join(["\n**Claims of the suite**\n", *("| " + " | ".join(row) + " |" for row in rows)])
+        listed = [f"{one.claim.says}: {claims.how(one)}" for one in ranking.claims]
+        text += "\n\n" + "".join(f"- {cell(item)}\n" for item in [*listed, claims.note(ranking.claims)])
     return text
 
 
@@ -335,15 +379,17 @@ _LATEX = {
 }
 
 
+def _latex_cell(text: str, bold: bool = False) -> str:
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return rf"\textbf{{{escaped}}}" if bold and escaped else escaped
+
+
 def _latex(rankings: Sequence[Ranking]) -> str:
     return "\n".join(map(_latex_one, rankings))
 
 
 def _latex_one(ranking: Ranking) -> str:
-    def cell(text: str, bold: bool = False) -> str:
-        escaped = "".join(_LATEX.get(character, character) for character in text)
-        return rf"\textbf{{{escaped}}}" if bold and escaped else escaped
-
+    cell = _latex_cell
     shown = _shown(ranking)
     rows = [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
     for j, row in enumerate(rows):
@@ -371,7 +417,33 @@ def _latex_one(ranking: Ranking) -> str:
     if ranking.further:
         text += f"\n% With more {ranking.further_by}: {', '.join(ranking.further.methods)}\n"
         text += _latex_one(ranking.further)
+    if ranking.claims:
+        text += "\n" + _latex_claims(ranking.claims)
     return text
+
+
+def _latex_claims(judged: Sequence[Judged]) -> str:
+    cell = _latex_cell
+    rows = [[cell(text, j == 1) for j, text in enumerate(claims.row(one))] for one in judged]
+    for row in rows:
+        row[3:] = [re.sub(r"[+-][\d.]+(e[+-]\d+)?", r"$\g<0>$", text) for text in row[3:]]
+    how = " ".join(f"{one.claim.says}: {claims.how(one)}" for one in judged)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption[Claims of the suite]{{Claims of the suite. {cell(claims.note(judged))} {cell(how)}}}",
+        r"\begin{tabular}{p{0.32\linewidth}lrrrr}",
+        r"\toprule",
+        " & ".join(cell(heading) for heading in claims.HEADINGS) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _csv(rankings: Sequence[Ranking]) -> str:
@@ -447,6 +519,7 @@ def _document(ranking: Ranking) -> dict[str, Any]:
         ],
         "notes": list(ranking.notes),
         "further": ranking.further and _document(ranking.further),
+        "claims": [one.document() for one in ranking.claims],
     }  # fmt: skip
 
 

@@ -1,0 +1,165 @@
+"""``surrobench power``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from surrobench.report.power import Plan
+
+
+def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Counts, with commas between them."""
+    if value is None:
+        return ()
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{value!r} is not a list of counts such as 5,10,20.")
+    return tuple(int(part) for part in parts)
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--method", "methods", multiple=True, help="Only this method; may be repeated.  [default: all]")
+@click.option(
+    "--effect",
+    type=click.FloatRange(-1, 1),
+    help="Difference in quantile regret to be found; 0.01 is a hundredth of the search space.  "
+    "[default: each method's own in RESULTS]",
+)
+@click.option(
+    "--power",
+    "wanted",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="With which it is to be found.",
+)
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
+)
+@click.option(
+    "--seeds", callback=_counts, metavar="N,N,...", help="Numbers of seeds to try, such as 5,10,20."
+)
+@click.option("--instances", callback=_counts, metavar="N,N,...", help="Numbers of instances to try.")
+@click.option(
+    "--simulations",
+    type=click.IntRange(min=10),
+    default=1000,
+    show_default=True,
+    help="Simulated studies for each size.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the simulation.")
+@click.option("--control", help="Method to compare with.  [default: the suite's]")
+@click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    results: Path,
+    methods: tuple[str, ...],
+    effect: float | None,
+    wanted: float,
+    alpha: float,
+    seeds: tuple[int, ...],
+    instances: tuple[int, ...],
+    simulations: int,
+    seed: int,
+    control: str | None,
+    partial: bool,
+    form: str,
+) -> None:
+    """How many seeds and instances a difference needs, from the pilot study in RESULTS.
+
+    Studies of each size are simulated from the pilot's instances and seeds, and tested as rank does.
+
+    \b
+    Examples:
+      surrobench power results/quick
+      surrobench power results/quick --method tpe --effect 0.02 --seeds 5,10,20
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from surrobench.report.cells import cells
+    from surrobench.report.power import plan_power
+    from surrobench.report.study import load_study
+    from surrobench.results import Results
+
+    study = load_study(Results(results), partial=partial)
+    plan = plan_power(
+        cells(study),
+        control or study.control,
+        methods=methods,
+        effect=effect,
+        wanted=wanted,
+        alpha=alpha,
+        seeds=seeds,
+        instances=instances,
+        simulations=simulations,
+        seed=seed,
+        progress=_progress(Console(stderr=True)),
+    )
+    if form == "json":
+        document = asdict(plan)
+        for row in document["rows"]:
+            row["detectable"] = row["detectable"] if row["detectable"] < float("inf") else None
+        click.echo(json.dumps(document, indent=2))
+    else:
+        Console().print(_table(plan))
+
+
+def _progress(console: Console) -> Callable[[Sequence[int]], Iterator[int]]:
+    """A progress bar over the numbers of seeds; none where standard error is no terminal."""
+    from rich.progress import track
+
+    def pass_on(counts: Sequence[int]) -> Iterator[int]:
+        yield from track(
+            counts, "simulating", console=console, transient=True, disable=not console.is_terminal
+        )
+
+    return pass_on
+
+
+def _table(plan: Plan) -> RenderableType:
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from surrobench.report.power import MOST
+
+    table = Table(
+        title="Power in %, by number of instances", title_justify="left", title_style="bold",
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    table.add_column("method", overflow="fold", min_width=8)
+    needed = f"n for\n{plan.wanted:.0%}"
+    for heading in ("effect", "detect-\nable", "seeds", *map(str, plan.instances), needed):
+        table.add_column(Text(heading, justify="right"), justify="right", no_wrap=True)
+    before = None
+    for row in plan.rows:
+        first = row.method != before
+        before = row.method
+        detectable = f"{row.detectable:.2g}" if row.detectable < float("inf") else "none"
+        table.add_row(
+            Text(row.method if first else ""),
+            f"{row.effect:+.2g}" if first else "",
+            detectable if first else "",
+            str(row.seeds),
+            *(
+                Text(
+                    f"{100 * one.value:.0f}±{100 * one.error:.0f}",
+                    style="bold" if one.value >= plan.wanted else "",
+                )
+                for one in row.power
+            ),
+            str(row.needed) if row.needed else f"> {MOST}",
+        )
+    return Group(table, Text("\n".join(plan.notes), style="dim"))

@@ -1,0 +1,75 @@
+"""The runs of a study as an array: instances by methods by common seeds. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.claims import Metric
+from surrobench.errors import ResultsError
+from surrobench.report.study import Study
+from surrobench.stats.regret import normalised_regret, quantile_regret
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Regret of k methods on n instances with s common seeds, lower is better.
+
+    Attributes:
+        methods, instances, seeds: sorted; of lengths k, n and s.
+        trials: after how many trials; None where their budget is another.
+        regret: shape (n, k, s).
+    """
+
+    methods: tuple[str, ...]
+    instances: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: int | None
+    regret: Floats
+
+
+def cells(study: Study, metric: Metric = "quantile", methods: Sequence[str] | None = None) -> Cells:
+    """The regrets after the most trials, and with all seeds, that are common to some methods.
+
+    Args:
+        study: complete, as ``load_study`` makes it.
+        metric: which regret.
+        methods: by default all.
+
+    Raises:
+        ResultsError: they have no seed or no number of trials in common.
+        DataError: normalised regret is undefined on a benchmark.
+    """
+    runs = study.incumbents
+    names = sorted(runs["method"].unique() if methods is None else methods)
+    runs = runs.filter(pl.col("method").is_in(names))
+    owned = runs.group_by("method").agg(pl.col("seed").unique(), pl.col("trials").unique())
+    seeds = sorted(set.intersection(*(set(own) for own in owned["seed"])))
+    trials = set.intersection(*(set(own) for own in owned["trials"]))
+    if not seeds or not trials:
+        what = "seed" if trials else "number of trials"
+        raise ResultsError(f"No {what} is common to {', '.join(names)}.", "Run them on common ones.")
+    most = max((count for count in trials if count is not None), default=None)
+    instances = sorted(runs["benchmark"].unique())
+    chosen = runs.filter(
+        pl.col("seed").is_in(seeds), pl.col("trials").eq_missing(pl.lit(most, runs.schema["trials"]))
+    )
+    scores = chosen.sort("benchmark", "method", "seed")["score"].to_numpy()
+    scores = scores.reshape(len(instances), len(names), len(seeds))
+    known = [study.references[instance] for instance in instances]
+    if metric == "normalised":
+        regrets = [
+            normalised_regret(row, one.best, one.median) for row, one in zip(scores, known, strict=True)
+        ]
+    else:
+        regrets = [quantile_regret(row, one.sorted_losses) for row, one in zip(scores, known, strict=True)]
+    regret = np.stack(regrets)
+    if metric == "log-quantile":
+        regret = np.log10(regret)
+    return Cells(tuple(names), tuple(instances), tuple(seeds), most, regret)

@@ -1,0 +1,249 @@
+"""Judge a suite's claims on its results: each holds, does not hold, or is not resolved, with the evidence.
+
+Claims are judged as the suite states them, whatever else a ranking is limited to: on the seeds common to all
+methods of the claim, after as many trials as it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from surrobench.budget import Budget
+from surrobench.claims import Claim, Pair
+from surrobench.errors import ResultsError
+from surrobench.report.cells import Cells, cells
+from surrobench.report.study import Study, load_study
+from surrobench.results import Results
+from surrobench.stats.power import smallest_detectable
+from surrobench.stats.verdict import Evidence, Verdict, evidence, verdicts
+
+DECIMALS = 12
+"""Regrets of known scale; below this is rounding of floats."""
+POWER = 0.8
+"""With which the smallest detectable advantage would have been found."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict.
+
+    Attributes:
+        name: its key in the suite.
+        claim: as stated.
+        verdict: see ``stats.verdict``.
+        evidence: what it rests on.
+        p_holds, p_fails: one-sided, corrected by Holm over the suite's claims.
+        claims: how many those are.
+        seeds: how many are common to the claim's methods.
+        trials: after how many trials; None where the budget is another.
+        instances, advantages: of the claim on each instance, mean over seeds; of a gap, the gap that it is
+            said to be smaller than less the gap.
+        detectable: of a claim that is not resolved, how far from the bound the centre must lie to be found
+            there with 80% power by the Wilcoxon test; infinite where it never is; None of other claims.
+    """
+
+    name: str
+    claim: Claim
+    verdict: Verdict
+    evidence: Evidence
+    p_holds: float
+    p_fails: float
+    claims: int
+    seeds: int
+    trials: int | None
+    instances: tuple[str, ...]
+    advantages: NDArray[np.float64]
+    detectable: float | None
+
+    @property
+    def p(self) -> float:
+        """The corrected p of what the verdict says; of what is not resolved, that it holds."""
+        return self.p_fails if self.verdict == "does not hold" else self.p_holds
+
+    def document(self) -> dict[str, Any]:
+        """All that is needed to check it, as a JSON value."""
+        found = asdict(self.evidence)
+        return {
+            "name": self.name,
+            **self.claim.model_dump(mode="json", exclude_none=True),
+            "verdict": self.verdict,
+            "seeds": self.seeds,
+            "trials": self.trials,
+            **found,
+            "claims": self.claims,
+            "p_holds_corrected": self.p_holds,
+            "p_fails_corrected": self.p_fails,
+            "detectable": self.detectable,
+            "advantages": dict(zip(self.instances, self.advantages.tolist(), strict=True)),
+        }
+
+
+def stated_claims(results: Results) -> dict[str, Claim]:
+    """The claims of the suite as it was run; none in results of older versions.
+
+    Raises:
+        ResultsError: the manifest is damaged.
+    """
+    try:
+        stated: Mapping[str, Any] = results.manifest["suite"].get("claims", {})
+        return {name: Claim.model_validate(claim) for name, claim in stated.items()}
+    except (ValidationError, AttributeError) as error:
+        raise ResultsError(
+            f"The claims in {results.folder / 'manifest.json'} are damaged.",
+            "Repeat the run command, which writes them.",
+        ) from error
+
+
+def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = False) -> tuple[Judged, ...]:
+    """Judge the claims of a study's suite.
+
+    Args:
+        results: the folder, or several that a study is in; the claims are those of the first.
+        alpha: family-wise level over the claims, for either kind of mistake.
+        partial: leave out benchmarks on which a run is missing, instead of refusing.
+
+    Raises:
+        ResultsError, DataError: as ``load_study`` and ``cells``.
+    """
+    claims = stated_claims(results[0])
+    studies = {
+        after: load_study(results, Budget(trials=after), partial=partial)
+        for after in {claim.after for claim in claims.values()}
+    }
+    return judge_claims(claims, studies, alpha)
+
+
+def judge_claims(
+    claims: Mapping[str, Claim], studies: Mapping[int | None, Study], alpha: float = 0.05
+) -> tuple[Judged, ...]:
+    """Judge claims on what runs found.
+
+    Args:
+        claims: name -> claim.
+        studies: number of trials -> the study after so many, for each ``after`` of the claims.
+        alpha: family-wise level.
+    """
+    found = []
+    for claim in claims.values():
+        study = studies[claim.after]
+        known = sorted(study.incumbents["method"].unique())
+        needed = {method for labels in claim.methods.values() for method in _expanded(labels, known)}
+        part = cells(study, claim.metric, sorted(needed))
+        advantages = _advantages(claim, part, known)
+        found.append(
+            (
+                part,
+                advantages,
+                evidence(advantages, claim.region, test=claim.test, alpha=alpha, decimals=DECIMALS),
+            )
+        )
+    judged = verdicts([one for _, _, one in found], alpha)
+    return tuple(
+        Judged(
+            name=name,
+            claim=claim,
+            verdict=verdict,
+            evidence=one,
+            p_holds=p_holds,
+            p_fails=p_fails,
+            claims=len(claims),
+            seeds=len(part.seeds),
+            trials=part.trials,
+            instances=part.instances,
+            advantages=advantages,
+            detectable=smallest_detectable(
+                advantages, alpha / len(claims), POWER, np.random.default_rng(0), one_sided=True
+            )
+            if verdict == "not resolved" and claim.test == "wilcoxon"
+            else None,
+        )
+        for (name, claim), (part, advantages, one), (verdict, p_holds, p_fails) in zip(
+            claims.items(), found, judged, strict=True
+        )
+    )
+
+
+def _advantages(claim: Claim, part: Cells, known: Sequence[str]) -> NDArray[np.float64]:
+    """Shape (n,): the advantage, mean over seeds; of two pairs, the first's less the second's."""
+    means = part.regret.mean(axis=2)
+
+    def regret(labels: Sequence[str]) -> NDArray[np.float64]:
+        columns = [part.methods.index(method) for method in _expanded(labels, known)]
+        return np.asarray(means[:, columns].mean(axis=1))
+
+    def advantage(pair: Pair) -> NDArray[np.float64]:
+        return regret(pair.than) - regret(pair.better)
+
+    first, *others = map(advantage, claim.pairs)
+    return first - sum(others) if others else first
+
+
+def _expanded(labels: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The methods that labels stand for: a label without its model, for all of them; as runs.method_name."""
+    return [
+        method
+        for method in known
+        if any(method == label or method.startswith(f"{label} (") for label in labels)
+    ]
+
+
+# ---------------------------------------------------------------------- in words
+
+HEADINGS = ("claim", "verdict", "n", "advantage", "interval", "p (Holm)")
+
+
+def row(judged: Judged) -> list[str]:
+    """The cells of a claim below ``HEADINGS``, as people read them."""
+    found = judged.evidence
+    low, high = (f"{end:+.3g}" if np.isfinite(end) else "none" for end in (found.low, found.high))
+    return [
+        judged.claim.says,
+        judged.verdict,
+        str(found.n),
+        f"{found.estimate:+.3g}",
+        f"{low} to {high}" if low != "none" else "none",
+        f"{judged.p:.2g}",
+    ]
+
+
+def how(judged: Judged) -> str:
+    """What was compared, and how, in one sentence."""
+    claim = judged.claim
+
+    def over(pair: Pair) -> str:
+        return f"{', '.join(pair.better)} over {', '.join(pair.than)}"
+
+    pairs = " less that of ".join(over(pair) for pair in claim.pairs)
+    low, high = claim.region
+    where = f"between {low:g} and {high:g}" if np.isfinite(high) else f"above {low:g}"
+    after = f" after {judged.trials} trials" if judged.trials else ""
+    text = (
+        f"Advantage of {pairs} in {claim.metric} regret{after}, {judged.seeds} seeds, {where}: "
+        f"{claim.test} test, one-sided."
+    )
+    if judged.detectable is None:
+        return text
+    if not np.isfinite(judged.detectable):
+        return text + f" Not resolvable: n = {judged.evidence.n} instances are too few at any size."
+    return text + f" 80% power needs a centre about {judged.detectable:.2g} away from the bound."
+
+
+def note(judged: Sequence[Judged]) -> str:
+    """What a reader of the claims must know."""
+    level, m = judged[0].evidence.level, len(judged)
+    smallest = min(1.0, max(one.evidence.smallest_p for one in judged) * m)
+    alpha = (1 - level) / 2
+    return (
+        "A claim holds if a one-sided test says so (of two bounds, both: TOST), does not hold if the "
+        f"opposite test does, at p <= {alpha:.3g} corrected by Holm over {m} claim{'s' if m > 1 else ''}; "
+        "else it is not resolved. Blocks are instances. "
+        f"Estimates are pseudomedians (sign test: medians) with {level:.0%} "
+        "intervals, not corrected. p: of what the verdict says; of what is not resolved, that it holds. "
+        f"Smallest corrected p that could be reached: {smallest:.2g}."
+    )

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from surrobench.stats.signed_rank import (
+    lower_rank,
+    null_distribution,
+    pseudomedian,
+    signed_rank,
+    walsh_averages,
+)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 13, 14, 30, 50, 51, 80])
+@pytest.mark.parametrize("kind", ["skewed", "tied", "zeros"])
+def test_many_samples_at_once_agree_with_scipy(n, kind):
+    rng = np.random.default_rng(n)
+    rows = {
+        "skewed": rng.standard_normal((20, n)) ** 3 + 0.1,
+        "tied": rng.choice([-3.0, -2.0, 1.0, 2.0, 5.0], (20, n)),
+        "zeros": rng.integers(-2, 4, (20, n)).astype(float),
+    }[kind]
+    p, effect = signed_rank(rows)
+    expected = [stats.wilcoxon(row, zero_method="zsplit").pvalue if row.any() else 1.0 for row in rows]
+    assert p == pytest.approx(expected, abs=1e-12)
+    ranks = stats.rankdata(np.abs(rows), axis=1)
+    assert effect == pytest.approx((ranks * np.sign(rows)).sum(axis=1) / (n * (n + 1) / 2), abs=1e-12)
+
+
+def test_any_shape_before_the_last_axis_is_kept():
+    rows = np.random.default_rng(0).standard_normal((3, 4, 7))
+    p, effect = signed_rank(rows)
+    assert p.shape == effect.shape == (3, 4)
+    assert p[1, 2] == signed_rank(rows[1, 2])[0]
+    with pytest.raises(ValueError, match="without NaN"):
+        signed_rank([np.nan, 1])
+
+
+@pytest.mark.parametrize("n", [1, 3, 10, 50])
+def test_the_null_distribution_is_that_of_all_signs(n):
+    chance = null_distribution(n)
+    assert chance.sum() == pytest.approx(1)
+    assert chance == pytest.approx(chance[::-1])
+    assert chance[0] == 0.5**n
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 9, 20, 51, 90])
+@pytest.mark.parametrize("alpha", [0.05, 0.025, 0.004])
+def test_the_interval_ends_where_the_one_sided_test_begins_to_reject(n, alpha):
+    values = np.random.default_rng(n).standard_normal(n)
+    ordered = np.sort(walsh_averages(values))
+    rank = lower_rank(n, alpha)
+    assert rank == 0 or ordered[rank - 1] < pseudomedian(values)
+
+    def p(shift):
+        return stats.wilcoxon(values - shift, zero_method="zsplit", alternative="greater").pvalue
+
+    tiny = 1e-9
+    if rank:
+        assert p(ordered[rank - 1] - tiny) <= alpha
+    assert p(ordered[rank] - tiny) > alpha
+
+
+def test_the_pseudomedian_by_hand():
+    assert pseudomedian([1.0, 2.0, 6.0]) == pytest.approx(2.75)  # of 1, 1.5, 2, 3.5, 4, 6
+    assert pseudomedian([[4.0], [5.0]]) == pytest.approx([4, 5])
