@@ -10,14 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.stats.paired import Comparison, ManyToOne, wilcoxon_holm
-from surrobench.stats.ranks import Friedman, Nemenyi, cliques, friedman, nemenyi, rank_blocks
+from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean
+from surrobench.stats.correction import CORRECTIONS, NAMES, Correction
+from surrobench.stats.improvement import improvement_interval
+from surrobench.stats.paired import Comparison, Comparisons, wilcoxon
+from surrobench.stats.ranks import (
+    Conover,
+    Friedman,
+    Nemenyi,
+    bars,
+    cliques,
+    conover,
+    friedman,
+    nemenyi,
+    rank_blocks,
+)
 from surrobench.stats.regret import (
     Anchor,
     Reference,
@@ -30,6 +44,12 @@ Floats = NDArray[np.float64]
 
 DECIMALS = 12
 """Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
+
+Posthoc = Literal["nemenyi", "conover", "wilcoxon"]
+"""The test of all pairs that a diagram's bars come from."""
+
+RESAMPLES = 1000
+"""Of each interval; their generator starts from 0, so that a ranking printed twice is the same."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,8 @@ class Ranking:
         quantile: shape (n, k), quantile regret, mean over seeds.
         normalised: shape (n, k), normalised regret, mean over seeds, unclipped.
         loss: shape (n, k), loss of the incumbents' configurations, mean over seeds.
+        run_loss: shape (n, k, s), of each run of s seeds.
+        run_normalised: shape (n, k, s), normalised regret of each run, unclipped.
         best: shape (n,), each instance's best loss.
         anchor_loss: shape (n,), the loss whose normalised regret is 1.
         anchor: which reference value that is.
@@ -52,7 +74,9 @@ class Ranking:
         alpha: family-wise level of the tests.
         friedman: Friedman's test, from ``quantile``.
         nemenyi: Nemenyi's test of all pairs, from ``quantile``.
-        versus_control: Wilcoxon and Holm, from ``quantile``; None if the control is not among the methods.
+        posthoc: the test of all pairs that groups of methods come from.
+        pairs: its result, from ``quantile``; its ``p`` has shape (k, k) and is corrected for all pairs.
+        versus_control: Wilcoxon, corrected, from ``quantile``; None if the control is not among the methods.
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
     """
@@ -65,6 +89,8 @@ class Ranking:
     quantile: Floats
     normalised: Floats
     loss: Floats
+    run_loss: Floats
+    run_normalised: Floats
     best: Floats
     anchor_loss: Floats
     anchor: Anchor
@@ -72,7 +98,9 @@ class Ranking:
     alpha: float
     friedman: Friedman
     nemenyi: Nemenyi
-    versus_control: ManyToOne | None
+    posthoc: Posthoc
+    pairs: Nemenyi | Conover | Comparisons
+    versus_control: Comparisons | None
     notes: tuple[str, ...]
     further: Ranking | None = field(default=None)
 
@@ -115,8 +143,63 @@ class Ranking:
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
-        """Groups of methods that the Nemenyi test cannot tell apart."""
-        return cliques(self.mean_rank, self.nemenyi.critical_difference)
+        """Groups of methods that the post hoc test cannot tell apart."""
+        if self.posthoc == "nemenyi":
+            return cliques(self.mean_rank, self.nemenyi.critical_difference)
+        return bars(self.mean_rank, ~(self.pairs.p > self.alpha))
+
+    @cached_property
+    def iqm(self) -> tuple[Interval, ...]:
+        """k, the interquartile mean of normalised regret over all runs, unclipped, with its interval."""
+        return tuple(
+            bootstrap(
+                self.run_normalised[:, [method]].transpose(0, 2, 1),
+                interquartile_mean,
+                np.random.default_rng(0),
+                level=1 - self.alpha,
+                resamples=RESAMPLES,
+            )
+            for method in range(len(self.methods))
+        )
+
+    @cached_property
+    def improvement(self) -> tuple[Interval | None, ...]:
+        """k, the probability of less loss than the control with the same seed, ties half, with its interval.
+
+        None for the control itself, or without one.
+        """
+        if self.versus_control is None:
+            return (None,) * len(self.methods)
+        control = self.methods.index(self.control)
+        return tuple(
+            None
+            if method == control
+            else improvement_interval(
+                self.run_loss[:, method],
+                self.run_loss[:, control],
+                np.random.default_rng(0),
+                level=1 - self.alpha,
+                resamples=RESAMPLES,
+            )
+            for method in range(len(self.methods))
+        )
+
+    @property
+    def interval_note(self) -> str:
+        """What a reader of ``iqm`` and ``improvement`` must know: shown where they are."""
+        of = [interval for interval in (*self.iqm, *self.improvement) if interval]
+        doubts = dict.fromkeys(interval.note for interval in of if interval.note)
+        improvement = (
+            f" Improvement: probability of less loss than {self.control} on the same instance with the same "
+            "seed, ties half."
+        )
+        return (
+            "IQM: interquartile mean of normalised regret over all runs, unclipped."
+            + (improvement if self.versus_control else "")
+            + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of the "
+            f"{len(self.instances)} instances and of seeds within them; they generalise to {of[0].scope}."
+            + "".join(f" Some: {doubt}." for doubt in doubts)
+        )
 
     def comparison(self, method: int) -> Comparison | None:
         """The method's comparison with the control; None for the control itself, or without one."""
@@ -126,7 +209,7 @@ class Ranking:
     def significant(self, method: int) -> bool:
         """Whether the method differs from the control, after correction, at level ``alpha``."""
         comparison = self.comparison(method)
-        return comparison is not None and comparison.p_holm <= self.alpha
+        return comparison is not None and comparison.p_corrected <= self.alpha
 
 
 def rank_methods(
@@ -137,6 +220,8 @@ def rank_methods(
     anchor: Anchor = "median",
     alpha: float = 0.05,
     models: Mapping[str, str] | None = None,
+    correction: Correction = "holm",
+    posthoc: Posthoc = "nemenyi",
 ) -> Ranking:
     """Rank the methods over the benchmarks.
 
@@ -150,9 +235,12 @@ def rank_methods(
         anchor: the reference value whose normalised regret is 1.
         alpha: family-wise level of the tests, in (0, 1).
         models: the language model of each method that has one, as people read it.
+        correction: of the comparisons with the control, and of all pairs where these need one.
+        posthoc: the test of all pairs that groups of methods come from.
 
     Raises:
-        UsageError: ``alpha`` or ``anchor`` is out of range, or the control is not among the methods.
+        UsageError: ``alpha``, ``anchor``, ``correction`` or ``posthoc`` is none there is, or the control is
+            not among the methods.
         ResultsError: there is nothing to rank, a run is missing, empty or double, or no seed is common.
         DataError: a benchmark's best and anchor are equal.
     """
@@ -160,6 +248,10 @@ def rank_methods(
         raise UsageError(f"0 < alpha < 1 must hold, but got {alpha}.", "Usual is 0.05.")
     if anchor not in ("median", "worst"):
         raise UsageError(f"Unknown anchor {anchor!r}.", "Known: median, worst.")
+    if correction not in CORRECTIONS:
+        raise UsageError(f"Unknown correction {correction!r}.", f"Known: {', '.join(CORRECTIONS)}.")
+    if posthoc not in get_args(Posthoc):
+        raise UsageError(f"Unknown post hoc test {posthoc!r}.", f"Known: {', '.join(get_args(Posthoc))}.")
     methods = sorted(incumbents["method"].unique())
     if len(methods) < 2:
         raise ResultsError(
@@ -171,7 +263,19 @@ def rank_methods(
     if "trials" not in incumbents.columns:
         incumbents = incumbents.with_columns(trials=pl.lit(None, pl.Int64))
     runs = incumbents.select("benchmark", "method", "seed", "trials", pl.col("score").cast(pl.Float64))
-    return _rank(runs, _reach(runs), references, control, anchor, alpha, models or {})
+    how = _How(control, anchor, alpha, correction, posthoc)
+    return _rank(runs, _reach(runs), references, how, models or {})
+
+
+@dataclass(frozen=True)
+class _How:
+    """How to rank, as ``rank_methods`` was told."""
+
+    control: str
+    anchor: Anchor
+    alpha: float
+    correction: Correction
+    posthoc: Posthoc
 
 
 @dataclass(frozen=True)
@@ -242,9 +346,7 @@ def _rank(
     runs: pl.DataFrame,
     reach: Mapping[str, _Reach],
     references: Mapping[str, Reference],
-    control: str,
-    anchor: Anchor,
-    alpha: float,
+    how: _How,
     models: Mapping[str, str],
 ) -> Ranking:
     """Rank the methods in ``reach`` on what is common to them, and those that have more once more."""
@@ -270,7 +372,7 @@ def _rank(
     )
     known = [references[instance] for instance in instances]
     best = np.array([reference.best for reference in known])
-    anchor_loss = np.array([getattr(reference, anchor) for reference in known], dtype=np.float64)
+    anchor_loss = np.array([getattr(reference, how.anchor) for reference in known], dtype=np.float64)
     # Positions are summed, and divided once: methods with equal sums then tie exactly.
     quantile = np.stack(
         [
@@ -280,7 +382,7 @@ def _rank(
         ]
     )
     normalised = np.stack(
-        [normalised_regret(*values).mean(axis=1) for values in zip(scores, best, anchor_loss, strict=True)]
+        [normalised_regret(*values) for values in zip(scores, best, anchor_loss, strict=True)]
     )
     mean_ranks = rank_blocks(quantile).mean(axis=0)
     mean_quantile = quantile.mean(axis=0).round(DECIMALS)
@@ -288,11 +390,16 @@ def _rank(
     quantile = quantile[:, order]
     methods = tuple(names[j] for j in order)
     versus = None
-    if control in methods and len(methods) > 1:
-        versus = wilcoxon_holm(quantile, methods.index(control), DECIMALS)
-    overall, pairs = friedman(quantile), nemenyi(quantile, alpha)
+    if how.control in methods and len(methods) > 1:
+        versus = wilcoxon(quantile, methods.index(how.control), how.correction, DECIMALS)
+    overall, by_nemenyi = friedman(quantile), nemenyi(quantile, how.alpha)
+    pairs: Nemenyi | Conover | Comparisons = by_nemenyi
+    if how.posthoc == "conover":
+        pairs = conover(quantile, how.alpha, how.correction)
+    elif how.posthoc == "wilcoxon":
+        pairs = wilcoxon(quantile, None, how.correction, DECIMALS)
 
-    notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials))
+    notes = _notes(overall, pairs, versus, how, _extent(seeds, trials))
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -307,7 +414,7 @@ def _rank(
         if _Reach.common(longer.values()).exceeds(common):
             further = _rank(
                 runs.filter(pl.col("method").is_in(list(longer))),
-                longer, references, control, anchor, alpha, models,
+                longer, references, how, models,
             )  # fmt: skip
         notes.append(
             f"{which} {'has' if len(longer) == 1 else 'have'} more than what is common to all, "
@@ -321,15 +428,19 @@ def _rank(
         seeds=tuple(seeds),
         trials=trials,
         quantile=quantile,
-        normalised=normalised[:, order],
+        normalised=normalised.mean(axis=2)[:, order],
         loss=scores.mean(axis=2)[:, order],
+        run_loss=scores[:, order],
+        run_normalised=normalised[:, order],
         best=best,
         anchor_loss=anchor_loss,
-        anchor=anchor,
-        control=control,
-        alpha=alpha,
+        anchor=how.anchor,
+        control=how.control,
+        alpha=how.alpha,
         friedman=overall,
-        nemenyi=pairs,
+        nemenyi=by_nemenyi,
+        posthoc=how.posthoc,
+        pairs=pairs,
         versus_control=versus,
         notes=tuple(notes),
         further=further,
@@ -338,46 +449,60 @@ def _rank(
 
 def _notes(
     overall: Friedman,
-    pairs: Nemenyi,
-    versus: ManyToOne | None,
-    control: str,
-    anchor: Anchor,
+    pairs: Nemenyi | Conover | Comparisons,
+    versus: Comparisons | None,
+    how: _How,
     extent: str,
 ) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
-    n, k, alpha = overall.n, overall.k, pairs.alpha
+    n, k, alpha = overall.n, overall.k, how.alpha
     notes = [
         f"n = {n} instances, on each the mean of {extent}: two seeds of one instance are not two data sets.",
         "Ranks and tests use quantile regret: the share of the search space that is better. "
-        f"Normalised regret is 0 at the best known loss and 1 at the {anchor}; its means are clipped to "
+        f"Normalised regret is 0 at the best known loss and 1 at the {how.anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
     ]
     if n < 2 or k < 2:
-        notes.append(f"Friedman and Nemenyi: {overall.note}.")
+        notes.append(f"Friedman and {how.posthoc.capitalize()}: {overall.note}.")
     else:
         notes.append(
             f"Friedman, ties corrected: chi2({k - 1}) = {overall.chi_square:.4g}, p = {overall.p:.3g}; "
             f"Iman-Davenport F({k - 1}, {(k - 1) * (n - 1)}) = {overall.f:.4g}, p = {overall.f_p:.3g}"
             + (f" ({overall.note})." if overall.note else ".")
         )
+        # Wilcoxon's pairs need no omnibus test before them: they are corrected for all of them.
+        readable = overall.f_p <= alpha or isinstance(pairs, Comparisons)
         notes.append(
-            f"Nemenyi: critical difference of mean ranks {pairs.critical_difference:.3f} at alpha = {alpha:g}"
-            + ("." if overall.f_p <= alpha else
+            _of_pairs(pairs, k, alpha)
+            + ("." if readable else
                ", not to be read: Friedman's test does not reject that all methods rank alike.")
         )  # fmt: skip
     if versus is None:
         if k > 1:
-            notes.append(f"The control {control} is not among these methods: none is tested against it.")
+            notes.append(f"The control {how.control} is not among these methods: none is tested against it.")
         return notes
     m = len(versus.comparisons)
     notes.append(
-        f"Against the control {control}: Wilcoxon signed-rank, two-sided, ranks of zeros split, Holm over "
-        f"{m} comparison{'s' if m > 1 else ''}, * where p <= {alpha:g}; effect: matched-pairs rank-biserial "
+        f"Against the control {how.control}: Wilcoxon signed-rank, two-sided, ranks of zeros split, "
+        f"{NAMES[how.correction]} over {m} comparison{'s' if m > 1 else ''}, "
+        f"* where p <= {alpha:g}; effect: matched-pairs rank-biserial "
         "correlation, positive where better than the control. Smallest corrected p that "
         f"n = {n} could reach: {versus.smallest_p:.3g}"
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
     )
     return notes
+
+
+def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> str:
+    """The test of all pairs, without a full stop."""
+    if isinstance(pairs, Nemenyi):
+        return (
+            f"Nemenyi: critical difference of mean ranks {pairs.critical_difference:.3f} at alpha = {alpha:g}"
+        )
+    over = f"{NAMES[pairs.correction]} over all {k * (k - 1) // 2} pairs at alpha = {alpha:g}"
+    if isinstance(pairs, Conover):
+        return f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}"
+    return f"Groups: Wilcoxon signed-rank, {over}"
 
 
 def _extent(seeds: Sequence[int], trials: int | None) -> str:

@@ -10,6 +10,9 @@ from scipy import stats
 
 from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
 from surrobench.report.ranking import rank_methods
+from surrobench.stats.improvement import probability_of_improvement
+from surrobench.stats.paired import wilcoxon
+from surrobench.stats.ranks import bars, conover
 
 SCHEMA = {"benchmark": pl.String, "method": pl.String, "seed": pl.Int64, "score": pl.Float64}
 METHODS = ("random", "tpe", "cmaes", "agent", "grid", "opro")
@@ -207,6 +210,10 @@ def test_wrong_usage_is_refused():
         rank_methods(runs, references(8), anchor="mean")
     with pytest.raises(UsageError, match="0 < alpha < 1"):
         rank_methods(runs, references(8), alpha=5)
+    with pytest.raises(UsageError, match="Unknown correction 'fdr'"):
+        rank_methods(runs, references(8), correction="fdr")
+    with pytest.raises(UsageError, match="Unknown post hoc test 'tukey'"):
+        rank_methods(runs, references(8), posthoc="tukey")
     with pytest.raises(ResultsError, match="needs two methods, but there is random"):
         rank_methods(runs.filter(pl.col("method") == "random"), references(8))
     with pytest.raises(ResultsError, match="none"):
@@ -254,3 +261,73 @@ def test_one_instance_is_ranked_and_said_not_to_be_testable():
 def test_models_are_kept_for_the_methods_that_have_one():
     ranking = study(random_scores(), models={"agent": "SmolLM2 (135M)", "tpe": "", "absent": "x"})
     assert ranking.models == {"agent": "SmolLM2 (135M)"}
+
+
+@pytest.mark.parametrize(
+    ("correction", "name"), [("holm", "Holm"), ("hommel", "Hommel"), ("bh", "Benjamini-Hochberg")]
+)
+def test_the_correction_is_used_and_named(correction, name):
+    ranking = study(random_scores(), correction=correction)
+    control = ranking.methods.index("random")
+    expected = wilcoxon(ranking.quantile, control, correction, 12)
+    assert ranking.versus_control == expected
+    assert any(f"{name} over 3 comparisons" in note for note in ranking.notes)
+
+
+@pytest.mark.parametrize(
+    ("posthoc", "note"),
+    [
+        ("nemenyi", "Nemenyi: critical difference"),
+        ("conover", "Conover's t of rank sums with 33 degrees of freedom, Holm over all 6 pairs"),
+        ("wilcoxon", "Groups: Wilcoxon signed-rank, Holm over all 6 pairs"),
+    ],
+)
+def test_groups_come_from_the_post_hoc_test_that_is_asked_for(posthoc, note):
+    scores = random_scores(12) * np.array([1, 0.6, 0.5, 0.1])[:, None]
+    ranking = study(scores, posthoc=posthoc)
+    assert any(note in text for text in ranking.notes)
+    assert ranking.cliques == bars(ranking.mean_rank, ~(ranking.pairs.p > 0.05))
+    if posthoc == "conover":
+        assert np.array_equal(ranking.pairs.p, conover(ranking.quantile).p)
+    if posthoc == "wilcoxon":
+        assert ranking.pairs.p[0, 1] == wilcoxon(ranking.quantile, None, "holm", 12).p[0, 1]
+
+
+def test_the_interquartile_mean_and_the_probability_of_improvement_have_intervals():
+    scores = random_scores(12)
+    ranking = study(scores)
+    columns = [METHODS.index(method) for method in ranking.methods]
+    control = ranking.methods.index("random")
+    for j, (iqm, improvement) in enumerate(zip(ranking.iqm, ranking.improvement, strict=True)):
+        of_runs = 2 * scores[:, columns[j]]
+        assert iqm.estimate == pytest.approx(stats.trim_mean(of_runs, 0.25, axis=None))
+        assert iqm.low < iqm.estimate < iqm.high
+        if j == control:
+            assert improvement is None
+            continue
+        expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]])
+        assert improvement.estimate == pytest.approx(expected)
+        assert improvement.low < expected < improvement.high
+    assert "bootstrap-t at 95%" in ranking.interval_note
+    assert "they generalise to instances like these" in ranking.interval_note
+
+
+def test_intervals_do_not_depend_on_the_order_of_methods_instances_and_seeds():
+    scores = random_scores(6, 3, 4)
+    plain = study(scores)
+    other = rank_methods(
+        frame(scores[::-1, [2, 0, 1]][..., [1, 3, 0, 2]], [METHODS[j] for j in (2, 0, 1)]), references(6)
+    )
+    assert other.methods == plain.methods
+    for ours, theirs in zip(other.iqm, plain.iqm, strict=True):
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    for ours, theirs in zip(other.improvement, plain.improvement, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours:
+            assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_one_instance_has_no_intervals_and_says_so():
+    ranking = study(random_scores(1))
+    assert np.isnan(ranking.iqm[0].low)
+    assert "Some: 1 instance: no interval, two are needed." in ranking.interval_note
