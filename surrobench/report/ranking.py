@@ -17,9 +17,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean
+from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean, mean
+from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import CORRECTIONS, NAMES, Correction
-from surrobench.stats.improvement import improvement_interval
+from surrobench.stats.improvement import BOUNDS
+from surrobench.stats.improvement import scores as improvement_scores
 from surrobench.stats.paired import Comparison, Comparisons, wilcoxon
 from surrobench.stats.ranks import (
     Conover,
@@ -60,6 +62,8 @@ class Ranking:
         methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
         models: the language model of each method as people read it; absent for methods without one.
         instances: the benchmarks, by name.
+        clusters: n, the cluster of each instance, such as a data set; the instance itself where it is alone.
+            Mean ranks, tests and intervals take each cluster as one block, the mean of its instances.
         seeds: the common seeds, the same on every instance.
         trials: after how many trials they are compared; None where their budget is another.
         quantile: shape (n, k), quantile regret, mean over seeds.
@@ -84,6 +88,7 @@ class Ranking:
     methods: tuple[str, ...]
     models: Mapping[str, str]
     instances: tuple[str, ...]
+    clusters: tuple[str, ...]
     seeds: tuple[int, ...]
     trials: int | None
     quantile: Floats
@@ -151,9 +156,10 @@ class Ranking:
     @cached_property
     def iqm(self) -> tuple[Interval, ...]:
         """k, the interquartile mean of normalised regret over all runs, unclipped, with its interval."""
+        blocks, _ = average_within(self.run_normalised, self.clusters)
         return tuple(
             bootstrap(
-                self.run_normalised[:, [method]].transpose(0, 2, 1),
+                blocks[:, method, :, None],
                 interquartile_mean,
                 np.random.default_rng(0),
                 level=1 - self.alpha,
@@ -171,15 +177,18 @@ class Ranking:
         if self.versus_control is None:
             return (None,) * len(self.methods)
         control = self.methods.index(self.control)
+        better = improvement_scores(self.run_loss, self.run_loss[:, [control]])
+        blocks, _ = average_within(better, self.clusters)
         return tuple(
             None
             if method == control
-            else improvement_interval(
-                self.run_loss[:, method],
-                self.run_loss[:, control],
+            else bootstrap(
+                blocks[:, method, :, None],
+                mean,
                 np.random.default_rng(0),
                 level=1 - self.alpha,
                 resamples=RESAMPLES,
+                bounds=BOUNDS,
             )
             for method in range(len(self.methods))
         )
@@ -196,9 +205,9 @@ class Ranking:
         return (
             "IQM: interquartile mean of normalised regret over all runs, unclipped."
             + (improvement if self.versus_control else "")
-            + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of the "
-            f"{len(self.instances)} instances and of seeds within them; they generalise to {of[0].scope}."
-            + "".join(f" Some: {doubt}." for doubt in doubts)
+            + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of "
+            f"the {_blocks(self.friedman.n, self.clusters)} and of seeds within them; they generalise to "
+            f"{of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
         )
 
     def comparison(self, method: int) -> Comparison | None:
@@ -222,6 +231,7 @@ def rank_methods(
     models: Mapping[str, str] | None = None,
     correction: Correction = "holm",
     posthoc: Posthoc = "nemenyi",
+    clusters: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Rank the methods over the benchmarks.
 
@@ -237,6 +247,8 @@ def rank_methods(
         models: the language model of each method that has one, as people read it.
         correction: of the comparisons with the control, and of all pairs where these need one.
         posthoc: the test of all pairs that groups of methods come from.
+        clusters: of benchmarks that are not independent, as those of one data set in two scenarios: the
+            cluster of each. A benchmark that is not in it is a cluster by itself.
 
     Raises:
         UsageError: ``alpha``, ``anchor``, ``correction`` or ``posthoc`` is none there is, or the control is
@@ -263,7 +275,7 @@ def rank_methods(
     if "trials" not in incumbents.columns:
         incumbents = incumbents.with_columns(trials=pl.lit(None, pl.Int64))
     runs = incumbents.select("benchmark", "method", "seed", "trials", pl.col("score").cast(pl.Float64))
-    how = _How(control, anchor, alpha, correction, posthoc)
+    how = _How(control, anchor, alpha, correction, posthoc, clusters or {})
     return _rank(runs, _reach(runs), references, how, models or {})
 
 
@@ -276,6 +288,7 @@ class _How:
     alpha: float
     correction: Correction
     posthoc: Posthoc
+    clusters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -384,22 +397,26 @@ def _rank(
     normalised = np.stack(
         [normalised_regret(*values) for values in zip(scores, best, anchor_loss, strict=True)]
     )
-    mean_ranks = rank_blocks(quantile).mean(axis=0)
+    clusters = tuple(how.clusters.get(instance, instance) for instance in instances)
+    blocks = quantile
+    if len(set(clusters)) < len(instances):
+        blocks = average_within(quantile, clusters)[0].round(DECIMALS)
+    mean_ranks = rank_blocks(blocks).mean(axis=0)
     mean_quantile = quantile.mean(axis=0).round(DECIMALS)
     order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], mean_quantile[j], names[j]))
-    quantile = quantile[:, order]
+    quantile, blocks = quantile[:, order], blocks[:, order]
     methods = tuple(names[j] for j in order)
     versus = None
     if how.control in methods and len(methods) > 1:
-        versus = wilcoxon(quantile, methods.index(how.control), how.correction, DECIMALS)
-    overall, by_nemenyi = friedman(quantile), nemenyi(quantile, how.alpha)
+        versus = wilcoxon(blocks, methods.index(how.control), how.correction, DECIMALS)
+    overall, by_nemenyi = friedman(blocks), nemenyi(blocks, how.alpha)
     pairs: Nemenyi | Conover | Comparisons = by_nemenyi
     if how.posthoc == "conover":
-        pairs = conover(quantile, how.alpha, how.correction)
+        pairs = conover(blocks, how.alpha, how.correction)
     elif how.posthoc == "wilcoxon":
-        pairs = wilcoxon(quantile, None, how.correction, DECIMALS)
+        pairs = wilcoxon(blocks, None, how.correction, DECIMALS)
 
-    notes = _notes(overall, pairs, versus, how, _extent(seeds, trials))
+    notes = _notes(overall, pairs, versus, how, clusters, _extent(seeds, trials))
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -425,6 +442,7 @@ def _rank(
         methods=methods,
         models={method: models[method] for method in methods if models.get(method)},
         instances=tuple(instances),
+        clusters=clusters,
         seeds=tuple(seeds),
         trials=trials,
         quantile=quantile,
@@ -452,12 +470,14 @@ def _notes(
     pairs: Nemenyi | Conover | Comparisons,
     versus: Comparisons | None,
     how: _How,
+    clusters: Sequence[str],
     extent: str,
 ) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
     n, k, alpha = overall.n, overall.k, how.alpha
     notes = [
-        f"n = {n} instances, on each the mean of {extent}: two seeds of one instance are not two data sets.",
+        f"n = {_blocks(n, clusters)}, on each the mean of {extent}: two seeds of one instance are not two data "
+        "sets.",
         "Ranks and tests use quantile regret: the share of the search space that is better. "
         f"Normalised regret is 0 at the best known loss and 1 at the {how.anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
@@ -491,6 +511,13 @@ def _notes(
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
     )
     return notes
+
+
+def _blocks(n: int, clusters: Sequence[str]) -> str:
+    """What n counts, in words."""
+    if n == len(clusters):
+        return f"{n} instances"
+    return f"{n} clusters of {len(clusters)} instances, each averaged to one block"
 
 
 def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> str:

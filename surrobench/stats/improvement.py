@@ -28,7 +28,7 @@ BOUNDS = (0.0, 1.0)
 
 def paired(data: Floats) -> Estimate:
     """P(first better than second on the same seed), ties half: data of shape (..., n, s, 2)."""
-    score = _score(data[..., 0], data[..., 1])
+    score = scores(data[..., 0], data[..., 1])
     value = score.mean(axis=(-2, -1))
     return Estimate(value, score - value[..., None, None])
 
@@ -68,8 +68,8 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, pairing: Pai
             f"{first.shape} and {second.shape}"
         )
     if pairing == "paired":
-        return float(_score(first, second).mean())
-    return float(_score(first[:, :, None], second[:, None, :]).mean())
+        return float(scores(first, second).mean())
+    return float(scores(first[:, :, None], second[:, None, :]).mean())
 
 
 def improvement_interval(
@@ -114,6 +114,6 @@ def improvement_interval(
     )
 
 
-def _score(first: Floats, second: Floats) -> Floats:
-    """1 where the first has less loss, 1/2 where they tie, 0 elsewhere."""
+def scores(first: Floats, second: Floats) -> Floats:
+    """1 where the first has less loss, 1/2 where they tie, 0 elsewhere: their mean is the probability."""
     return np.asarray(((first < second).astype(np.float64) + (first <= second)) / 2)

@@ -331,3 +331,22 @@ def test_one_instance_has_no_intervals_and_says_so():
     ranking = study(random_scores(1))
     assert np.isnan(ranking.iqm[0].low)
     assert "Some: 1 instance: no interval, two are needed." in ranking.interval_note
+
+
+def test_instances_of_one_cluster_are_one_block():
+    scores = random_scores(8)
+    twice = np.concatenate([scores, scores])
+    clusters = {f"b{i:02}": f"data set {i % 8}" for i in range(16)}
+    plain, clustered = study(scores), study(twice, clusters=clusters)
+    assert clustered.methods == plain.methods
+    assert clustered.friedman.n == 8
+    assert clustered.friedman.p == plain.friedman.p > study(twice).friedman.p
+    assert clustered.versus_control.smallest_p == plain.versus_control.smallest_p
+    assert [i.low for i in clustered.iqm] == pytest.approx([i.low for i in plain.iqm])
+    assert [i and i.low for i in clustered.improvement] == pytest.approx(
+        [i and i.low for i in plain.improvement]
+    )
+    assert len(clustered.ranks) == 16
+    assert "n = 8 clusters of 16 instances, each averaged to one block" in clustered.notes[0]
+    assert "8 clusters of 16 instances" in clustered.interval_note
+    assert study(scores, clusters={"b00": "alone"}).notes == plain.notes
