@@ -476,8 +476,8 @@ def _notes(
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
     n, k, alpha = overall.n, overall.k, how.alpha
     notes = [
-        f"n = {_blocks(n, clusters)}, on each the mean of {extent}: two seeds of one instance are not two data "
-        "sets.",
+        f"n = {_blocks(n, clusters)}, on each the mean of {extent}: two seeds of one instance are not two "
+        "data sets.",
         "Ranks and tests use quantile regret: the share of the search space that is better. "
         f"Normalised regret is 0 at the best known loss and 1 at the {how.anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
