@@ -93,7 +93,7 @@ def rank_blocks(losses: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: not a matrix, empty, or a loss is NaN.
     """
-    losses = complete(losses, "blocks", "methods")
+    losses = complete(losses, "blocks", "methods", finite=False)
     return np.asarray(stats.rankdata(losses, axis=1), dtype=np.float64)
 
 

@@ -8,22 +8,24 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def complete(values: ArrayLike, *axes: str, name: str = "losses") -> Floats:
-    """The values as an array of floats with these axes, none of them empty, no value NaN or infinite.
+def complete(values: ArrayLike, *axes: str, name: str = "losses", finite: bool = True) -> Floats:
+    """The values as an array of floats with these axes, none of them empty, no value NaN.
 
     Args:
         values: what a caller passed.
         axes: what each axis stands for.
         name: what the caller calls them.
+        finite: whether infinite values are refused too: they have a rank, but no difference.
 
     Raises:
-        ValueError: another number of axes, or an empty one, or a value is not finite. Missing cells are for
-            the caller to list, never for a test to average over.
+        ValueError: another number of axes, or an empty one, or a value that is refused. Missing cells are
+            for the caller to list, never for a test to average over.
     """
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != len(axes) or array.size == 0 or not np.isfinite(array).all():
+    fine = np.isfinite(array) if finite else ~np.isnan(array)
+    if array.ndim != len(axes) or array.size == 0 or not fine.all():
         raise ValueError(
-            f"{name} must be non-empty of shape ({', '.join(axes)}), without NaN and finite, but got shape "
-            f"{array.shape} with {int(np.isnan(array).sum())} NaN"
+            f"{name} must be non-empty of shape ({', '.join(axes)}) without NaN{' or infinity' * finite}, "
+            f"but got shape {array.shape} with {int((~fine).sum())} of these"
         )
     return array

@@ -5,7 +5,7 @@ from scipy import stats
 
 from tests.bench.calibration import LEAST_COVERED, LEVEL, MOST_REJECTED, calibrate
 
-TESTS, INTERVALS = 250, 50
+TESTS, INTERVALS = 200, 40
 
 # What a test or an interval at its limit exceeds once in 10,000 runs of this file.
 RARE = 1e-4

@@ -47,7 +47,8 @@ def test_agrees_with_scikit_posthocs(losses):
     assert [c.p_holm for c in found] == pytest.approx(multipletests(theirs, method="holm")[1], abs=1e-9)
 
 
-@pytest.mark.parametrize("losses", list(matrices()))
+# scipy's exact p with ties, up to 13 blocks, takes its time.
+@pytest.mark.parametrize("losses", [m for m in matrices() if m.id != "tied-8x6"])
 @pytest.mark.parametrize("correction", CORRECTIONS)
 @pytest.mark.parametrize("control", [None, 1])
 def test_every_correction_agrees_with_scipy_and_statsmodels(losses, correction, control):
@@ -64,7 +65,7 @@ def test_every_correction_agrees_with_scipy_and_statsmodels(losses, correction, 
     assert [c.p_corrected for c in found.comparisons] == pytest.approx(corrected, abs=1e-9)
 
 
-@pytest.mark.parametrize("losses", [m for m in matrices() if not m.id.startswith("tied-1x")])
+@pytest.mark.parametrize("losses", [m for m in matrices() if m.id not in ("tied-1x2", "tied-8x6")])
 def test_all_pairs_agree_with_scikit_posthocs(losses):
     theirs = scikit_posthocs.posthoc_wilcoxon(losses.T, zero_method="zsplit", p_adjust="holm").to_numpy()
     assert wilcoxon(losses).p == pytest.approx(theirs, abs=1e-9)
@@ -160,7 +161,7 @@ def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(small, st.randoms(use_true_random=False), st.sampled_from(CORRECTIONS))
 def test_all_pairs_do_not_depend_on_the_order_of_methods_and_instances(losses, random, correction):
     n, k = losses.shape
