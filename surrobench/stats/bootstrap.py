@@ -151,48 +151,106 @@ def bootstrap(
         ValueError: not of three axes, empty, or a loss is NaN; ``level`` is out of range; or ``resample`` or
             ``method`` is unknown.
     """
+    drawn = resampled(losses, statistic, rng, resample=resample, resamples=resamples, bounds=bounds)
+    return drawn.interval(method, level)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic, and what it came to in each resample: any interval comes from this.
+
+    Attributes:
+        estimate: of the data as they are.
+        error: its standard error.
+        contributions: shape (units,), the influence of each unit that is drawn; their mean is 0.
+        values: shape (B,), the statistic of each resample; empty where resampling cannot vary.
+        errors: shape (B,), its standard error from that resample.
+        resample: what was drawn anew.
+        n, s: numbers of instances and of seeds.
+        bounds: the least and the largest value that the statistic can have.
+    """
+
+    estimate: float
+    error: float
+    contributions: Floats
+    values: Floats
+    errors: Floats
+    resample: Resample
+    n: int
+    s: int
+    bounds: tuple[float, float]
+
+    def interval(self, method: IntervalMethod = "bootstrap-t", level: float = 0.95) -> Interval:
+        """The interval at this level.
+
+        Raises:
+            ValueError: ``level`` is out of range, or ``method`` unknown.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"0 < level < 1 must hold, but got {level}")
+        if method not in get_args(IntervalMethod):
+            raise ValueError(
+                f"method must be one of {', '.join(get_args(IntervalMethod))}, but got {method!r}"
+            )
+        low, high, used, note = self._ends(method, level)
+        low, high = max(low, self.bounds[0]), min(high, self.bounds[1])
+        return Interval(self.estimate, low, high, level, used, self.resample, len(self.values), note)
+
+    def _ends(self, method: IntervalMethod, level: float) -> tuple[float, float, IntervalMethod, str]:
+        """Low and high, the method used, and what there is to say about it."""
+        unit = _unit(self.resample)
+        if (self.n if unit == "instance" else self.s) < 2:
+            return float("nan"), float("nan"), method, f"1 {unit}: no interval, two are needed"
+        if not len(self.values):
+            units = self.n if unit == "instance" else self.n * self.s
+            low, high = _without_variation(self.estimate, self.bounds, level, units)
+            return low, high, method, f"all {unit}s are alike: resampling cannot vary"
+        notes = []
+        if unit == "instance" and 2.0 ** (1 - self.n) > 1 - level:
+            notes.append(f"{self.n} instances are too few for an interval at {level:.0%}")
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        if method == "bootstrap-t":
+            varied = self.errors > _rounding(self.estimate)
+            if np.mean(~varied) <= (1 - level) / 4:
+                t = (self.values[varied] - self.estimate) / self.errors[varied]
+                high, low = self.estimate - np.quantile(t, tails) * self.error
+                return float(low), float(high), method, "; ".join(notes)
+            method = "bca"
+            notes.append(f"bca: too many resamples of equal {unit}s for bootstrap-t")
+        if method == "bca":
+            tails = bca_levels(self.values, self.estimate, self.contributions, tails)
+        low, high = np.quantile(self.values, tails)
+        return float(low), float(high), method, "; ".join(notes)
+
+
+def resampled(
+    losses: ArrayLike,
+    statistic: Statistic,
+    rng: np.random.Generator,
+    *,
+    resample: Resample = "instances and seeds",
+    resamples: int = 2000,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Resampled:
+    """Draw the resamples of ``bootstrap``, from which intervals of several kinds and levels can be taken.
+
+    Raises:
+        ValueError: not of three axes, empty, or a loss is NaN; or ``resample`` is unknown.
+    """
     losses = _sorted(complete(losses, "instances", "seeds", "methods"))
-    if not 0 < level < 1:
-        raise ValueError(f"0 < level < 1 must hold, but got {level}")
-    if method not in get_args(IntervalMethod):
-        raise ValueError(f"method must be one of {', '.join(get_args(IntervalMethod))}, but got {method!r}")
     if resample not in get_args(Resample):
         raise ValueError(f"resample must be one of {', '.join(get_args(Resample))}, but got {resample!r}")
     n, s, _ = losses.shape
     found = statistic(losses)
     estimate = float(found.value)
     contributions = _contributions(found.influence, resample)
-
-    def interval(low: float, high: float, used: IntervalMethod = method, note: str = "") -> Interval:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
-        return Interval(estimate, low, high, level, used, resample, resamples, note)
-
-    units, unit = (n, "instance") if resample == "instances and seeds" else (s, "seed")
-    if units < 2:
-        return interval(float("nan"), float("nan"), note=f"1 {unit}: no interval, two are needed")
-    # Differences of equal values may leave rounding behind.
-    if np.ptp(contributions) <= 1e-12 * max(1.0, abs(estimate)):
-        low, high = _without_variation(estimate, bounds, level, n if unit == "instance" else n * s)
-        return interval(low, high, note=f"all {unit}s are alike: resampling cannot vary")
-
-    values, errors = _resample(losses, statistic, rng, resample, resamples)
-    note = ""
-    if unit == "instance" and 2.0 ** (1 - n) > 1 - level:
-        note = f"{n} instances are too few for an interval at {level:.0%}"
-    if method == "bootstrap-t":
-        varied = errors > 1e-12 * max(1.0, abs(estimate))
-        if np.mean(~varied) <= (1 - level) / 4:
-            error = float(_standard_error(found.influence, resample))
-            t = (values[varied] - estimate) / errors[varied]
-            upper, lower = np.quantile(t, [(1 + level) / 2, (1 - level) / 2])
-            return interval(estimate - upper * error, estimate - lower * error, note=note)
-        method = "bca"
-        note = "; ".join(filter(None, [note, f"bca: too many resamples of equal {unit}s for bootstrap-t"]))
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca":
-        tails = bca_levels(values, estimate, contributions, tails)
-    low, high = np.quantile(values, tails)
-    return interval(float(low), float(high), method, note)
+    values = errors = np.empty(0)
+    error = float("nan")
+    if (n if _unit(resample) == "instance" else s) > 1:
+        error = float(_standard_error(found.influence, resample))
+        if np.ptp(contributions) > _rounding(estimate):
+            values, errors = _resample(losses, statistic, rng, resample, resamples)
+    return Resampled(estimate, error, contributions, values, errors, resample, n, s, bounds)
 
 
 def bca_levels(values: Floats, estimate: float, contributions: Floats, levels: Floats) -> Floats:
@@ -211,6 +269,16 @@ def bca_levels(values: Floats, estimate: float, contributions: Floats, levels: F
     acceleration = (contributions**3).sum() / (6 * (contributions**2).sum() ** 1.5)
     z = bias + special.ndtri(levels)
     return np.asarray(special.ndtr(bias + z / (1 - acceleration * z)))
+
+
+def _unit(resample: Resample) -> str:
+    """What is drawn first, and with it what there must be two of."""
+    return "instance" if resample == "instances and seeds" else "seed"
+
+
+def _rounding(estimate: float) -> float:
+    """What is no more than this may be left of equal values by rounding."""
+    return 1e-12 * max(1.0, abs(estimate))
 
 
 def _sorted(losses: Floats) -> Floats:
@@ -244,6 +312,7 @@ def _resample(
     """Shapes (B,) and (B,): the statistic of each resample, and its standard error from that resample."""
     n, s, m = losses.shape
     values, errors = np.empty(resamples), np.empty(resamples)
+    runs = losses.reshape(n * s, m)
     step = max(1, CHUNK // (n * s * m))
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
@@ -251,7 +320,7 @@ def _resample(
         if resample == "instances and seeds":
             instances = rng.integers(n, size=(count, n))
         seeds = rng.integers(s, size=(count, n, s))
-        found = statistic(losses[instances[..., None], seeds])
+        found = statistic(runs.take(instances[..., None] * s + seeds, axis=0))
         values[start : start + count] = found.value
         errors[start : start + count] = _standard_error(found.influence, resample)
     return values, errors

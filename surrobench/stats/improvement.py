@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from surrobench.stats.bootstrap import Estimate, Interval, IntervalMethod, Resample, bootstrap
 from surrobench.stats.shapes import Floats, complete
@@ -36,13 +35,13 @@ def paired(data: Floats) -> Estimate:
 def unpaired(data: Floats) -> Estimate:
     """P(first better than second on the same instance), ties half: data of shape (..., n, s, 2)."""
     first, second = data[..., 0], data[..., 1]
-    # U from ranks within the instance, so that no s by s table is built.
-    s = first.shape[-1]
-    together = stats.rankdata(np.concatenate([first, second], axis=-1), axis=-1)
-    alone = [stats.rankdata(values, axis=-1) for values in (first, second)]
-    # The share of the other's runs that have more loss, and that have less: ties half.
-    beats = 1 - (together[..., :s] - alone[0]) / s
-    beaten = (together[..., s:] - alone[1]) / s
+    # How each run fares against all of the other: seed by seed, so that no s by s table is kept.
+    beats, beaten = np.zeros_like(first), np.empty_like(second)
+    for seed in range(second.shape[-1]):
+        against = scores(first, second[..., [seed]])
+        beats += against
+        beaten[..., seed] = against.mean(axis=-1)
+    beats /= second.shape[-1]
     of_instance = beats.mean(axis=-1, keepdims=True)
     value = of_instance.mean(axis=(-2, -1))
     # A seed brings a run of each: it acts through both.

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import get_args
 
 import numpy as np
 from rich.console import Console
@@ -25,12 +26,14 @@ from scipy import special, stats
 
 from surrobench.stats.bootstrap import (
     Interval,
+    IntervalMethod,
     bootstrap,
     difference,
     interquartile_mean,
+    resampled,
 )
 from surrobench.stats.correction import CORRECTIONS
-from surrobench.stats.improvement import improvement_interval
+from surrobench.stats.improvement import BOUNDS, improvement_interval, paired
 from surrobench.stats.mixed import mixed_model
 from surrobench.stats.paired import wilcoxon
 from surrobench.stats.permutation import sign_flip
@@ -123,12 +126,13 @@ def intervals(
     first, second = losses[:, 0], losses[:, 1]
     pair = losses[:, :2].transpose(0, 2, 1)
     iqm = interquartile_mean
-    for method in ("percentile", "bca", "bootstrap-t"):
-        draw = partial(np.random.default_rng, seed)
-        options = {"method": method, "resamples": resamples}
-        yield f"IQM, {method}", bootstrap(pair[..., :1], iqm, draw(), **options), MEAN
-        yield f"improvement, paired, {method}", improvement_interval(first, second, draw(), **options), HALF
+    draw = partial(np.random.default_rng, seed)
     options = {"resamples": resamples}
+    of_iqm = resampled(pair[..., :1], iqm, draw(), **options)
+    of_paired = resampled(pair, paired, draw(), bounds=BOUNDS, **options)
+    for method in get_args(IntervalMethod):
+        yield f"IQM, {method}", of_iqm.interval(method), MEAN
+        yield f"improvement, paired, {method}", of_paired.interval(method), HALF
     yield "difference of IQMs, bootstrap-t", bootstrap(pair, difference(iqm), draw(), **options), MEAN
     unpaired = improvement_interval(first, second, draw(), "unpaired", **options)
     yield "improvement, unpaired, bootstrap-t", unpaired, HALF
