@@ -19,9 +19,24 @@ from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.claims import Judged
-from surrobench.stats.paired import Comparison, ManyToOne, wilcoxon_holm
+from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean, mean
+from surrobench.stats.clusters import average_within
+from surrobench.stats.correction import CORRECTIONS, NAMES, Correction
+from surrobench.stats.improvement import BOUNDS
+from surrobench.stats.improvement import scores as improvement_scores
+from surrobench.stats.paired import Comparison, Comparisons, wilcoxon
 from surrobench.stats.power import smallest_detectable
-from surrobench.stats.ranks import Friedman, Nemenyi, cliques, friedman, nemenyi, rank_blocks
+from surrobench.stats.ranks import (
+    Conover,
+    Friedman,
+    Nemenyi,
+    bars,
+    cliques,
+    conover,
+    friedman,
+    nemenyi,
+    rank_blocks,
+)
 from surrobench.stats.regret import (
     Anchor,
     Reference,
@@ -50,6 +65,12 @@ LOG_FLOOR = 1e-6
 DECIMALS = 12
 """Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
 
+Posthoc = Literal["nemenyi", "conover", "wilcoxon"]
+"""The test of all pairs that a diagram's bars come from."""
+
+RESAMPLES = 1000
+"""Of each interval; their generator starts from 0, so that a ranking printed twice is the same."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -59,6 +80,8 @@ class Ranking:
         methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
         models: the language model of each method as people read it; absent for methods without one.
         instances: the benchmarks, by name.
+        clusters: n, the cluster of each instance, such as a data set; the instance itself where it is alone.
+            Mean ranks, tests and intervals take each cluster as one block, the mean of its instances.
         seeds: the common seeds, the same on every instance.
         trials: after how many trials they are compared; None where their budget is another.
         quantile: shape (n, k), quantile regret, mean over seeds.
@@ -71,7 +94,9 @@ class Ranking:
         alpha: family-wise level of the tests.
         friedman: Friedman's test, from ``values``.
         nemenyi: Nemenyi's test of all pairs, from ``values``.
-        versus_control: Wilcoxon and Holm, from ``values``; None if the control is not among the methods.
+        posthoc: the test of all pairs that groups of methods come from.
+        pairs: its result, from ``values``; its ``p`` has shape (k, k) and is corrected for all pairs.
+        versus_control: Wilcoxon, corrected, from ``values``; None if the control is not among the methods.
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
         metric: what ranks and tests use.
@@ -85,6 +110,7 @@ class Ranking:
     methods: tuple[str, ...]
     models: Mapping[str, str]
     instances: tuple[str, ...]
+    clusters: tuple[str, ...]
     seeds: tuple[int, ...]
     trials: int | None
     quantile: Floats
@@ -97,7 +123,9 @@ class Ranking:
     alpha: float
     friedman: Friedman
     nemenyi: Nemenyi
-    versus_control: ManyToOne | None
+    posthoc: Posthoc
+    pairs: Nemenyi | Conover | Comparisons
+    versus_control: Comparisons | None
     notes: tuple[str, ...]
     further: Ranking | None = field(default=None)
     metric: Metric = "quantile"
@@ -146,8 +174,68 @@ class Ranking:
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
-        """Groups of methods that the Nemenyi test cannot tell apart."""
-        return cliques(self.mean_rank, self.nemenyi.critical_difference)
+        """Groups of methods that the post hoc test cannot tell apart."""
+        if self.posthoc == "nemenyi":
+            return cliques(self.mean_rank, self.nemenyi.critical_difference)
+        return bars(self.mean_rank, ~(self.pairs.p > self.alpha))
+
+    @cached_property
+    def iqm(self) -> tuple[Interval, ...]:
+        """k, the interquartile mean of normalised regret over all runs, unclipped, with its interval."""
+        blocks, _ = average_within(self.by_run["normalised_regret"], self.clusters)
+        return tuple(
+            bootstrap(
+                blocks[:, method, :, None],
+                interquartile_mean,
+                np.random.default_rng(0),
+                level=1 - self.alpha,
+                resamples=RESAMPLES,
+            )
+            for method in range(len(self.methods))
+        )
+
+    @cached_property
+    def improvement(self) -> tuple[Interval | None, ...]:
+        """k, the probability of less loss than the control with the same seed, ties half, with its interval.
+
+        None for the control itself, or without one.
+        """
+        if self.versus_control is None:
+            return (None,) * len(self.methods)
+        control = self.methods.index(self.control)
+        loss = self.by_run["loss"]
+        better = improvement_scores(loss, loss[:, [control]])
+        blocks, _ = average_within(better, self.clusters)
+        return tuple(
+            None
+            if method == control
+            else bootstrap(
+                blocks[:, method, :, None],
+                mean,
+                np.random.default_rng(0),
+                level=1 - self.alpha,
+                resamples=RESAMPLES,
+                bounds=BOUNDS,
+            )
+            for method in range(len(self.methods))
+        )
+
+    @property
+    def interval_note(self) -> str:
+        """What a reader of ``iqm`` and ``improvement`` must know: shown where they are."""
+        of = [interval for interval in (*self.iqm, *self.improvement) if interval]
+        doubts = dict.fromkeys(interval.note for interval in of if interval.note)
+        improvement = (
+            f" Improvement: probability of less loss than {self.control} on the same instance with the same "
+            "seed, ties half."
+        )
+        return (
+            "IQM: interquartile mean of normalised regret over all runs, unclipped."
+            + (improvement if self.versus_control else "")
+            + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of "
+            f"the {_blocks(self.friedman.n, self.clusters)} and of seeds within them; they generalise to "
+            f"{of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
+        )
 
     def comparison(self, method: int) -> Comparison | None:
         """The method's comparison with the control; None for the control itself, or without one."""
@@ -157,7 +245,7 @@ class Ranking:
     def significant(self, method: int) -> bool:
         """Whether the method differs from the control, after correction, at level ``alpha``."""
         comparison = self.comparison(method)
-        return comparison is not None and comparison.p_holm <= self.alpha
+        return comparison is not None and comparison.p_corrected <= self.alpha
 
 
 def rank_methods(
@@ -169,6 +257,9 @@ def rank_methods(
     alpha: float = 0.05,
     models: Mapping[str, str] | None = None,
     metric: Metric = "quantile",
+    correction: Correction = "holm",
+    posthoc: Posthoc = "nemenyi",
+    clusters: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Rank the methods over the benchmarks.
 
@@ -184,10 +275,14 @@ def rank_methods(
         alpha: family-wise level of the tests, in (0, 1).
         models: the language model of each method that has one, as people read it.
         metric: what ranks and tests use.
+        correction: of the comparisons with the control, and of all pairs where these need one.
+        posthoc: the test of all pairs that groups of methods come from.
+        clusters: of benchmarks that are not independent, as those of one data set in two scenarios: the
+            cluster of each. A benchmark that is not in it is a cluster by itself.
 
     Raises:
-        UsageError: ``alpha`` or ``anchor`` is out of range, the metric unknown, or the control is not among
-            the methods.
+        UsageError: ``alpha``, ``anchor``, ``metric``, ``correction`` or ``posthoc`` is none there is, or the
+            control is not among the methods.
         ResultsError: there is nothing to rank, a run is missing, empty or double, or no seed is common.
         DataError: a benchmark's best and anchor are equal.
     """
@@ -197,6 +292,10 @@ def rank_methods(
         raise UsageError(f"Unknown anchor {anchor!r}.", "Known: median, worst.")
     if metric not in METRICS:
         raise UnknownName("metric", metric, METRICS)
+    if correction not in CORRECTIONS:
+        raise UsageError(f"Unknown correction {correction!r}.", f"Known: {', '.join(CORRECTIONS)}.")
+    if posthoc not in get_args(Posthoc):
+        raise UsageError(f"Unknown post hoc test {posthoc!r}.", f"Known: {', '.join(get_args(Posthoc))}.")
     methods = sorted(incumbents["method"].unique())
     if len(methods) < 2:
         raise ResultsError(
@@ -209,7 +308,21 @@ def rank_methods(
         incumbents = incumbents.with_columns(trials=pl.lit(None, pl.Int64))
     measured = [pl.col(name).cast(pl.Float64) for name in ("score", "area") if name in incumbents.columns]
     runs = incumbents.select("benchmark", "method", "seed", "trials", *measured)
-    return _rank(runs, _reach(runs), references, control, anchor, alpha, models or {}, metric)
+    how = _How(control, anchor, alpha, metric, correction, posthoc, clusters or {})
+    return _rank(runs, _reach(runs), references, how, models or {})
+
+
+@dataclass(frozen=True)
+class _How:
+    """How to rank, as ``rank_methods`` was told."""
+
+    control: str
+    anchor: Anchor
+    alpha: float
+    metric: Metric
+    correction: Correction
+    posthoc: Posthoc
+    clusters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -281,11 +394,8 @@ def _rank(
     runs: pl.DataFrame,
     reach: Mapping[str, _Reach],
     references: Mapping[str, Reference],
-    control: str,
-    anchor: Anchor,
-    alpha: float,
+    how: _How,
     models: Mapping[str, str],
-    metric: Metric,
 ) -> Ranking:
     """Rank the methods in ``reach`` on what is common to them, and those that have more once more."""
     common = _Reach.common(reach.values())
@@ -308,35 +418,31 @@ def _rank(
     scores = chosen["score"].to_numpy().reshape(shape)
     known = [references[instance] for instance in instances]
     best = np.array([reference.best for reference in known])
-    anchor_loss = np.array([getattr(reference, anchor) for reference in known], dtype=np.float64)
-    sizes = np.array([len(reference.sorted_losses) + 1 for reference in known])[:, None]
-    positions = np.stack(
-        [quantile_position(*pair) for pair in zip(scores, (r.sorted_losses for r in known), strict=True)]
-    )
-    # Positions are summed, and divided once: methods with equal sums then tie exactly.
-    quantile = positions.sum(axis=2) / (len(seeds) * sizes)
-    regret = np.stack([normalised_regret(*one) for one in zip(scores, best, anchor_loss, strict=True)])
-    by_run = {"loss": scores, "quantile_regret": positions / sizes[:, None], "normalised_regret": regret}
-    if metric == "log":
-        by_run["log_regret"] = np.log10(np.maximum(regret, LOG_FLOOR))
-    if metric == "auc":
-        by_run["area"] = chosen["area"].to_numpy().reshape(shape)
-    normalised, values = regret.mean(axis=2), quantile
-    if metric != "quantile":
-        values = by_run[MEASURES[metric]].mean(axis=2).round(DECIMALS)
-    mean_ranks = rank_blocks(values).mean(axis=0)
+    anchor_loss = np.array([getattr(reference, how.anchor) for reference in known], dtype=np.float64)
+    area = chosen["area"].to_numpy().reshape(shape) if how.metric == "auc" else None
+    quantile, values, by_run = _measured(scores, known, best, anchor_loss, how.metric, area)
+    clusters = tuple(how.clusters.get(instance, instance) for instance in instances)
+    blocks = values
+    if len(set(clusters)) < len(instances):
+        blocks = average_within(values, clusters)[0].round(DECIMALS)
+    mean_ranks = rank_blocks(blocks).mean(axis=0)
     means = values.mean(axis=0).round(DECIMALS)
     order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], means[j], names[j]))
-    values = values[:, order]
+    values, blocks = values[:, order], blocks[:, order]
     methods = tuple(names[j] for j in order)
     versus = None
-    if control in methods and len(methods) > 1:
-        versus = wilcoxon_holm(values, methods.index(control), DECIMALS)
-    overall, pairs = friedman(values), nemenyi(values, alpha)
+    if how.control in methods and len(methods) > 1:
+        versus = wilcoxon(blocks, methods.index(how.control), how.correction, DECIMALS)
+    overall, by_nemenyi = friedman(blocks), nemenyi(blocks, how.alpha)
+    pairs: Nemenyi | Conover | Comparisons = by_nemenyi
+    if how.posthoc == "conover":
+        pairs = conover(blocks, how.alpha, how.correction)
+    elif how.posthoc == "wilcoxon":
+        pairs = wilcoxon(blocks, None, how.correction, DECIMALS)
 
-    notes = _notes(overall, pairs, versus, control, anchor, _extent(seeds, trials), metric)
-    if versus and versus.smallest_p <= alpha:
-        notes += _not_resolved(values, methods, versus, alpha, MEASURES[metric].replace("_", " "))
+    notes = _notes(overall, pairs, versus, how, clusters, _extent(seeds, trials))
+    if versus and versus.smallest_p <= how.alpha:
+        notes += _not_resolved(blocks, methods, versus, how)
     exceeding = int((scores < best[:, None, None]).sum())
     if exceeding:
         notes.append(
@@ -351,7 +457,7 @@ def _rank(
         if _Reach.common(longer.values()).exceeds(common):
             further = _rank(
                 runs.filter(pl.col("method").is_in(list(longer))),
-                longer, references, control, anchor, alpha, models, metric,
+                longer, references, how, models,
             )  # fmt: skip
         notes.append(
             f"{which} {'has' if len(longer) == 1 else 'have'} more than what is common to all, "
@@ -362,66 +468,98 @@ def _rank(
         methods=methods,
         models={method: models[method] for method in methods if models.get(method)},
         instances=tuple(instances),
+        clusters=clusters,
         seeds=tuple(seeds),
         trials=trials,
         quantile=quantile[:, order],
-        normalised=normalised[:, order],
+        normalised=by_run["normalised_regret"].mean(axis=2)[:, order],
         loss=scores.mean(axis=2)[:, order],
         best=best,
         anchor_loss=anchor_loss,
-        anchor=anchor,
-        control=control,
-        alpha=alpha,
+        anchor=how.anchor,
+        control=how.control,
+        alpha=how.alpha,
         friedman=overall,
-        nemenyi=pairs,
+        nemenyi=by_nemenyi,
+        posthoc=how.posthoc,
+        pairs=pairs,
         versus_control=versus,
         notes=tuple(notes),
         further=further,
-        metric=metric,
+        metric=how.metric,
         values=values,
         by_run={name: runs_of[:, order] for name, runs_of in by_run.items()},
-        extra={} if metric in {"quantile", "normalised"} else {MEASURES[metric]: values.mean(axis=0)},
+        extra={} if how.metric in {"quantile", "normalised"} else {MEASURES[how.metric]: values.mean(axis=0)},
     )
+
+
+def _measured(
+    scores: Floats,
+    known: Sequence[Reference],
+    best: Floats,
+    anchor_loss: Floats,
+    metric: Metric,
+    area: Floats | None,
+) -> tuple[Floats, Floats, dict[str, Floats]]:
+    """Mean quantile regret and the metric's means, shapes (n, k), and the numbers of each run, (n, k, s)."""
+    sizes = np.array([len(reference.sorted_losses) + 1 for reference in known])[:, None]
+    positions = np.stack(
+        [quantile_position(*pair) for pair in zip(scores, (r.sorted_losses for r in known), strict=True)]
+    )
+    # Positions are summed, and divided once: methods with equal sums then tie exactly.
+    quantile = positions.sum(axis=2) / (scores.shape[2] * sizes)
+    regret = np.stack([normalised_regret(*one) for one in zip(scores, best, anchor_loss, strict=True)])
+    by_run = {"loss": scores, "quantile_regret": positions / sizes[:, None], "normalised_regret": regret}
+    if metric == "log":
+        by_run["log_regret"] = np.log10(np.maximum(regret, LOG_FLOOR))
+    if area is not None:
+        by_run["area"] = area
+    if metric == "quantile":
+        return quantile, quantile, by_run
+    return quantile, by_run[MEASURES[metric]].mean(axis=2).round(DECIMALS), by_run
 
 
 def _notes(
     overall: Friedman,
-    pairs: Nemenyi,
-    versus: ManyToOne | None,
-    control: str,
-    anchor: Anchor,
+    pairs: Nemenyi | Conover | Comparisons,
+    versus: Comparisons | None,
+    how: _How,
+    clusters: Sequence[str],
     extent: str,
-    metric: Metric,
 ) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
-    n, k, alpha = overall.n, overall.k, pairs.alpha
+    n, k, alpha = overall.n, overall.k, how.alpha
     notes = [
-        f"n = {n} instances, on each the mean of {extent}: two seeds of one instance are not two data sets.",
-        f"Ranks and tests use {_METRIC_NOTES[metric]} "
-        f"Normalised regret is 0 at the best known loss and 1 at the {anchor}; its means are clipped to "
+        f"n = {_blocks(n, clusters)}, on each the mean of {extent}: two seeds of one instance are not two "
+        "data sets.",
+        f"Ranks and tests use {_METRIC_NOTES[how.metric]} "
+        f"Normalised regret is 0 at the best known loss and 1 at the {how.anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
     ]
     if n < 2 or k < 2:
-        notes.append(f"Friedman and Nemenyi: {overall.note}.")
+        notes.append(f"Friedman and {how.posthoc.capitalize()}: {overall.note}.")
     else:
         notes.append(
             f"Friedman, ties corrected: chi2({k - 1}) = {overall.chi_square:.4g}, p = {overall.p:.3g}; "
             f"Iman-Davenport F({k - 1}, {(k - 1) * (n - 1)}) = {overall.f:.4g}, p = {overall.f_p:.3g}"
             + (f" ({overall.note})." if overall.note else ".")
         )
+        # Wilcoxon's pairs need no omnibus test before them: they are corrected for all of them.
+        readable = overall.f_p <= alpha or isinstance(pairs, Comparisons)
         notes.append(
-            f"Nemenyi: critical difference of mean ranks {pairs.critical_difference:.3f} at alpha = {alpha:g}"
-            + ("." if overall.f_p <= alpha else
+            _of_pairs(pairs, k, alpha)
+            + ("." if readable else
                ", not to be read: Friedman's test does not reject that all methods rank alike.")
         )  # fmt: skip
     if versus is None:
         if k > 1:
-            notes.append(f"The control {control} is not among these methods: none is tested against it.")
+            notes.append(f"The control {how.control} is not among these methods: none is tested against it.")
         return notes
     m = len(versus.comparisons)
     notes.append(
-        f"Against the control {control}: Wilcoxon signed-rank, two-sided, ranks of zeros split, Holm over "
-        f"{m} comparison{'s' if m > 1 else ''}, * where p <= {alpha:g}; effect: matched-pairs rank-biserial "
+        f"Against the control {how.control}: Wilcoxon signed-rank, two-sided, ranks of zeros split, "
+        f"{NAMES[how.correction]} over {m} comparison{'s' if m > 1 else ''}, "
+        f"* where p <= {alpha:g}; effect: matched-pairs rank-biserial "
         "correlation, positive where better than the control. Smallest corrected p that "
         f"n = {n} could reach: {versus.smallest_p:.3g}"
         + ("." if versus.smallest_p <= alpha else ", so none can be significant.")
@@ -429,23 +567,22 @@ def _notes(
     return notes
 
 
-def _not_resolved(
-    values: Floats, methods: Sequence[str], versus: ManyToOne, alpha: float, measure: str
-) -> list[str]:
+def _not_resolved(blocks: Floats, methods: Sequence[str], versus: Comparisons, how: _How) -> list[str]:
     """Which methods cannot be told from the control, and what difference could have been seen."""
     m = len(versus.comparisons)
     parts = []
     for comparison in versus.comparisons:
-        if comparison.p_holm > alpha:
-            gains = (values[:, versus.control] - values[:, comparison.method]).round(DECIMALS)
+        if comparison.p_corrected > how.alpha:
+            gains = (blocks[:, versus.control] - blocks[:, comparison.method]).round(DECIMALS)
             rng = np.random.default_rng(0)
-            least = smallest_detectable(gains, alpha / m, POWER, rng)
+            least = smallest_detectable(gains, how.alpha / m, POWER, rng)
             parts.append(f"{methods[comparison.method]} {least:.2g} (seen: {pseudomedian(gains):+.2g})")
     if not parts:
         return []
+    measure = MEASURES[how.metric].replace("_", " ")
     return [
-        f"Not resolved: at this n, {POWER:.0%} power against the control, at Holm's least favourable step, "
-        f"needs a difference in {measure} of about {'; '.join(parts)}. See: surrobench power."
+        f"Not resolved: at this n, {POWER:.0%} power against the control, at the least favourable step of a "
+        f"correction, needs a difference in {measure} of about {'; '.join(parts)}. See: surrobench power."
     ]
 
 
@@ -458,6 +595,25 @@ _METRIC_NOTES = {
     "auc": "the area below the anytime curve: the mean quantile regret of the incumbent over what was spent, "
     f"1 before anything was observed. Quantile regret: {_QUANTILE_NOTE}",
 }
+
+
+def _blocks(n: int, clusters: Sequence[str]) -> str:
+    """What n counts, in words."""
+    if n == len(clusters):
+        return f"{n} instances"
+    return f"{n} clusters of {len(clusters)} instances, each averaged to one block"
+
+
+def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> str:
+    """The test of all pairs, without a full stop."""
+    if isinstance(pairs, Nemenyi):
+        return (
+            f"Nemenyi: critical difference of mean ranks {pairs.critical_difference:.3f} at alpha = {alpha:g}"
+        )
+    over = f"{NAMES[pairs.correction]} over all {k * (k - 1) // 2} pairs at alpha = {alpha:g}"
+    if isinstance(pairs, Conover):
+        return f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}"
+    return f"Groups: Wilcoxon signed-rank, {over}"
 
 
 def _extent(seeds: Sequence[int], trials: int | None) -> str:

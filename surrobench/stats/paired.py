@@ -1,23 +1,28 @@
-"""Each method against one control: Wilcoxon's signed-rank test with Holm's correction, and an effect size.
+"""Pairs of methods over the same blocks: Wilcoxon's signed-rank test, corrected, and an effect size.
 
-The control is fixed before looking (in the suite), never the best of the same data. Losses are
-lower-is-better; effects are positive where the method is better than the control.
+Either each method against one control, fixed before looking (in the suite) and never the best of the same
+data; or all pairs. Losses are lower-is-better; effects are positive where the method is better.
 
-Sources: J. Demšar, JMLR 7 (2006), section 3.1.3; S. Holm, A simple sequentially rejective multiple test
-procedure, Scandinavian Journal of Statistics 6 (1979); S. García & F. Herrera, JMLR 9 (2008);
+Sources: J. Demšar, JMLR 7 (2006), section 3.1.3; S. García & F. Herrera, JMLR 9 (2008);
 D. S. Kerby, The simple difference formula, Comprehensive Psychology 3 (2014).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from surrobench.stats.correction import Correction, correct, holm
+from surrobench.stats.shapes import complete
+
+__all__ = ["ZERO_METHOD", "Comparison", "Comparisons", "ManyToOne", "holm", "wilcoxon", "wilcoxon_holm"]
+
 ZERO_METHOD = "zsplit"
-"""Blocks where method and control tie are ranked, and their ranks are split evenly (Demšar 2006).
+"""Blocks where two methods tie are ranked, and their ranks are split evenly (Demšar 2006).
 
 Dropping them, scipy's default, would throw away evidence for equality and let a method that ties almost
 everywhere look decided. With zeros kept, every comparison of a table also has the same n.
@@ -26,101 +31,128 @@ everywhere look decided. With zeros kept, every comparison of a table also has t
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against the control.
+    """One method against another.
 
     Attributes:
         method: column of the method.
+        against: column of what it is compared with; the control's, where there is one.
         statistic: the smaller of the two rank sums.
         p: two-sided, uncorrected. Exact without ties up to n = 50 and with ties up to n = 13, else the
             normal approximation with ties corrected (``scipy.stats.wilcoxon``, method "auto").
-        p_holm: corrected for all comparisons with the control.
+        p_corrected: corrected for all comparisons of the family.
         effect: matched-pairs rank-biserial correlation, the favourable minus the unfavourable share of the
-            rank sum (Kerby 2014), from -1 to 1; positive: better than the control.
+            rank sum (Kerby 2014), from -1 to 1; positive: better than ``against``.
         wins, ties, losses: number of blocks in which the method is better, equal, worse.
     """
 
     method: int
+    against: int
     statistic: float
     p: float
-    p_holm: float
+    p_corrected: float
     effect: float
     wins: int
     ties: int
     losses: int
 
+    @property
+    def p_holm(self) -> float:
+        """``p_corrected``, by the name that it has where the correction is Holm's."""
+        return self.p_corrected
+
 
 @dataclass(frozen=True)
-class ManyToOne:
-    """All methods against one control, over the same n blocks.
+class Comparisons:
+    """A family of comparisons of k methods over the same n blocks.
 
     Attributes:
-        control: column of the control.
+        control: column of the control; None: all pairs.
         n: number of blocks.
-        comparisons: one for each other method, in column order.
-        smallest_p: the smallest p, corrected for the number of comparisons, that n blocks could give: that
-            of a method better (or worse) than the control in every block, without ties.
+        k: number of methods.
+        correction: for the number of comparisons.
+        comparisons: one for each method but the control, in column order; or one for each pair, the earlier
+            column against the later.
+        smallest_p: the smallest corrected p that n blocks could give: that of methods better (or worse) in
+            every block, without ties.
     """
 
-    control: int
+    control: int | None
     n: int
+    k: int
+    correction: Correction
     comparisons: tuple[Comparison, ...]
     smallest_p: float
 
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down correction (1979): shape (m,) of p-values to shape (m,) of corrected ones.
-
-    The i-th smallest of m is multiplied by m - i + 1, and none may be below a smaller one's.
-    """
-    p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return corrected
+    @property
+    def p(self) -> NDArray[np.float64]:
+        """Shape (k, k): the corrected p of each pair; 1 on the diagonal, NaN for what was not compared."""
+        p = np.where(np.eye(self.k, dtype=bool), 1.0, np.nan)
+        for found in self.comparisons:
+            p[found.method, found.against] = p[found.against, found.method] = found.p_corrected
+        return p
 
 
-def wilcoxon_holm(losses: ArrayLike, control: int, decimals: int | None = None) -> ManyToOne:
-    """Compare each method with the control over n blocks.
+ManyToOne = Comparisons
+"""Comparisons with one control."""
+
+
+def wilcoxon(
+    losses: ArrayLike,
+    control: int | None = None,
+    correction: Correction = "holm",
+    decimals: int | None = None,
+) -> Comparisons:
+    """Compare each method with the control, or all pairs, over n blocks.
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
-        control: column of the control.
+        control: column of the control; None: all pairs.
+        correction: for the number of comparisons.
         decimals: round the differences first; None: do not. Of losses of known scale, since differences
             that are equal in exact arithmetic (0.3 - 0.2 and 0.2 - 0.1) must tie.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN; or ``control`` is no column.
+        ValueError: not a matrix, empty, or a loss is NaN; ``control`` is no column; the correction unknown.
     """
-    losses = np.asarray(losses, dtype=np.float64)
-    if losses.ndim != 2 or losses.size == 0 or np.isnan(losses).any():
-        raise ValueError(
-            f"losses must be a non-empty (blocks, methods) matrix without NaN, but got shape {losses.shape}"
-        )
+    losses = complete(losses, "blocks", "methods")
     n, k = losses.shape
-    if not 0 <= control < k:
+    if control is not None and not 0 <= control < k:
         raise ValueError(f"0 <= control < {k} must hold, but got {control}")
+    if control is None:
+        pairs = list(combinations(range(k), 2))
+    else:
+        pairs = [(method, control) for method in range(k) if method != control]
     # Positive: the method is better.
-    gains = losses[:, [control]] - losses
+    gains = [losses[:, against] - losses[:, method] for method, against in pairs]
     if decimals is not None:
-        gains = gains.round(decimals)
-    others = [method for method in range(k) if method != control]
-    tests = [_signed_rank(gains[:, method]) for method in others]
-    corrected = holm([p for _, p, _ in tests])
+        gains = [gain.round(decimals) for gain in gains]
+    tests = [_signed_rank(gain) for gain in gains]
+    corrected = correct([p for _, p, _ in tests], correction)
     comparisons = tuple(
         Comparison(
             method,
+            against,
             statistic,
             p,
-            float(p_holm),
+            float(p_corrected),
             effect,
-            wins=int(np.count_nonzero(gains[:, method] > 0)),
-            ties=int(np.count_nonzero(gains[:, method] == 0)),
-            losses=int(np.count_nonzero(gains[:, method] < 0)),
+            wins=int(np.count_nonzero(gain > 0)),
+            ties=int(np.count_nonzero(gain == 0)),
+            losses=int(np.count_nonzero(gain < 0)),
         )
-        for method, (statistic, p, effect), p_holm in zip(others, tests, corrected, strict=True)
+        for (method, against), gain, (statistic, p, effect), p_corrected in zip(
+            pairs, gains, tests, corrected, strict=True
+        )
     )
+    # All comparisons at once may be that clear, which Hommel and Benjamini-Hochberg do not punish.
     _, smallest, _ = _signed_rank(np.arange(1.0, n + 1))
-    return ManyToOne(control, n, comparisons, min(1.0, smallest * len(others)))
+    smallest_p = float(correct([smallest] * len(pairs), correction).min(initial=1.0))
+    return Comparisons(control, n, k, correction, comparisons, smallest_p)
+
+
+def wilcoxon_holm(losses: ArrayLike, control: int, decimals: int | None = None) -> Comparisons:
+    """``wilcoxon`` with a control and Holm's correction."""
+    return wilcoxon(losses, control, "holm", decimals)
 
 
 def _signed_rank(gains: NDArray[np.float64]) -> tuple[float, float, float]:

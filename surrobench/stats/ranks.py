@@ -1,21 +1,24 @@
-"""Ranks per block, Friedman's test and Nemenyi's critical difference.
+"""Ranks per block, Friedman's test, and which pairs differ: Nemenyi's critical difference or Conover's test.
 
 A block is a benchmark instance with its seeds averaged first: two seeds of one instance are not two
 independent data sets. Losses are lower-is-better, so rank 1 is the best; ties share their mean rank.
 
 Sources: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006);
 R. L. Iman & J. M. Davenport, Approximations of the critical region of the Friedman statistic,
-Communications in Statistics A 9 (1980); S. García & F. Herrera, JMLR 9 (2008).
+Communications in Statistics A 9 (1980); S. García & F. Herrera, JMLR 9 (2008); W. J. Conover, Practical
+Nonparametric Statistics, 3rd edition (1999), section 5.8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from surrobench.stats.correction import Correction, correct
+from surrobench.stats.shapes import complete
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,28 @@ class Nemenyi:
     alpha: float
 
 
+@dataclass(frozen=True)
+class Conover:
+    """Conover's test of all pairs after Friedman's.
+
+    Attributes:
+        t: shape (k, k), the difference of rank sums over its standard error, from what the ranks leave
+            unexplained; infinite where the methods rank identically in every block, NaN where not testable.
+        p: shape (k, k), two-sided, corrected for all pairs; 1 on the diagonal.
+        p_raw: shape (k, k), uncorrected.
+        dof: degrees of freedom of t, (n - 1)(k - 1).
+        correction: for the number of pairs.
+        alpha: the level.
+    """
+
+    t: NDArray[np.float64]
+    p: NDArray[np.float64]
+    p_raw: NDArray[np.float64]
+    dof: int
+    correction: Correction
+    alpha: float
+
+
 def rank_blocks(losses: ArrayLike) -> NDArray[np.float64]:
     """Shape (n, k): the rank of each method within each block, 1 is the best, ties share their mean.
 
@@ -68,12 +93,7 @@ def rank_blocks(losses: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: not a matrix, empty, or a loss is NaN.
     """
-    losses = np.asarray(losses, dtype=np.float64)
-    if losses.ndim != 2 or losses.size == 0 or np.isnan(losses).any():
-        raise ValueError(
-            "losses must be a non-empty (blocks, methods) matrix without NaN, but got "
-            f"shape {losses.shape} with {int(np.isnan(losses).sum())} NaN"
-        )
+    losses = complete(losses, "blocks", "methods", finite=False)
     return np.asarray(stats.rankdata(losses, axis=1), dtype=np.float64)
 
 
@@ -138,6 +158,41 @@ def nemenyi(losses: ArrayLike, alpha: float = 0.05) -> Nemenyi:
     return Nemenyi(float(stats.studentized_range.isf(alpha, k, np.inf) * unit), p, alpha)
 
 
+def conover(losses: ArrayLike, alpha: float = 0.05, correction: Correction = "holm") -> Conover:
+    """The p-value of each pair by Conover's t on rank sums (1999, section 5.8).
+
+    More powerful than Nemenyi's, since it uses the variance that the methods leave unexplained; it is only to
+    be read where Friedman's test rejects, and unlike Nemenyi's its pairs need a correction.
+
+    Args:
+        losses: shape (n, k), n blocks by k methods, lower is better.
+        alpha: the level.
+        correction: for the number of pairs.
+
+    Raises:
+        ValueError: not a matrix, empty, or a loss is NaN; or the correction is unknown.
+    """
+    ranks = rank_blocks(losses)
+    n, k = ranks.shape
+    dof = (n - 1) * (k - 1)
+    one = np.eye(k, dtype=bool)
+    if dof == 0:
+        unknown = np.where(one, 1.0, np.nan)
+        return Conover(np.where(one, 0.0, np.nan), unknown, unknown, dof, correction, alpha)
+    sums = ranks.sum(axis=0)
+    # Both sums of squares are exact, see friedman: no rounding leaves a variance where agreement is perfect.
+    deviations = ranks - (k + 1) / 2
+    unexplained = n * float(np.square(deviations).sum()) - float(np.square(deviations.sum(axis=0)).sum())
+    difference = sums[:, None] - sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(difference == 0, 0.0, difference / np.sqrt(2 * unexplained / dof))
+    p_raw = np.where(one, 1.0, 2 * stats.t.sf(np.abs(t), dof))
+    p = np.ones((k, k))
+    i, j = np.triu_indices(k, 1)
+    p[i, j] = p[j, i] = correct(p_raw[i, j], correction)
+    return Conover(t, p, p_raw, dof, correction, alpha)
+
+
 def cliques(mean_ranks: ArrayLike, critical_difference: float) -> list[tuple[int, ...]]:
     """The maximal groups of two or more methods whose extremes differ by at most the critical difference.
 
@@ -151,13 +206,39 @@ def cliques(mean_ranks: ArrayLike, critical_difference: float) -> list[tuple[int
         Indices into ``mean_ranks``, each group from best to worst, groups from best to worst.
     """
     ranks = np.asarray(mean_ranks, dtype=np.float64)
-    order = np.argsort(ranks, kind="stable")
+    return bars(ranks, ~(np.abs(ranks[:, None] - ranks) <= critical_difference))
+
+
+def bars(mean_ranks: ArrayLike, apart: ArrayLike) -> list[tuple[int, ...]]:
+    """The maximal stretches of mean ranks over which no two methods are apart, by any test of pairs.
+
+    A bar is read as "these do not differ", so it may cover no pair that does: neither its ends nor a method
+    between them, nor one at the same mean rank as another. Pairs that are not apart but have one between them
+    that is, as Wilcoxon's test gives them, can share no bar. No bar lies inside another, and none depends on
+    the order in which methods are listed.
+
+    Args:
+        mean_ranks: shape (k,).
+        apart: shape (k, k) of bool, symmetric: whether the two methods differ. From p-values:
+            ``~(p > alpha)``, so that a pair that could not be tested gets no bar.
+
+    Returns:
+        Indices into ``mean_ranks``, two or more each, from best to worst, groups from best to worst.
+    """
+    ranks, apart = np.asarray(mean_ranks, dtype=np.float64), np.asarray(apart, dtype=bool)
+    off_diagonal = apart & ~np.eye(len(ranks), dtype=bool)
+    places = [np.flatnonzero(ranks == rank) for rank in np.unique(ranks)]
     groups: list[tuple[int, ...]] = []
     covered = 0
-    for start in range(len(order)):
-        within: Sequence[np.bool] = ranks[order] - ranks[order[start]] <= critical_difference
-        end = int(np.count_nonzero(within))
-        if end > max(covered, start + 1):
-            groups.append(tuple(int(index) for index in order[start:end]))
+    for start in range(len(places)):
+        members = np.array([], dtype=np.intp)
+        end = start
+        for place in places[start:]:
+            longer = np.concatenate([members, place])
+            if off_diagonal[np.ix_(longer, longer)].any():
+                break
+            members, end = longer, end + 1
+        if end > covered and len(members) > 1:
+            groups.append(tuple(int(index) for index in members))
             covered = end
     return groups

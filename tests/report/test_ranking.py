@@ -10,6 +10,9 @@ from scipy import stats
 
 from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
 from surrobench.report.ranking import METRICS, rank_methods
+from surrobench.stats.improvement import probability_of_improvement
+from surrobench.stats.paired import wilcoxon
+from surrobench.stats.ranks import bars, conover
 
 SCHEMA = {"benchmark": pl.String, "method": pl.String, "seed": pl.Int64, "score": pl.Float64}
 METHODS = ("random", "tpe", "cmaes", "agent", "grid", "opro")
@@ -207,6 +210,10 @@ def test_wrong_usage_is_refused():
         rank_methods(runs, references(8), anchor="mean")
     with pytest.raises(UsageError, match="0 < alpha < 1"):
         rank_methods(runs, references(8), alpha=5)
+    with pytest.raises(UsageError, match="Unknown correction 'fdr'"):
+        rank_methods(runs, references(8), correction="fdr")
+    with pytest.raises(UsageError, match="Unknown post hoc test 'tukey'"):
+        rank_methods(runs, references(8), posthoc="tukey")
     with pytest.raises(ResultsError, match="needs two methods, but there is random"):
         rank_methods(runs.filter(pl.col("method") == "random"), references(8))
     with pytest.raises(ResultsError, match="none"):
@@ -293,3 +300,92 @@ def test_a_run_that_found_the_best_has_no_infinite_logarithm():
     scores[:, 0] = 0
     ranking = study(scores, metric="log")
     assert ranking.extra["log_regret"].min() == -6
+
+
+@pytest.mark.parametrize(
+    ("correction", "name"), [("holm", "Holm"), ("hommel", "Hommel"), ("bh", "Benjamini-Hochberg")]
+)
+def test_the_correction_is_used_and_named(correction, name):
+    ranking = study(random_scores(), correction=correction)
+    control = ranking.methods.index("random")
+    expected = wilcoxon(ranking.quantile, control, correction, 12)
+    assert ranking.versus_control == expected
+    assert any(f"{name} over 3 comparisons" in note for note in ranking.notes)
+
+
+@pytest.mark.parametrize(
+    ("posthoc", "note"),
+    [
+        ("nemenyi", "Nemenyi: critical difference"),
+        ("conover", "Conover's t of rank sums with 33 degrees of freedom, Holm over all 6 pairs"),
+        ("wilcoxon", "Groups: Wilcoxon signed-rank, Holm over all 6 pairs"),
+    ],
+)
+def test_groups_come_from_the_post_hoc_test_that_is_asked_for(posthoc, note):
+    scores = random_scores(12) * np.array([1, 0.6, 0.5, 0.1])[:, None]
+    ranking = study(scores, posthoc=posthoc)
+    assert any(note in text for text in ranking.notes)
+    assert ranking.cliques == bars(ranking.mean_rank, ~(ranking.pairs.p > 0.05))
+    if posthoc == "conover":
+        assert np.array_equal(ranking.pairs.p, conover(ranking.quantile).p)
+    if posthoc == "wilcoxon":
+        assert ranking.pairs.p[0, 1] == wilcoxon(ranking.quantile, None, "holm", 12).p[0, 1]
+
+
+def test_the_interquartile_mean_and_the_probability_of_improvement_have_intervals():
+    scores = random_scores(12)
+    ranking = study(scores)
+    columns = [METHODS.index(method) for method in ranking.methods]
+    control = ranking.methods.index("random")
+    for j, (iqm, improvement) in enumerate(zip(ranking.iqm, ranking.improvement, strict=True)):
+        of_runs = 2 * scores[:, columns[j]]
+        assert iqm.estimate == pytest.approx(stats.trim_mean(of_runs, 0.25, axis=None))
+        assert iqm.low < iqm.estimate < iqm.high
+        if j == control:
+            assert improvement is None
+            continue
+        expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]])
+        assert improvement.estimate == pytest.approx(expected)
+        assert improvement.low < expected < improvement.high
+    assert "bootstrap-t at 95%" in ranking.interval_note
+    assert "they generalise to instances like these" in ranking.interval_note
+
+
+def test_intervals_do_not_depend_on_the_order_of_methods_instances_and_seeds():
+    scores = random_scores(6, 3, 4)
+    plain = study(scores)
+    other = rank_methods(
+        frame(scores[::-1, [2, 0, 1]][..., [1, 3, 0, 2]], [METHODS[j] for j in (2, 0, 1)]), references(6)
+    )
+    assert other.methods == plain.methods
+    for ours, theirs in zip(other.iqm, plain.iqm, strict=True):
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    for ours, theirs in zip(other.improvement, plain.improvement, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours:
+            assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_one_instance_has_no_intervals_and_says_so():
+    ranking = study(random_scores(1))
+    assert np.isnan(ranking.iqm[0].low)
+    assert "Some: 1 instance: no interval, two are needed." in ranking.interval_note
+
+
+def test_instances_of_one_cluster_are_one_block():
+    scores = random_scores(8)
+    twice = np.concatenate([scores, scores])
+    clusters = {f"b{i:02}": f"data set {i % 8}" for i in range(16)}
+    plain, clustered = study(scores), study(twice, clusters=clusters)
+    assert clustered.methods == plain.methods
+    assert clustered.friedman.n == 8
+    assert clustered.friedman.p == plain.friedman.p > study(twice).friedman.p
+    assert clustered.versus_control.smallest_p == plain.versus_control.smallest_p
+    assert [i.low for i in clustered.iqm] == pytest.approx([i.low for i in plain.iqm])
+    assert [i and i.low for i in clustered.improvement] == pytest.approx(
+        [i and i.low for i in plain.improvement]
+    )
+    assert len(clustered.ranks) == 16
+    assert "n = 8 clusters of 16 instances, each averaged to one block" in clustered.notes[0]
+    assert "8 clusters of 16 instances" in clustered.interval_note
+    assert study(scores, clusters={"b00": "alone"}).notes == plain.notes

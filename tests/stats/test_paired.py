@@ -7,7 +7,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from surrobench.stats.paired import holm, wilcoxon_holm
+from surrobench.stats.correction import CORRECTIONS
+from surrobench.stats.paired import ManyToOne, holm, wilcoxon, wilcoxon_holm
+
+STATSMODELS = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
 
 
 def matrices():
@@ -44,11 +47,50 @@ def test_agrees_with_scikit_posthocs(losses):
     assert [c.p_holm for c in found] == pytest.approx(multipletests(theirs, method="holm")[1], abs=1e-9)
 
 
-@pytest.mark.parametrize("m", [1, 2, 5, 30])
-def test_holm_agrees_with_statsmodels(m):
-    rng = np.random.default_rng(m)
-    for p in (rng.random(m), rng.random(m) ** 6, rng.integers(0, 4, m) / 100):
-        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
+# scipy's exact p with ties, up to 13 blocks, takes its time.
+@pytest.mark.parametrize("losses", [m for m in matrices() if m.id != "tied-8x6"])
+@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("control", [None, 1])
+def test_every_correction_agrees_with_scipy_and_statsmodels(losses, correction, control):
+    found = wilcoxon(losses, control, correction)
+    assert isinstance(found, ManyToOne)
+    raw = []
+    for c in found.comparisons:
+        difference = losses[:, c.against] - losses[:, c.method]
+        raw.append(stats.wilcoxon(difference, zero_method="zsplit").pvalue if difference.any() else 1.0)
+    k = losses.shape[1]
+    assert len(raw) == (k * (k - 1) // 2 if control is None else k - 1)
+    corrected = multipletests(raw, method=STATSMODELS[correction])[1]
+    assert [c.p for c in found.comparisons] == pytest.approx(raw, abs=1e-9)
+    assert [c.p_corrected for c in found.comparisons] == pytest.approx(corrected, abs=1e-9)
+
+
+@pytest.mark.parametrize("losses", [m for m in matrices() if m.id not in ("tied-1x2", "tied-8x6")])
+def test_all_pairs_agree_with_scikit_posthocs(losses):
+    theirs = scikit_posthocs.posthoc_wilcoxon(losses.T, zero_method="zsplit", p_adjust="holm").to_numpy()
+    assert wilcoxon(losses).p == pytest.approx(theirs, abs=1e-9)
+
+
+def test_pairs_that_were_not_compared_have_no_p():
+    p = wilcoxon(np.random.default_rng(0).random((8, 3)), 1).p
+    assert np.array_equal(np.isnan(p), [[False, False, True], [False, False, False], [True, False, False]])
+
+
+def test_one_method_has_no_comparisons():
+    assert wilcoxon(np.ones((4, 1))).comparisons == ()
+    assert wilcoxon(np.ones((4, 1)), 0).smallest_p == 1
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("control", [None, 0])
+def test_the_smallest_reachable_p_is_reached_and_never_undercut(correction, control):
+    n, k = 9, 4
+    clear = np.arange(1.0, n + 1)[:, None] * np.arange(k, 0, -1)
+    found = wilcoxon(clear, control, correction)
+    assert min(c.p_corrected for c in found.comparisons) == pytest.approx(found.smallest_p)
+    for seed in range(20):
+        random = wilcoxon(np.random.default_rng(seed).random((n, k)), control, correction)
+        assert min(c.p_corrected for c in random.comparisons) >= found.smallest_p - 1e-12
 
 
 def test_holm_by_hand():
@@ -117,3 +159,16 @@ def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
         assert (c.p, c.p_holm, c.effect, c.statistic, c.wins) == pytest.approx(
             (other.p, other.p_holm, other.effect, other.statistic, other.wins)
         )
+
+
+@settings(max_examples=25, deadline=None)
+@given(small, st.randoms(use_true_random=False), st.sampled_from(CORRECTIONS))
+def test_all_pairs_do_not_depend_on_the_order_of_methods_and_instances(losses, random, correction):
+    n, k = losses.shape
+    rows, columns = random.sample(range(n), n), random.sample(range(k), k)
+    plain = wilcoxon(losses, None, correction)
+    other = wilcoxon(losses[rows][:, columns], None, correction)
+    assert other.p == pytest.approx(plain.p[np.ix_(columns, columns)], abs=1e-12)
+    assert sorted(abs(c.effect) for c in other.comparisons) == pytest.approx(
+        sorted(abs(c.effect) for c in plain.comparisons)
+    )

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from surrobench.stats.ranks import cliques, friedman, nemenyi, rank_blocks
+from surrobench.stats.correction import CORRECTIONS
+from surrobench.stats.paired import wilcoxon
+from surrobench.stats.ranks import bars, cliques, conover, friedman, nemenyi, rank_blocks
 
 
 def matrices():
@@ -114,6 +117,10 @@ def test_nan_and_wrong_shapes_are_refused(bad):
         rank_blocks(bad)
 
 
+def test_an_infinite_loss_has_a_rank():
+    assert rank_blocks([[0.1, math.inf, 0.2]]).tolist() == [[1, 3, 2]]
+
+
 @pytest.mark.parametrize(
     ("ranks", "cd", "expected"),
     [
@@ -139,6 +146,88 @@ def test_cliques_are_the_maximal_groups(ranks, cd):
     assert not any(a < b or (a == b and i != j) for i, a in enumerate(found) for j, b in enumerate(found))
 
 
+@pytest.mark.parametrize("losses", list(matrices()))
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_conover_agrees_with_scikit_posthocs(losses, correction):
+    result = friedman(losses)
+    if not 0 < result.f < math.inf:
+        return  # it divides zero by zero; what we do instead is tested by itself
+    names = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
+    ours = conover(losses, correction=correction)
+    assert ours.p_raw == pytest.approx(scikit_posthocs.posthoc_conover_friedman(losses).to_numpy(), abs=1e-9)
+    theirs = scikit_posthocs.posthoc_conover_friedman(losses, p_adjust=names[correction]).to_numpy()
+    assert ours.p == pytest.approx(theirs, abs=1e-9)
+
+
+def test_conover_of_two_methods_is_iman_and_davenports_f():
+    losses = np.random.default_rng(2).random((15, 2))
+    assert conover(losses).p[0, 1] == pytest.approx(friedman(losses).f_p, abs=1e-12)
+    assert conover(losses).t[0, 1] ** 2 == pytest.approx(friedman(losses).f)
+
+
+def test_conover_where_the_methods_rank_identically_everywhere():
+    result = conover(np.tile([0.1, 0.2, 0.3, 0.3], (9, 1)))
+    assert result.p[2, 3] == 1
+    assert result.p[0, 1] == result.p[1, 3] == 0
+    assert conover(np.ones((5, 3))).p == pytest.approx(1)
+
+
+def test_one_instance_gives_conover_nothing_to_test():
+    result = conover([[0.1, 0.2, 0.3]])
+    assert np.isnan(result.p[0, 1])
+    assert bars([1, 2, 3], ~(result.p > 0.05)) == []
+
+
+def test_no_bar_where_all_differ():
+    # scikit-posthocs issue 82 drew one bar over five methods that Conover's test told apart, all of them.
+    losses = np.random.default_rng(0).normal([-5.2, -6, -2.1, -1.7, -6.4], 0.01, (10, 5))
+    result = conover(losses)
+    assert bars(friedman(losses).mean_ranks, ~(result.p > 0.05)) == []
+
+
+def test_the_bars_follow_the_level():
+    # scikit-posthocs issue 65: its diagram drew for 0.05 whatever was asked for.
+    losses = np.random.default_rng(4).random((10, 6)) + np.linspace(0, 1.1, 6)
+    ranks = friedman(losses).mean_ranks
+    found = {alpha: cliques(ranks, nemenyi(losses, alpha).critical_difference) for alpha in (1e-6, 0.05, 0.9)}
+    assert max(map(len, found[1e-6])) > max(map(len, found[0.05])) > max(map(len, found[0.9]), default=1)
+    p = nemenyi(losses).p
+    assert found == {alpha: bars(ranks, ~(p > alpha)) for alpha in found}
+
+
+def test_bars_whose_spans_cross_are_not_drawn_as_one():
+    # scikit-posthocs issue 86: two groups, a-b-c and d-e-f, with the ranks of c and d swapped.
+    apart = np.ones((6, 6), bool)
+    apart[:3, :3] = apart[3:, 3:] = False
+    assert bars([0, 1, 3, 2, 4, 5], apart) == [(0, 1), (4, 5)]
+    assert bars([0, 1, 2, 3, 4, 5], apart) == [(0, 1, 2), (3, 4, 5)]
+
+
+def test_no_bar_over_methods_whose_extremes_differ():
+    # As chains of neighbours that do not differ: 0-1, 1-2, 2-3, but not 0-2 and not 1-3.
+    apart = np.abs(np.arange(4)[:, None] - np.arange(4)) > 1
+    assert bars([1, 2, 3, 4], apart) == [(0, 1), (1, 2), (2, 3)]
+    # Nor where the extremes do not differ but a pair within does.
+    apart = np.zeros((3, 3), bool)
+    apart[0, 1] = apart[1, 0] = True
+    assert bars([1, 2, 3], apart) == [(1, 2)]
+
+
+def test_methods_of_one_mean_rank_share_their_bars():
+    apart = np.zeros((4, 4), bool)
+    apart[0, 3] = apart[3, 0] = True
+    assert bars([1, 2, 2, 3], apart) == [(0, 1, 2), (1, 2, 3)]
+    assert bars([2, 2, 2, 2], np.zeros((4, 4))) == [(0, 1, 2, 3)]
+    # The two in the middle are apart: a bar over either would lie over both.
+    apart[1, 2] = apart[2, 1] = True
+    assert bars([1, 2, 2, 3], apart) == []
+
+
+def _apart(losses, test):
+    p = {"nemenyi": nemenyi, "conover": conover, "wilcoxon": wilcoxon}[test](losses).p
+    return ~(p > 0.3)
+
+
 small = arrays(float, st.tuples(st.integers(2, 6), st.integers(2, 5)), elements=st.integers(0, 5).map(float))
 
 
@@ -152,3 +241,34 @@ def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
     assert (permuted.chi_square, permuted.p, permuted.f, permuted.f_p) == (
         plain.chi_square, plain.p, plain.f, plain.f_p,
     )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(small, st.randoms(use_true_random=False), st.sampled_from(["nemenyi", "conover", "wilcoxon"]))
+def test_bars_are_correct_for_every_test_and_order(losses, random, test):
+    k = losses.shape[1]
+    columns = random.sample(range(k), k)
+    ranks, apart = friedman(losses).mean_ranks, _apart(losses, test)
+    found = [set(group) for group in bars(ranks, apart)]
+    for group in found:
+        low, high = min(ranks[list(group)]), max(ranks[list(group)])
+        assert group == {j for j in range(k) if low <= ranks[j] <= high}
+        assert not any(apart[i, j] for i in group for j in group if i != j)
+    assert not any(a <= b for i, a in enumerate(found) for j, b in enumerate(found) if i != j)
+    # What is side by side and not apart shares a bar, unless another at the same rank is in the way.
+    if len(set(ranks)) == k:
+        order = np.argsort(ranks)
+        for i, j in pairwise(order):
+            assert apart[i, j] or any({i, j} <= group for group in found)
+    again = bars(ranks[columns], _apart(losses[:, columns], test))
+    assert [{columns[j] for j in group} for group in again] == found
+
+
+@settings(max_examples=40, deadline=None)
+@given(small, st.randoms(use_true_random=False), st.sampled_from(CORRECTIONS))
+def test_conover_does_not_depend_on_the_order_of_methods_and_instances(losses, random, correction):
+    n, k = losses.shape
+    rows, columns = random.sample(range(n), n), random.sample(range(k), k)
+    plain = conover(losses, correction=correction)
+    permuted = conover(losses[rows][:, columns], correction=correction)
+    assert permuted.p == pytest.approx(plain.p[np.ix_(columns, columns)], abs=1e-12)

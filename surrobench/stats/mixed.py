@@ -1,0 +1,197 @@
+"""A linear mixed-effects model of a balanced study: methods fixed, instances and their interaction random.
+
+    loss[i, j, s] = mean + method[j] + instance[i] + interaction[i, j] + seed[i, s] + residual[i, j, s]
+
+The effect of a seed is what all methods share that start alike, from the same configurations under the same
+noise. Where seeds are not paired that term is left out.
+
+Every method ran on every instance with every seed, and for such data the model has an exact solution: the
+analysis of variance. Methods are tested against their interaction with instances, not against the spread of
+seeds, with (k - 1)(n - 1) degrees of freedom: more seeds do not make up for few instances. No iteration, no
+approximate degrees of freedom; where the estimated components are positive they are those of REML, and the
+degrees of freedom those of Satterthwaite and of Kenward and Roger.
+
+It assumes normal effects and one interaction variance for all methods. Losses are lower-is-better; contrasts
+are positive where the method is better. Sources: S. R. Searle, G. Casella & C. E. McCulloch, Variance
+Components (1992), chapter 4; H. Scheffé, The Analysis of Variance (1959), chapter 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from surrobench.stats.correction import Correction, correct
+from surrobench.stats.shapes import Floats, complete
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One method against the control.
+
+    Attributes:
+        method: column of the method.
+        difference: the control's mean loss less the method's: positive where the method is better.
+        low, high: confidence interval, for this contrast by itself.
+        t: the difference over its standard error.
+        p: two-sided, uncorrected.
+        p_corrected: corrected for all contrasts.
+    """
+
+    method: int
+    difference: float
+    low: float
+    high: float
+    t: float
+    p: float
+    p_corrected: float
+
+
+@dataclass(frozen=True)
+class MixedModel:
+    """The model of n instances by k methods by s seeds.
+
+    Attributes:
+        f: the mean square of methods over that of their interaction with instances.
+        dof: of numerator and denominator, (k - 1, (k - 1)(n - 1)).
+        p: the upper tail of F.
+        var_instance: variance of instances, estimated without bias, hence perhaps below zero.
+        var_interaction: variance of methods by instances, likewise. With one seed it includes the residual.
+        var_seed: variance of seeds within an instance, common to all methods, likewise; NaN with one seed or
+            where seeds are not paired.
+        var_residual: variance of what is left; NaN with one seed.
+        standard_error: of the difference of two methods' means.
+        level: of the intervals.
+        correction: of the contrasts' p.
+        contrasts: one for each method but the control, in column order; none without a control.
+        n, k, s: numbers of instances, methods and seeds.
+        note: why there is nothing to test (then F and p are NaN), or how to read the result; or "".
+    """
+
+    f: float
+    dof: tuple[int, int]
+    p: float
+    var_instance: float
+    var_interaction: float
+    var_seed: float
+    var_residual: float
+    standard_error: float
+    level: float
+    correction: Correction
+    contrasts: tuple[Contrast, ...]
+    n: int
+    k: int
+    s: int
+    note: str = ""
+
+
+def mixed_model(
+    losses: ArrayLike,
+    control: int | None = None,
+    level: float = 0.95,
+    correction: Correction = "holm",
+    paired_seeds: bool = True,
+) -> MixedModel:
+    """Fit the model to a balanced study, and compare each method with the control.
+
+    Args:
+        losses: shape (n, k, s), n instances by k methods by s seeds, lower is better.
+        control: column of the control; None: no contrasts.
+        level: of the confidence intervals.
+        correction: of the contrasts' p.
+        paired_seeds: whether a seed means the same start for all methods. It changes the components of
+            variance, neither the test nor the intervals.
+
+    Raises:
+        ValueError: not of three axes, empty, or a loss is NaN; ``control`` is no column; or ``level`` is out
+            of range.
+    """
+    losses = complete(losses, "instances", "methods", "seeds")
+    n, k, s = losses.shape
+    if control is not None and not 0 <= control < k:
+        raise ValueError(f"0 <= control < {k} must hold, but got {control}")
+    if not 0 < level < 1:
+        raise ValueError(f"0 < level < 1 must hold, but got {level}")
+    dof = (k - 1, (k - 1) * (n - 1))
+    nan = float("nan")
+    if n < 2 or k < 2:
+        what = f"{n} instance" if n < 2 else f"{k} method"
+        return MixedModel(
+            nan, dof, nan, nan, nan, nan, nan, nan, level, correction, (), n, k, s,
+            f"{what}: not testable, two are needed",
+        )  # fmt: skip
+    cells = losses.mean(axis=2)
+    of_method, of_instance, grand = cells.mean(axis=0), cells.mean(axis=1), float(cells.mean())
+    interaction = cells - of_method - of_instance[:, None] + grand
+    ms_method = n * s * _square(of_method - grand) / (k - 1)
+    ms_instance = k * s * _square(of_instance - grand) / (n - 1)
+    ms_interaction = s * _square(interaction) / dof[1]
+    residual, left = losses - cells[..., None], n * k * (s - 1)
+    ms_seed = nan
+    if paired_seeds and s > 1:
+        of_seed = residual.mean(axis=1)
+        ms_seed = k * _square(of_seed) / (n * (s - 1))
+        residual, left = residual - of_seed[:, None], n * (k - 1) * (s - 1)
+    ms_residual = _square(residual) / left if s > 1 else nan
+    # Equate the mean squares with their expectations (Searle, Casella & McCulloch, section 4.3).
+    var_interaction = (ms_interaction - (ms_residual if s > 1 else 0.0)) / s
+    var_seed = (ms_seed - ms_residual) / k
+    var_instance = (ms_instance - ms_interaction) / (k * s) - (0.0 if np.isnan(var_seed) else var_seed / s)
+    notes = []
+    if var_interaction < 0:
+        notes.append("methods differ between instances no more than seeds explain")
+    # Below this a mean square is the rounding of equal values.
+    rounding = s * n * k * (1e-14 * float(np.abs(losses).max())) ** 2
+    if ms_interaction <= rounding:
+        ms_interaction = 0.0
+        notes.append("the methods differ by the same on every instance: no variation to test against")
+    f = 0.0
+    if ms_method > rounding:
+        f = ms_method / ms_interaction if ms_interaction else float("inf")
+    error = float(np.sqrt(2 * ms_interaction / (n * s)))
+    return MixedModel(
+        f=f,
+        dof=dof,
+        p=float(stats.f.sf(f, *dof)),
+        var_instance=var_instance,
+        var_interaction=var_interaction,
+        var_seed=var_seed,
+        var_residual=ms_residual,
+        standard_error=error,
+        level=level,
+        correction=correction,
+        contrasts=() if control is None else _contrasts(of_method, control, error, dof[1], level, correction),
+        n=n,
+        k=k,
+        s=s,
+        note="; ".join(notes),
+    )
+
+
+def _square(deviations: Floats) -> float:
+    """The sum of squares."""
+    return float(np.square(deviations).sum())
+
+
+def _contrasts(
+    means: Floats,
+    control: int,
+    error: float,
+    dof: int,
+    level: float,
+    correction: Correction,
+) -> tuple[Contrast, ...]:
+    others = [method for method in range(len(means)) if method != control]
+    differences = np.array([means[control] - means[method] for method in others])
+    half = float(stats.t.isf((1 - level) / 2, dof)) * error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(differences == 0, 0.0, differences / error)
+    p = 2 * stats.t.sf(np.abs(t), dof)
+    rows = zip(others, differences, t, p, correct(p, correction), strict=True)
+    return tuple(
+        Contrast(method, float(d), float(d - half), float(d + half), float(t), float(p), float(p_corrected))
+        for method, d, t, p, p_corrected in rows
+    )

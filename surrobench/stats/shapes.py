@@ -1,0 +1,31 @@
+"""What the tests of this folder accept: complete arrays, with at least one block and one method."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def complete(values: ArrayLike, *axes: str, name: str = "losses", finite: bool = True) -> Floats:
+    """The values as an array of floats with these axes, none of them empty, no value NaN.
+
+    Args:
+        values: what a caller passed.
+        axes: what each axis stands for.
+        name: what the caller calls them.
+        finite: whether infinite values are refused too: they have a rank, but no difference.
+
+    Raises:
+        ValueError: another number of axes, or an empty one, or a value that is refused. Missing cells are
+            for the caller to list, never for a test to average over.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    fine = np.isfinite(array) if finite else ~np.isnan(array)
+    if array.ndim != len(axes) or array.size == 0 or not fine.all():
+        raise ValueError(
+            f"{name} must be non-empty of shape ({', '.join(axes)}) without NaN{' or infinity' * finite}, "
+            f"but got shape {array.shape} with {int((~fine).sum())} of these"
+        )
+    return array
