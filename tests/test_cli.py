@@ -561,3 +561,22 @@ def test_verify_reports_rows_and_differences_and_fails_on_one(monkeypatch):
     assert wrong.status == 1
     assert re.search(rf"│ {first} +│ 15,625 │ +[\d,]+ │ +1 │", wrong.out)
     assert f"{first}: record " in wrong.out
+
+
+def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp_path):
+    text = suite_text(MLP, "hpobench/mlp/car", "hpobench/mlp/kc1", methods=("random", "tpe"), seeds=3)
+    assert run(text, tmp_path).complete
+    words = ["rank", tmp_path, "--correction", "bh", "--posthoc", "conover", "--intervals"]
+    done = surrobench(*words)
+    assert done.status == 0, done.err
+    assert "p (Benjamini-Hochberg)" in " ".join(done.out.split()) or "(Benjamini-Hochberg)" in done.out
+    assert "Conover's t of rank sums" in done.out
+    assert "bootstrap-t at 95%" in " ".join(done.out.split())
+    document = json.loads(surrobench(*words, "--format", "json").out)
+    assert document["versus_control"]["correction"] == "bh"
+    assert document["pairs"]["test"] == "conover"
+    low, high = (document["extra"][f"iqm_{end}"]["tpe"] for end in ("low", "high"))
+    assert low < document["extra"]["iqm"]["tpe"] < high
+    figure = tmp_path / "cd.svg"
+    assert surrobench("rank", tmp_path, "--posthoc", "wilcoxon", "--figure", figure).status == 0
+    assert "CD =" not in figure.read_text()

@@ -75,6 +75,25 @@ if TYPE_CHECKING:
     show_default=True,
     help="What is counted on the way to the target.",
 )
+@click.option(
+    "--correction",
+    type=click.Choice(["holm", "hommel", "bh"]),
+    default="holm",
+    show_default=True,
+    help="Of p-values: Holm, Hommel, or Benjamini and Hochberg.",
+)
+@click.option(
+    "--posthoc",
+    type=click.Choice(["nemenyi", "conover", "wilcoxon"]),
+    default="nemenyi",
+    show_default=True,
+    help="Test of all pairs, for the bars of the diagram.",
+)
+@click.option(
+    "--intervals",
+    is_flag=True,
+    help="Show interquartile mean and probability of improvement, with bootstrap intervals.",
+)
 @click.option("--test", "tests", is_flag=True, help="Show the incumbents' test metric, where there is one.")
 @click.option("--by", type=click.Choice(["family", "scenario"]), help="Rank each apart.")
 @click.option(
@@ -166,11 +185,14 @@ def _rank(
     tests: bool,
     metric: Any,
     anchor: Any,
+    correction: Any,
+    posthoc: Any,
+    intervals: bool,
 ) -> Ranking:
     """One ranking, with what else was asked for."""
     from dataclasses import replace
 
-    from surrobench.report.extras import with_target, with_tests
+    from surrobench.report.extras import with_intervals, with_target, with_tests
     from surrobench.report.ranking import rank_methods
 
     ranking = rank_methods(
@@ -181,7 +203,11 @@ def _rank(
         alpha=alpha,
         models=study.models,
         metric=metric,
+        correction=correction,
+        posthoc=posthoc,
     )
+    if intervals:
+        ranking = with_intervals(ranking)
     if target:
         ranking = with_target(ranking, study.anytime(anchor), target, unit)
     if tests:

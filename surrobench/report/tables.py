@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from surrobench.errors import UnknownName
 from surrobench.report import claims
 from surrobench.report.claims import Judged
 from surrobench.report.ranking import Ranking
+from surrobench.stats.correction import NAMES as CORRECTIONS
 from surrobench.stats.curves import share_won
 from surrobench.stats.verdict import Verdict
 
@@ -99,11 +101,34 @@ def _versus(attribute: str) -> Callable[[Ranking, int], Value]:
     return value
 
 
-def _p_holm(ranking: Ranking, method: int) -> str:
+def _p_corrected(ranking: Ranking, method: int) -> str:
     comparison = ranking.comparison(method)
     if comparison is None:
         return "control" if ranking.methods[method] == ranking.control else ""
-    return _small(comparison.p_holm) + ("*" if ranking.significant(method) else "")
+    return _small(comparison.p_corrected) + ("*" if ranking.significant(method) else "")
+
+
+def _with_interval(key: str, title: str) -> Column:
+    """A column of ``Ranking.extra`` whose interval stands there, too."""
+
+    def value(ranking: Ranking, method: int) -> Value:
+        found = ranking.extra.get(key)
+        return None if found is None or math.isnan(found[method]) else float(found[method])
+
+    def show(ranking: Ranking, method: int) -> str:
+        if (estimate := value(ranking, method)) is None:
+            return ""
+        low, high = (float(ranking.extra[f"{key}_{end}"][method]) for end in ("low", "high"))
+        return f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
+
+    return Column(key, title, value, show)
+
+
+def _heading(column: Column, ranking: Ranking) -> str:
+    """A column's title, with the correction by name."""
+    if column.key == "p_corrected" and ranking.versus_control:
+        return f"p ({CORRECTIONS[ranking.versus_control.correction]})"
+    return column.title
 
 
 def _effect(ranking: Ranking, method: int) -> str:
@@ -133,6 +158,8 @@ COLUMNS = (
            lambda r, j: f"{r.random_trials[j]:.1f}", max),
     _further("log_regret", "log10 regret", "{:.2f}".format),
     _further("area", "area", _small),
+    _with_interval("iqm", "IQM"),
+    _with_interval("improvement", "improvement"),
     _further("test", "test metric", "{:.4g}".format, None),
     _further("target_share", "target reached", "{:.0%}".format, max),
     _further("target_median", "median to target", _amount),
@@ -140,16 +167,27 @@ COLUMNS = (
     Column("share_won", "won", lambda r, j: float(share_won(r.values)[j]), lambda r, j: ""),
     Column("wins", "wins", lambda r, j: int(r.wins[j]), lambda r, j: str(r.wins[j]), max),
     Column("p", "p", _versus("p"), lambda r, j: ""),
-    Column("p_holm", "p (Holm)", _versus("p_holm"), _p_holm),
+    Column("p_corrected", "p (corrected)", _versus("p_corrected"), _p_corrected),
     Column("effect", "effect", _versus("effect"), _effect),
     Column("win_tie_loss", "w/t/l", _raw_record, _record),
 )  # fmt: skip
 """What a ranking shows of each method, in order; what shows nothing stands in CSV and JSON only."""
 
+NAME_WIDTH = 13
+"""Of a method's name where the terminal is narrow."""
 NAMES = ("method", "model")
 """The columns that hold words, aligned left."""
 
-ASKED_FOR = ("log_regret", "area", "test", "target_share", "target_median", "target_mean")
+ASKED_FOR = (
+    "log_regret",
+    "area",
+    "iqm",
+    "improvement",
+    "test",
+    "target_share",
+    "target_median",
+    "target_mean",
+)
 """The columns that are there only where they were asked for."""
 USUAL = tuple(column.key for column in COLUMNS if column.key not in (*NAMES, *ASKED_FOR))
 """The columns that are always there."""
@@ -277,14 +315,15 @@ def _rich_table(ranking: Ranking, stacked: bool, leave_out: Collection[str] = ()
     for column in shown.columns:
         if column.key in NAMES:
             if not (stacked and column.key == "model"):
-                table.add_column(column.title, overflow="fold")
+                table.add_column(_heading(column, ranking), overflow="fold")
             continue
         # A heading of two words takes two lines, numbers never do.
-        heading = Text(column.title.replace(" ", "\n", 1), justify="right")
+        heading = Text(_heading(column, ranking).replace(" ", "\n", 1), justify="right")
         table.add_column(heading, justify="right", no_wrap=True)
     for j, (cells, bold) in enumerate(zip(shown.cells, shown.bold, strict=True)):
         row: list[Text] = []
-        for column, cell, is_best in zip(shown.columns, cells, bold, strict=True):
+        for column, whole, is_best in zip(shown.columns, cells, bold, strict=True):
+            cell = _folded(whole) if stacked and column.key == "method" else whole
             text = Text(cell, style=_style(ranking, j, column, is_best))
             if stacked and column.key == "model":
                 row[-1] = Text.assemble(row[-1], "\n", text) if cell else row[-1]
@@ -324,11 +363,16 @@ def _rich_claims(judged: Sequence[Judged]) -> Table:
     return table
 
 
+def _folded(name: str) -> str:
+    """A long name on several lines, broken at its hyphens and spaces."""
+    return "\n".join(textwrap.wrap(name, NAME_WIDTH, break_long_words=False)) or name
+
+
 def _style(ranking: Ranking, method: int, column: Column, is_best: bool) -> str:
     comparison = ranking.comparison(method)
     if column.key == "model":
         return "dim"
-    if column.key in ("p_holm", "effect") and comparison and ranking.significant(method):
+    if column.key in ("p_corrected", "effect") and comparison and ranking.significant(method):
         return "bold green" if comparison.effect > 0 else "bold red"
     return "bold" if is_best else ""
 
@@ -344,7 +388,7 @@ def _markdown_one(ranking: Ranking) -> str:
         return f"**{text}**" if bold and text else text
 
     shown = _shown(ranking)
-    rows = [[cell(column.title) for column in shown.columns]]
+    rows = [[cell(_heading(column, ranking)) for column in shown.columns]]
     rows.append([":---" if column.key in NAMES else "---:" for column in shown.columns])
     rows += [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
     lines = [f"**{_title(ranking)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
@@ -406,7 +450,7 @@ def _latex_one(ranking: Ranking) -> str:
         rf"\caption[{cell(_title(ranking))}]{{{cell(_title(ranking) + '. ' + ' '.join(ranking.notes))}}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
-        " & ".join(cell(column.title) for column in shown.columns) + r" \\",
+        " & ".join(cell(_heading(column, ranking)) for column in shown.columns) + r" \\",
         r"\midrule",
         *(" & ".join(row) + r" \\" for row in rows),
         r"\bottomrule",
@@ -470,10 +514,13 @@ def _json(rankings: Sequence[Ranking]) -> str:
 
 
 def _document(ranking: Ranking) -> dict[str, Any]:
-    test, pairs, versus = ranking.friedman, ranking.nemenyi, ranking.versus_control
+    test, versus = ranking.friedman, ranking.versus_control
 
     def by_method(values: Any) -> dict[str, Any]:
         return dict(zip(ranking.methods, np.asarray(values).tolist(), strict=True))
+
+    def by_pair(values: Any) -> dict[str, Any]:
+        return {method: by_method(row) for method, row in zip(ranking.methods, values, strict=True)}
 
     return {
         **({"group": ranking.group} if ranking.group else {}),
@@ -493,14 +540,21 @@ def _document(ranking: Ranking) -> dict[str, Any]:
             "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
         },
         "nemenyi": {
-            "critical_difference": pairs.critical_difference,
-            "p": {method: by_method(row) for method, row in zip(ranking.methods, pairs.p, strict=True)},
-            "cliques": [[ranking.methods[j] for j in group] for group in ranking.cliques],
+            "critical_difference": ranking.nemenyi.critical_difference,
+            "p": by_pair(ranking.nemenyi.p),
         },
-        "wilcoxon_holm": versus and {
+        "pairs": {
+            "test": ranking.posthoc,
+            "p": by_pair(ranking.pairs.p),
+            "groups": [[ranking.methods[j] for j in group] for group in ranking.cliques],
+        },
+        "extra": {name: by_method(values) for name, values in ranking.extra.items()},
+        "versus_control": versus and {
+            "test": "wilcoxon",
+            "correction": versus.correction,
             "n": versus.n,
             "comparisons": len(versus.comparisons),
-            "smallest_reachable_p_holm": versus.smallest_p,
+            "smallest_reachable_p": versus.smallest_p,
             "statistic": {ranking.methods[c.method]: c.statistic for c in versus.comparisons},
         },
         "per_instance": [

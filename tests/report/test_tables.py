@@ -122,7 +122,7 @@ def test_csv_keeps_every_digit():
     assert [float(row["quantile_regret"]) for row in rows] == list(shown.mean_quantile)
     assert list(rows[0])[3:] == [column.key for column in COLUMNS]
     control = rows[shown.methods.index("random")]
-    assert control["p_holm"] == ""
+    assert control["p_corrected"] == ""
     assert sum(float(row["share_won"]) for row in rows) == pytest.approx(1)
 
 
@@ -140,7 +140,7 @@ def test_json_is_enough_to_check_the_ranking():
             regret = (loss - row["best_loss"]) / (row["anchor_loss"] - row["best_loss"])
             assert row["normalised_regret"][method] == pytest.approx(regret)
     assert data["friedman"]["p"] == shown.friedman.p
-    assert data["wilcoxon_holm"]["smallest_reachable_p_holm"] == pytest.approx(2 / 2**7)
+    assert data["versus_control"]["smallest_reachable_p"] == pytest.approx(2 / 2**7)
     assert data["seeds"] == [0, 1, 2]
     assert data["notes"] == list(shown.notes)
 

@@ -81,7 +81,7 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     def x(rank: float) -> float:
         return start + length * (rank - 1) / (k - 1)
 
-    critical_difference = ranking.nemenyi.critical_difference
+    critical_difference = ranking.nemenyi.critical_difference if ranking.posthoc == "nemenyi" else math.nan
     top = 30.0 if math.isfinite(critical_difference) else 16.0
     groups = [_reach([x(rank) for rank in ranks], group) for group in ranking.cliques]
     levels = _levels(groups)
@@ -251,6 +251,13 @@ def _axis(
             marks.text((x(1) + end) / 2, y + 7, text, "center", SMALL)
 
 
+_TESTS = {
+    "nemenyi": "the Nemenyi test",
+    "conover": "Conover's test",
+    "wilcoxon": "Wilcoxon's test of all pairs",
+}
+
+
 def _reach(at: Sequence[float], group: tuple[int, ...]) -> tuple[float, float]:
     """Where a group's bar begins and ends.
 
@@ -282,6 +289,7 @@ def _notes(ranking: Ranking) -> list[str]:
     p = f"p = {test.f_p:.2g}" if test.f_p >= 1e-16 else "p < 1e-16"
     verdict = "" if test.f_p <= ranking.alpha else ": not shown to differ"
     return [
-        f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that the Nemenyi test "
-        f"cannot tell apart at alpha = {ranking.alpha:g}. Rank 1 is the best.{blue}",
+        f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that "
+        f"{_TESTS[ranking.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
+        f"Rank 1 is the best.{blue}",
     ]
