@@ -130,10 +130,20 @@ class Desk:
         return legal & inside, snapped
 
     def observe(self, asked: list[Asked], X: Matrix) -> Columns:
-        """What the rows observe, by one array call."""
+        """What the rows observe, by one array call.
+
+        The score of a row at a lower fidelity is what its configuration is worth at the full one: that takes
+        a second call, for these rows, outside of any budget.
+        """
         lengths = np.array([len(rows.X) for rows in asked])
         instances = np.repeat([rows.active.instance for rows in asked], lengths)
-        return self.scenario.evaluate(X, instances, _noise(asked, lengths), self._fidelities(asked))
+        fidelity = self._fidelities(asked)
+        columns = self.scenario.evaluate(X, instances, _noise(asked, lengths), fidelity)
+        if fidelity is not None:
+            lower = (fidelity != self.scenario.full_fidelity).any(axis=1)
+            if lower.any():
+                columns.score[lower] = self.scenario.evaluate(X[lower], instances[lower], None).score
+        return columns
 
     def losses(self, columns: Columns) -> NDArray[np.float64]:
         """Shape (m,): the target objective, lower is better."""

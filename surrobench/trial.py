@@ -159,7 +159,8 @@ class Outcome:
     Attributes:
         configurations: shape (n, d).
         values, score, cost, fidelity: see ``benchmarks.base.Columns``; shapes (n, objectives), (n,), (n,),
-            (n, fidelities). The cost is what was paid: of training that went on, the difference.
+            (n, fidelities). The score is that at full fidelity; the cost is what was paid: of training that
+            went on, the difference.
         share: shape (n,), full-fidelity equivalents of each trial.
         finished: shape (n,), simulated seconds from the start of the run to the end of the trial.
         overhead: shape (n,), seconds of thinking before a request, where the run counts them.

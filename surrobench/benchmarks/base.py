@@ -109,8 +109,8 @@ class Columns:
 
     Attributes:
         values: shape (m, number of objectives), in the order of ``Scenario.objectives``.
-        score: shape (m,), the target objective of each configuration without noise (its mean), at full
-            fidelity whatever was asked for: what the configuration is worth.
+        score: shape (m,), the target objective of each configuration without noise (its mean), at the
+            fidelity that was asked for.
         cost: shape (m,), simulated seconds.
         fidelity: shape (m, number of fidelities), in the order of ``Scenario.fidelities``; None if there
             are none.

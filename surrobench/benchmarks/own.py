@@ -208,9 +208,7 @@ class OwnTable(Scenario):
         cells = self._cells
         rows = self._rows(X, instances)
         at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
-        lowest = cells.first[instances, rows]
-        where = lowest + self._level(at)
-        full = lowest + self._level(self.full_fidelity[None, :])
+        where = cells.first[instances, rows] + self._level(at)
         means = cells.means[where]
         observed = means
         if noise is not None:
@@ -219,7 +217,7 @@ class OwnTable(Scenario):
             observed = cells.values[cells.start[where] + drawn]
         return Columns(
             observed[:, :-1],
-            cells.means[full, self.target_index],
+            means[:, self.target_index],
             observed[:, -1],
             np.array(at) if self.fidelities else None,
         )

@@ -12,10 +12,12 @@ Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 210
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +44,7 @@ from surrobench.benchmarks.yahpo_data import (
     scenario_names,
 )
 from surrobench.errors import DataError
-from surrobench.machine import usable_threads
+from surrobench.machine import usable_cores, usable_threads
 from surrobench.seeding import Keys, stream
 from surrobench.space import Hyperparameter, Matrix, SearchSpace, bounds_of, is_integer, is_log, values_of
 
@@ -184,21 +186,13 @@ class Surrogate(Scenario):
         noise: Keys | None,
         fidelity: Matrix | None = None,
     ) -> Columns:
-        """See ``Scenario.evaluate``: one pass through the network, and a second for the scores of trials at a
-        lower fidelity. It is a function: there is no noise.
-        """
-        full = np.tile(self.full_fidelity, (len(X), 1))
+        """See ``Scenario.evaluate``: one pass through the network. It is a function: there is no noise."""
         if fidelity is None:
-            fidelity = full
-        values = self._predict(X, instances, fidelity)
-        score = values[:, self.target_index].copy()
-        lower = (fidelity != full).any(axis=1)
-        if lower.any():
-            score[lower] = self._predict(X[lower], instances[lower], full[lower])[:, self.target_index]
-        return Columns(values, score, np.maximum(values[:, self.runtime], 0.0), fidelity)
-
-    def _predict(self, X: Matrix, instances: NDArray[np.intp], fidelity: Matrix) -> NDArray[np.float64]:
-        return self._network(*self._inputs.encode(X, instances, fidelity)).astype(np.float64)
+            fidelity = np.tile(self.full_fidelity, (len(X), 1))
+        values = self._network(*self._inputs.encode(X, instances, fidelity)).astype(np.float64)
+        return Columns(
+            values, values[:, self.target_index].copy(), np.maximum(values[:, self.runtime], 0.0), fidelity
+        )
 
     def default(self) -> Matrix:
         """The space's own default configuration."""
@@ -407,8 +401,18 @@ class _Network:
         if threads > 1:
             share = -(-m // threads)
             size = min(CHUNK, share + -share % self.padding)
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(predict, range(0, m, size)))
+            # This thread takes its share, too: others are woken only for the rest.
+            parts = deque(range(0, m, size))
+
+            def predict_all() -> None:
+                with contextlib.suppress(IndexError):
+                    while True:
+                        predict(parts.popleft())
+
+            others = [_helpers().submit(predict_all) for _ in range(threads - 1)]
+            predict_all()
+            for other in others:
+                other.result()
         else:
             size = CHUNK
             for start in range(0, m, size):
@@ -458,6 +462,12 @@ class _Network:
                     return False
         turned = np.roll(np.arange(CHUNK), 3)
         return np.array_equal(self._run(categories[turned], numbers[turned]), whole[turned], equal_nan=True)
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that wait for chunks."""
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="surrogate")
 
 
 def _padded(rows: Array, more: int) -> Array:

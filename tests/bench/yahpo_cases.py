@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def surrogates() -> Iterator[Any]:
                 lambda inputs=inputs, network=network: [network._run(*inputs) for _ in range(5)],
                 repeats=21,
             )
-            yield limited(f"{name}, batches of {BATCH}, against bare onnxruntime", pair, 1.25)
+            yield limited(f"{name}, batches of {BATCH}, against bare onnxruntime (one thread)", pair, 1.25)
             if package is None:
                 yield Row(f"  {name} against yahpo-gym", "", "not installed", "", "", None)
                 continue
@@ -127,7 +128,8 @@ def surrogate_runs() -> Iterator[Any]:
 
     for what, method, limit in (("a matrix", "random", 0.8), ("a trial", "stepping", 0.4)):
         runs = plan(make_suite(method, "yahpo/lcbench/*", seeds=60))
-        with stopwatch() as calls:
+        # As in a study: one thread, so that the calls' times add up.
+        with stopwatch() as calls, mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):
             start = time.perf_counter()
             drive(runs, lambda outcome: None)
             seconds = time.perf_counter() - start
