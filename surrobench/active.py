@@ -134,7 +134,7 @@ class Active:
         if self.begun or self.under_way:
             raise Breach("asked to evaluate while submitted trials are under way; wait with Next first.")
         fidelity = desk.fidelity(request)
-        share = 1.0 if fidelity is None else desk.share(request)
+        share = desk.share(fidelity, request.continued_from)
         overhead = self._think()
         allowed = account.allows(share)
         if not allowed:
@@ -155,14 +155,16 @@ class Active:
             np.array_equal(x, y, equal_nan=True) for y in self._busy()
         ):
             raise Breach("goes on with a configuration that is still being trained.")
-        share = desk.share(request)
+        fidelity = desk.fidelity(request)
+        share = desk.share(fidelity, request.continued_from)
         overhead = self._think()
         if not account.allows(share):
             self.stop()
             return None
         ticket = account.begin(1, share)
         origin = _origin(request.source, ())
-        self.begun.append(Begun(request, x, origin, ticket, account.now, overhead, self._take_spent()))
+        spent = self._take_spent()
+        self.begun.append(Begun(request, x, fidelity, share, origin, ticket, account.now, overhead, spent))
         return ticket
 
     def stop(self) -> None:
@@ -203,11 +205,11 @@ class Active:
         """Put what was submitted on the desk: its values are needed now."""
         desk, begun = self.desk, self.begun
         X = np.array([trial.configuration for trial in begun])
-        at = [desk.fidelity(trial.request) for trial in begun]
+        at = [trial.fidelity for trial in begun]
         fidelity = None
         if any(row is not None for row in at):
             fidelity = np.vstack([desk.scenario.full_fidelity if row is None else row for row in at])
-        share = np.array([desk.share(trial.request) for trial in begun])
+        share = np.array([trial.share for trial in begun])
         desk.pending.append(Asked(self, Next(), X, begun[0].ticket, _SUBMITTED, fidelity, share))
 
     # ------------------------------------------------------------------ finishing trials

@@ -63,6 +63,8 @@ class Begun(NamedTuple):
 
     request: Submit
     configuration: Matrix
+    fidelity: Matrix | None
+    share: float
     origin: Origin
     ticket: int
     start: float
@@ -197,20 +199,20 @@ class Desk:
                 raise Breach(f"goes on with training from {begun:g} to {row[0]:g}, which is not more.")
         return row[None, :] if known else None
 
-    def share(self, request: Evaluate | Submit) -> float:
+    def share(self, fidelity: Matrix | None, continued_from: float | None) -> float:
         """Full-fidelity equivalents of a trial: its fidelity's share of the full one, less what is continued.
 
         Where there are several fidelities, their shares are multiplied.
 
-        Raises:
-            Breach: see ``fidelity``.
+        Args:
+            fidelity: shape (1, number of fidelities), as ``fidelity`` gives it; None for full.
+            continued_from: of the request.
         """
-        row = self.fidelity(request)
-        if row is None:
+        if fidelity is None:
             return 1.0
-        full = self.scenario.full_fidelity
-        begun = 0.0 if request.continued_from is None else request.continued_from
-        return float((row[0, 0] - begun) / full[0] * np.prod(row[0, 1:] / full[1:]))
+        row, full = fidelity[0], self.scenario.full_fidelity
+        begun = 0.0 if continued_from is None else continued_from
+        return float((row[0] - begun) / full[0] * np.prod(row[1:] / full[1:]))
 
     def amend(self, rows: Asked, X: Matrix, columns: Columns) -> None:
         """What a run's own past makes of its rows: training that goes on, and a recording.

@@ -44,8 +44,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     configuration as every reply.
     """
     runs = plan(suite)
-    records = Results(out).records() if (out / "manifest.json").exists() else {}
-    pending = [run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))]
+    pending = Results(out).unfinished(runs) if (out / "manifest.json").exists() else runs
     calls = characters_in = characters_out = 0
     seconds = {"model": 0.0, "library": 0.0}
     rehearsed: dict[tuple[str, str], tuple[int, int, int]] = {}

@@ -129,6 +129,11 @@ class Results:
             for i in counted
         }
 
+    def unfinished(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of some runs that have something left to do within their budgets."""
+        records = self.records()
+        return [run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))]
+
     def recorded_runs(self) -> pl.DataFrame:
         """Of every record, without building it: run, state, spent, trials, equivalents, seconds, tokens."""
         frames = [

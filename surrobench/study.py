@@ -154,13 +154,11 @@ class _Session:
         self._problems: dict[str, list[Run]] = {}
         self._start = time.perf_counter()
         self._total = len(runs)
-        records = results.records()
         if options.retry_failed:
-            results.forget(run for run, record in records.items() if record.state == "failed")
-            records = results.records()
-        self._pending = [
-            run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))
-        ]
+            failed = [run for run, record in results.records().items() if record.state == "failed"]
+            results.forget(failed)
+        records = results.records()
+        self._pending = results.unfinished(runs)
         # What does not reach far enough is replaced, whatever it has more of.
         results.forget(run.id for run in self._pending if run.id in records)
         self._unnamed = len(records.keys() - {run.id for run in runs})

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -144,7 +146,9 @@ def test_runs_without_regret_can_be_drawn():
     found = curves(2)
     found.quantile[:] = found.normalised[:] = 0.0
     for chart in CHARTS.values():
-        chart(found, **({} if chart is targets_chart else {"measure": "normalised"})).to_dict()
+        spec = chart(found, **({} if chart is targets_chart else {"measure": "normalised"})).to_dict()
+        json.dumps(spec, allow_nan=False)  # which a browser could not read
+        assert spec["layer"] or spec["hconcat"]
 
 
 @pytest.mark.parametrize("chart", [anytime_chart, profile_chart])
