@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from surrobench.requests import Complete, Completion, FinishReason
 
 LONGEST_PAUSE = 20.0
 """Seconds between two tries at most, whatever the server asks for."""
+THINK, UNTHINK = "<think>", "</think>"
+"""What open reasoning models put around their thinking."""
 SEED_MASK = 0x7FFFFFFF
 """llama.cpp takes 32 bits of seed, and their largest value means "random"."""
 
@@ -186,14 +189,19 @@ def _completions(response: httpx.Response, latency: float) -> list[Completion]:
         raise _NotACompletion("no choices")
     replies = [_reply(choice) for choice in choices]
     usage = data.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
     # The protocol counts tokens and time per request: all of it goes to the first sample, so sums are true.
-    first = Completion(
-        *replies[0], _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), latency
+    first = replace(
+        replies[0],
+        tokens_in=_count(usage, "prompt_tokens"),
+        tokens_out=_count(usage, "completion_tokens"),
+        latency=latency,
+        tokens_thinking=_count(details, "reasoning_tokens"),
     )
-    return [first, *(Completion(text, reason, 0, 0, 0.0) for text, reason in replies[1:])]
+    return [first, *replies[1:]]
 
 
-def _reply(choice: Any) -> tuple[str, FinishReason]:
+def _reply(choice: Any) -> Completion:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise _NotACompletion("a choice without a message")
@@ -202,14 +210,39 @@ def _reply(choice: Any) -> tuple[str, FinishReason]:
         text = ""
     if not isinstance(text, str):
         raise _NotACompletion("content that is not text")
+    thought, text = _apart(message, _storable(text))
+    reason: FinishReason = "stop"
+    if choice.get("finish_reason") == "length":
+        reason = "length"
+    elif choice.get("finish_reason") == "content_filter" or (not text and message.get("refusal")):
+        reason = "refusal"
+    return Completion(text, reason, 0, 0, 0.0, thought)
+
+
+def _storable(text: str) -> str:
     # JSON can smuggle in half a surrogate pair, which no file and no later prompt could hold.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    reason = choice.get("finish_reason")
-    if reason == "length":
-        return text, "length"
-    if reason == "content_filter" or (not text and message.get("refusal")):
-        return text, "refusal"
-    return text, "stop"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
+    """A message's thinking, and its reply without it.
+
+    Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
+    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags of which
+    the first may have been part of the prompt. Thinking that was never closed was cut off: there is no reply.
+    """
+    for name in ("reasoning", "reasoning_content"):
+        if isinstance(thought := message.get(name), str) and thought:
+            return _storable(thought), text
+    begun = text.lstrip()
+    opened = begun.startswith(THINK)
+    thought, closed, reply = begun.removeprefix(THINK).partition(UNTHINK)
+    if opened and not closed:
+        return thought.strip(), ""
+    # A reply that begins as JSON may hold the tag in one of its strings.
+    if closed and (opened or not begun.startswith(("{", "["))):
+        return thought.strip(), reply.lstrip()
+    return "", text
 
 
 def _count(usage: Any, key: str) -> int:
