@@ -38,12 +38,15 @@ class Client:
         spec: the model and how it is asked.
         base_url: the server, up to and including ``/v1``, in place of ``spec.url``.
         backoff: seconds before the second try; doubled before each further one.
+        samples: whether the server gives several completions for one request; else each is asked for.
 
     Raises:
         ModelError: the URL is not one, or the environment variable of the key is not set.
     """
 
-    def __init__(self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5) -> None:
+    def __init__(
+        self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5, samples: bool = True
+    ) -> None:
         self.spec = spec
         self.url = f"{(base_url or spec.url or '').rstrip('/')}/chat/completions"
         self.in_flight = 0
@@ -51,15 +54,15 @@ class Client:
         self.tokens_out = 0
         self.completions = 0
         self._backoff = backoff
+        self._samples = samples
         self._gate = asyncio.Semaphore(spec.concurrency)
         self._gone: ModelUnavailable | None = None
         self._http = httpx.AsyncClient(
-            headers=_authorization(spec),
+            headers=authorization(spec),
             timeout=httpx.Timeout(spec.timeout, connect=10),
             # The semaphore is the one bound; the default pool of 100 would be a second, hidden one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=spec.concurrency),
-            # A proxy from the environment must not be asked for a server on this machine.
-            trust_env=_host(self.url) not in ("localhost", "127.0.0.1", "::1"),
+            trust_env=not is_here(self.url),
         )
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class Client:
         sent = self.body(request, seed)
         if slot is not None:
             sent |= {"id_slot": slot, "cache_prompt": True}
+        if slot is not None or not self._samples:
             # llama.cpp puts further samples into other runs' slots, and refuses more than it has slots.
             sent.pop("n", None)
         async with self._gate:
@@ -228,8 +232,8 @@ def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
     """A message's thinking, and its reply without it.
 
     Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
-    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags of which
-    the first may have been part of the prompt. Thinking that was never closed was cut off: there is no reply.
+    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags, the
+    first of which may have ended the prompt. Thinking that was never closed was cut off: there is no reply.
     """
     for name in ("reasoning", "reasoning_content"):
         if isinstance(thought := message.get(name), str) and thought:
@@ -273,6 +277,15 @@ def _message(response: httpx.Response) -> str:
     return " ".join(text.split())[:300].rstrip(".") or response.reason_phrase
 
 
+def is_here(url: str) -> bool:
+    """Whether a URL is of this machine: a proxy from the environment must not be asked for it.
+
+    Raises:
+        ModelError: it is no URL.
+    """
+    return _host(url) in ("localhost", "127.0.0.1", "::1")
+
+
 def _host(url: str) -> str:
     try:
         parsed = httpx.URL(url)
@@ -285,7 +298,12 @@ def _host(url: str) -> str:
     return parsed.host
 
 
-def _authorization(spec: ModelSpec) -> dict[str, str]:
+def authorization(spec: ModelSpec) -> dict[str, str]:
+    """The header that carries a model's API key, if it has one.
+
+    Raises:
+        ModelError: the environment variable that is to hold it does not.
+    """
     if spec.key_env is None:
         return {}
     key = os.environ.get(spec.key_env, "").strip()
