@@ -37,6 +37,8 @@ SEQUENCES = 256
 """Sequences in flight at least, per copy of the model; the samples of one request are several."""
 SEED_CRASHES_BEFORE = (0, 32)
 """In builds without GPU before this version, a request with a seed ends the engine."""
+_RAISED = re.compile(r"(?:\(.*?\) )?(?:ERROR [^\]]*\] )?((?:[\w.]*(?:Error|Exception)|[\w.]+: error): .*)")
+"""A line of a log with an exception, whoever wrote it, or with a complaint about arguments."""
 _FIND = """
 import importlib.metadata as metadata, importlib.util, json, os
 package = importlib.util.find_spec("vllm")
@@ -185,9 +187,9 @@ def _wait_until_healthy(child: subprocess.Popen[bytes], url: str, log: Path, bef
 def _problem(log: Path, before: int) -> str:
     """The line of a log, after so many bytes of it, that says best why a server did not start."""
     lines = log.read_bytes()[before:].decode(errors="replace").splitlines()
-    raised = [line for line in lines if re.search(r"\b\w*(Error|Exception|Interrupt)\b: |error: ", line)]
     # The first error is the cause; those that follow are of processes that lost their partner.
-    return raised[0].strip().rstrip(".") if raised else last_line(log)
+    raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "")
+    return raised[:300].strip().rstrip(".") or last_line(log)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -179,7 +179,11 @@ def test_a_killed_parent_leaves_nothing_behind(fake_python: Any, tmp_path: Path)
 def test_a_server_that_does_not_start_says_why(fake_python: Any, tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     log.write_text("OSError: of the day before\n")
-    script = "import sys; print('loading'); raise ValueError('no such dtype')"
+    script = (
+        "print('WARNING 11-24 [utils.py:255] can cause errors like `OSError: [Errno 24] Too many open files`')\n"
+        "print('(EngineCore pid=3) ERROR 11-24 11:55:23 [core.py:9] ValueError: no such dtype.')\n"
+        "raise RuntimeError('Engine core initialization failed')"
+    )
     spec = SPEC.model_copy(update={"python": fake_python(script)})
     with (
         pytest.raises(
@@ -239,7 +243,7 @@ def test_the_embedded_model_has_slots_and_context(name: str) -> None:
 @pytest.mark.embedded
 def test_serve_prints_what_a_suite_needs_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     port = free_port("127.0.0.1")
-    options = ["--port", port, "--max-model-len", "1024", "--log", tmp_path / "log"]
+    options = ["--port", port, "--max-model-len", 1024, "--max-num-seqs", 1, "--log", tmp_path / "log"]
     command = [sys.executable, "-c", MAIN, "serve", "smollm2", *map(str, options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -251,7 +255,7 @@ def test_serve_prints_what_a_suite_needs_and_ends_with_ctrl_c(tmp_path: Path) ->
             children = descendants(process.pid)
             table = re.search(r"\[models\.smollm2\]\n(.+\n)+", said)
             assert table is not None
-            text = suite_text(models={"m": "-"}, trials=3, seeds=1)
+            text = suite_text(models={"m": "-"}, trials=2, seeds=1)
             text = text[: text.index("[models.m]")].replace('["m"]', '["smollm2"]') + table[0]
             (tmp_path / "tiny.toml").write_text(text)
             done = surrobench("run", tmp_path / "tiny.toml", "--out", tmp_path / "r", "--jobs", 1)
