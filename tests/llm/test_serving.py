@@ -180,7 +180,7 @@ def test_a_server_that_does_not_start_says_why(fake_python: Any, tmp_path: Path)
     log = tmp_path / "server.log"
     log.write_text("OSError: of the day before\n")
     script = (
-        "print('WARNING 11-24 [utils.py:255] can cause errors like `OSError: [Errno 24] Too many open files`')\n"
+        "print('WARNING [utils.py:255] can cause errors like `OSError: [Errno 24] Too many open files`')\n"
         "print('(EngineCore pid=3) ERROR 11-24 11:55:23 [core.py:9] ValueError: no such dtype.')\n"
         "raise RuntimeError('Engine core initialization failed')"
     )
