@@ -48,18 +48,16 @@ class Objective:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """What a prompt or a table may say about a benchmark."""
+    """What a prompt or a table may say about a benchmark; None: it is not known, or not shown."""
 
-    learner: str
-    dataset: str
+    learner: str | None
+    dataset: str | None
     """Its real name, with its identifier."""
-    task: str
+    task: str | None
     rows: int | None
-    """None where it is not known."""
     features: int | None
-    """None where it is not known."""
     classes: int | None
-    """None for regression, or where it is not known."""
+    """None for regression, too."""
     metric: str
     minimize: bool
 
