@@ -100,7 +100,7 @@ def run_suite(spec: ModelSpec, runs: int, trials: int) -> Log:
     complete = ModelService.complete
 
     async def noting(self: ModelService, where: Any, request: Any, slot: int | None) -> Any:
-        # The suite may have found that its server takes no seed: self.spec says what is really sent.
+        # Without a seed where the study found that its server takes none: the service has that spec.
         log.start = min(log.start, time.perf_counter())
         seed = key("model", where.run, where.call, where.attempt, 0) >> 33
         log.bodies[where.run].append(chat_body(self.spec, request, seed))
