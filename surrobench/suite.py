@@ -273,7 +273,10 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
         if label in models:
             same = name == models[label].model
             about_the_model = set() if same else {"revision", "size"}
-            kept = models[label].model_dump(exclude={"url", "serve", "model", *about_the_model})
+            # What is left to the defaults stays so: it may fall back to what the server can do.
+            kept = models[label].model_dump(
+                exclude={"url", "serve", "model", *about_the_model}, exclude_unset=True
+            )
             models[label] = ModelSpec(**kept, url=url, model=name)
             continue
         models[label] = ModelSpec(url=url, model=name)

@@ -22,6 +22,7 @@ _COMMANDS = {
     "status": "What is finished in a results folder.",
     "show": "One run: its trials, prompts and replies.",
     "evaluate": "The objectives of your own configurations.",
+    "serve": "Start a server for a language model.",
     "list": "Benchmarks, optimizers, models and suites.",
     "reproduce": "A paper's figures, recomputed and compared.",
     "verify": "Compare benchmarks with their reference.",
