@@ -261,7 +261,7 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     added to every method that uses a language model.
 
     Raises:
-        UsageError: no method does.
+        UsageError: no method does; or a label is that of a slot control.
     """
     if not flags:
         return suite
@@ -270,6 +270,8 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     models = dict(suite.models)
     methods = dict(suite.optimizers)
     for label, (url, name) in flags.items():
+        if label.startswith(PREFIX):
+            raise UsageError(f"--llm {label}: names that begin with {PREFIX!r} are those of slot controls.")
         if label in models:
             same = name == models[label].model
             about_the_model = set() if same else {"revision", "size"}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from surrobench.reproduce.render import latex, markdown
 from surrobench.reproduce.sheet import Cell, Sheet
 
 Format = Literal["markdown", "latex", "csv", "json"]
+Sign = Literal["better", "worse", ""]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Ranged(Cell):
 class Signed(Cell):
     """A figure that says whether a method is better or worse than what it is compared with; or neither."""
 
-    sign: Literal["better", "worse", ""] = ""
+    sign: Sign = ""
 
 
 NONE = "-"
@@ -54,8 +56,30 @@ def render(sheets: Sequence[Sheet], form: Format) -> str:
 
 
 def rich_sheet(sheet: Sheet) -> RenderableType:
-    """A sheet for a terminal: the first column of words heads a group of rows, the others name a row."""
-    shown = _trimmed(sheet)
+    """A sheet for a terminal: the first column of words heads a group of rows, the others name a row.
+
+    Where that is too narrow, an interval is a second line below its figure.
+    """
+    notes = Text("".join(f"{note}\n" for note in sheet.notes), style="dim")
+    return Group(Text(sheet.title, style="bold"), _Terminal(_trimmed(sheet)), notes)
+
+
+class _Terminal:
+    """Chooses the layout once the width is known."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _rich_table(self.sheet, stacked=False)
+        unbounded = options.update(max_width=10_000)
+        if Measurement.get(console, unbounded, table).maximum > options.max_width:
+            table = _rich_table(self.sheet, stacked=True)
+        yield table
+
+
+def _rich_table(shown: Sheet, stacked: bool) -> Table:
+    """The table alone; ``stacked``: intervals on a line of their own."""
     words = [i for i, column in enumerate(shown.columns) if column.words]
     numbers = [i for i, column in enumerate(shown.columns) if not column.words]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -66,13 +90,20 @@ def rich_sheet(sheet: Sheet) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     group = None
     for row in shown.rows:
+        name = Text(", ".join(row[i].text for i in words[1:] if row[i].text))
         if row[0].text != group:
             group = row[0].text
-            table.add_row(Text(group, style="bold"))
-        name = ", ".join(row[i].text for i in words[1:] if row[i].text)
-        table.add_row(Text(name), *(Text(row[i].text, style=_style(row[i])) for i in numbers))
-    title = Text(sheet.title, style="bold")
-    return Group(title, table, Text("".join(f"{note}\n" for note in sheet.notes), style="dim"))
+            if name:
+                table.add_row(Text(group, style="bold"))
+        table.add_row(name or Text(group, style="bold"), *(_rich_cell(row[i], stacked) for i in numbers))
+    return table
+
+
+def _rich_cell(cell: Cell, stacked: bool) -> Text:
+    estimate, bracket, ends = cell.text.partition(" [")
+    if isinstance(cell, Ranged) and bracket:
+        return Text.assemble(estimate, ("\n[" if stacked else " [") + ends)
+    return Text(cell.text, style=_style(cell))
 
 
 def _style(cell: Cell) -> str:
