@@ -149,8 +149,8 @@ def _of_tests(arms: Arms, rows: Sequence[Row]) -> list[str]:
     notes = [
         f"Advantage: the regret of {base}, less that of the row, on the same instances and seeds; positive: "
         f"the row is better. Intervals: bootstrap-t at {1 - arms.alpha:.0%}, each by itself, {RESAMPLES} "
-        "resamples of the blocks; they generalise to instances like these. Effect: rank-biserial correlation, "
-        "positive: better; w/t/l: blocks better, equal, worse."
+        "resamples of the blocks; they generalise to instances like these. Effect: rank-biserial "
+        "correlation, positive: better; w/t/l: blocks better, equal, worse."
     ]
     doubts = dict.fromkeys(one.interval.note for one in found if one.interval.note)
     notes[0] += "".join(f" Some: {doubt}." for doubt in doubts)
