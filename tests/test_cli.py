@@ -514,7 +514,7 @@ def test_show_prints_trials_and_on_request_every_prompt_and_reply(agent_results)
     assert [row[:2] for row in rows] == [["0", "initial"], ["1", "llm"], ["2", "llm"]]
     assert rows[2][2] == "-"
     assert "invalid, unparsable" in " ".join(shown.out.split())
-    assert "2 completions. Add --prompts to read them." in shown.out
+    assert "2 completions; a reply is named by its call, attempt and sample. Add --prompts" in shown.out
     assert "No, thanks." not in shown.out
 
     full = surrobench("show", run_id[:6], "--results", agent_results, "--prompts")

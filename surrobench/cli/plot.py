@@ -67,6 +67,9 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.option(
     "--model", "models", multiple=True, metavar="PATTERN", help="Of the methods with a model, only these."
 )
+@click.option(
+    "--variant", "variants", multiple=True, metavar="PATTERN", help="Of these, only with this prompt variant."
+)
 @click.option("--seed", "seeds", type=int, multiple=True, help="proposals: which.  [default: the first]")
 @click.option(
     "--color",
@@ -112,7 +115,7 @@ def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
     from surrobench.report.gather import Choice
 
     look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
-    choice = Choice(options["benchmarks"], options["methods"], options["models"])
+    choice = Choice(*(options[name] for name in ("benchmarks", "methods", "models", "variants")))
     if kind == "proposals":
         from surrobench.report.figures.proposals import parallel_coordinates
         from surrobench.report.plots import load_proposals

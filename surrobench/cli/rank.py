@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     help="Of the methods with a language model, only those with this one.",
 )
 @click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of the methods with a language model, only those shown this prompt variant.",
+)
+@click.option(
     "--with",
     "others",
     multiple=True,
@@ -95,7 +102,12 @@ if TYPE_CHECKING:
     help="Show interquartile mean and probability of improvement, with bootstrap intervals.",
 )
 @click.option("--test", "tests", is_flag=True, help="Show the incumbents' test metric, where there is one.")
-@click.option("--by", type=click.Choice(["family", "scenario"]), help="Rank each apart.")
+@click.option(
+    "--by",
+    type=click.Choice(["family", "scenario", "variant", "model"]),
+    help="Rank each family or scenario apart; or compare what a language model was shown (variant), or each "
+    "model with its slot control (model).",
+)
 @click.option(
     "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
 )
@@ -108,6 +120,7 @@ def command(
     benchmarks: tuple[str, ...],
     methods: tuple[str, ...],
     models: tuple[str, ...],
+    variants: tuple[str, ...],
     others: tuple[Path, ...],
     by: str | None,
     budget: int | None,
@@ -128,6 +141,7 @@ def command(
       surrobench rank results/quick --format latex > table.tex
       surrobench rank results/quick results/mine --benchmark 'hpobench/*' --target 0.01
       surrobench rank results/quick --with theirs.csv --by scenario
+      surrobench rank results/mine --by variant
     """
     from rich.console import Console
 
@@ -143,11 +157,19 @@ def command(
     if figure and by:
         raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
     folders = [Results(folder) for folder in results]
+    choice = Choice(benchmarks, methods, models, variants)
+    limit = Budget(budget, equivalents, seconds)
+    if by in ("variant", "model"):
+        from surrobench.cli.arms import print_arms
+
+        part = {"limit": limit, "choice": choice, "partial": partial, "control": control}
+        print_arms(folders, by, form, part, {**shown, "others": others})
+        return
     study = load_study(
         folders,
-        Budget(budget, equivalents, seconds),
+        limit,
         partial=partial,
-        choice=Choice(benchmarks, methods, models),
+        choice=choice,
         control=control,
         units=(shown["unit"],) if shown["target"] else (),
         area=shown["metric"] == "auc",
@@ -160,7 +182,7 @@ def command(
         rankings = [_rank(part, group, **shown) for group, part in parts]
     else:
         rankings = [_rank(study, "", **shown)]
-    whole = not (by or benchmarks or methods or models)
+    whole = not (by or benchmarks or methods or models or variants)
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=partial)
     if figure:
         from surrobench.report.figures.cd import cd_diagram
