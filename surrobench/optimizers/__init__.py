@@ -221,6 +221,18 @@ OPTIMIZERS: dict[str, Optimizer] = {
         prompts="zero-shot",
         then="then",
     ),
+    "opro": Optimizer(
+        "opro:opro",
+        "a language model proposes from the best trials, worst first: 8 replies to each prompt",
+        seconds=1.5,
+        prompts="opro",
+    ),
+    "opro-1": Optimizer(
+        "opro:opro_1",
+        "a language model proposes from the best trials, worst first: 1 reply to each prompt",
+        seconds=1.5,
+        prompts="opro",
+    ),
 }
 
 
