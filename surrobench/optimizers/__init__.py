@@ -233,6 +233,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.5,
         prompts="opro",
     ),
+    "sllmbo": Optimizer(
+        "sllmbo:sllmbo",
+        "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
+        seconds=0.8,
+        prompts="sllmbo",
+    ),
 }
 
 
