@@ -157,7 +157,7 @@ class Suite(BaseModel):
                 # An invalid reply takes no simulated time: it could be asked for ever.
                 message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
                 raise _Misfit(message, "optimizers", label)
-            if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
+            if entry.knows_horizon(method.parameters) and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
         return self
