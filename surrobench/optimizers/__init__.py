@@ -195,6 +195,18 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.5,
         prompts="karpathy-agent",
     ),
+    "centaur": Optimizer(
+        "centaur:centaur",
+        "CMA-ES; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur",
+    ),
+    "centaur-tpe": Optimizer(
+        "centaur_tpe:centaur_tpe",
+        "TPE; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur-tpe",
+    ),
 }
 
 
