@@ -207,6 +207,13 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=5e-1,
         prompts="centaur-tpe",
     ),
+    "llinbo": Optimizer(
+        "llinbo:llinbo",
+        "a language model proposes; a Gaussian process takes over, overrules it, or takes its hint",
+        seconds=1.0,
+        uses_horizon=True,
+        prompts="llinbo",
+    ),
 }
 
 
