@@ -238,6 +238,24 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
         seconds=0.8,
         prompts="sllmbo",
+    "centaur": Optimizer(
+        "centaur:centaur",
+        "CMA-ES; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur",
+    ),
+    "centaur-tpe": Optimizer(
+        "centaur_tpe:centaur_tpe",
+        "TPE; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur-tpe",
+    ),
+    "llinbo": Optimizer(
+        "llinbo:llinbo",
+        "a language model proposes; a Gaussian process takes over, overrules it, or takes its hint",
+        seconds=1.0,
+        uses_horizon=True,
+        prompts="llinbo",
     ),
 }
 
