@@ -195,6 +195,18 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.5,
         prompts="karpathy-agent",
     ),
+    "llambo": Optimizer(
+        "llambo:llambo",
+        "a language model samples candidates towards a target and predicts which is best",
+        seconds=100.0,
+        prompts="llambo",
+    ),
+    "llambo-optunahub": Optimizer(
+        "llambo_optunahub:llambo_optunahub",
+        "LLAMBO as ported to OptunaHub: random start, candidates classified, categoricals drawn",
+        seconds=15.0,
+        prompts="llambo-optunahub",
+    ),
 }
 
 
