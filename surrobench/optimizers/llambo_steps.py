@@ -28,8 +28,8 @@ Example = tuple[str, str]
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {"predict": {"type": "number"}, "classify": {"enum": [0, 1]}}
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w)")
-_CUT = re.compile(r"(?:[eE][-+]?\d*|(?<![\d.])[-+]?\d+)$")
-"""The end of a number that may have been cut where it matters: in its exponent, or before its point."""
+_CUT = re.compile(r"(?:[eE][-+]?\d*|(?<![\d.])[-+]?\d+)\Z")
+"""A number at the very end that may have been cut where it matters: in its exponent, or before its point."""
 
 
 def check(name: str, surrogate: str, **counts: int) -> None:
@@ -160,11 +160,10 @@ def read_number(reply: Completion) -> tuple[float, str]:
         return np.nan, "refused"
     text = reply.text.replace("\N{MINUS SIGN}", "-")
     cut = reply.finish_reason == "length"
-    for line in text.splitlines():
-        found = _NUMBER.findall(line)
-        last = cut and text.rstrip().endswith(line.rstrip())
-        if last and _CUT.search(line.rstrip()):
+    for line in text.splitlines(keepends=True):
+        if cut and _CUT.search(line):
             return np.nan, "truncated"
+        found = _NUMBER.findall(line)
         if found:
             value = float(found[0])
             known = len(found) == 1 and np.isfinite(value)
