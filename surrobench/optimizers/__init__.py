@@ -238,6 +238,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
         seconds=0.8,
         prompts="sllmbo",
+    ),
     "centaur": Optimizer(
         "centaur:centaur",
         "CMA-ES; a language model that sees its state proposes every third trial",
@@ -256,6 +257,18 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.0,
         uses_horizon=True,
         prompts="llinbo",
+    ),
+    "llambo": Optimizer(
+        "llambo:llambo",
+        "a language model samples candidates towards a target and predicts which is best",
+        seconds=100.0,
+        prompts="llambo",
+    ),
+    "llambo-optunahub": Optimizer(
+        "llambo_optunahub:llambo_optunahub",
+        "LLAMBO as ported to OptunaHub: random start, candidates classified, categoricals drawn",
+        seconds=15.0,
+        prompts="llambo-optunahub",
     ),
 }
 
