@@ -50,6 +50,11 @@ class Study:
         """The step curves of the seeds common to all methods, with both regrets."""
         return anytime(self.runs, self.steps, self.references, anchor=anchor)
 
+    @property
+    def data_sets(self) -> dict[str, str]:
+        """Benchmark -> its data set; see ``Scenario.data_set``."""
+        return {name: benchmark(name).data_set for name in self.references}
+
     def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, Study]]:
         """Its parts by a key of the benchmark's id, and their names, in order."""
         keys = {name: key(name) for name in self.references}
