@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.stats.incumbent import final_incumbents
+from tests.incumbent import final_incumbents
 from surrobench.stats.regret import normalised_regret
 from tests.studies import run, suite_text, trials
 

@@ -148,7 +148,7 @@ def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str,
     everything = study.anytime(options["anchor"])
     if everything.horizon(unit) <= 0:
         raise ResultsError(f"No run has spent any {unit}.", "Draw over --x trials or --x time.")
-    curves = everything.curves(unit)
+    curves = everything.curves(unit, measures=["quantile" if kind == "targets" else measure])
     log_x = options["log_x"] if options["log_x"] is not None else kind == "targets" or unit != "trials"
     over = None if options["interval"] == "none" else options["interval"]
     shared = {"control": study.control, "over": over, **look}

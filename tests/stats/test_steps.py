@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrobench.stats import steps as steps_module
-from surrobench.stats.incumbent import final_incumbents
+from tests.incumbent import final_incumbents
 from surrobench.stats.steps import UNITS, Steps, incumbent_steps
 
 SCHEMA = {
