@@ -13,7 +13,7 @@ import numpy as np
 
 from surrobench.errors import UnknownName, UsageError
 from surrobench.report.beside import ALSO, Also, Beside, Finding, Number
-from surrobench.report.ranking import DECIMALS, MEASURES, Floats, Ranking, blocks_in_words
+from surrobench.report.ranking import DECIMALS, MEASURES, Floats, Ranking
 from surrobench.stats.bayes import PRIOR, Posterior, hierarchical, signed_rank
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import NAMES, correct
@@ -97,12 +97,12 @@ class _Data:
 
 def _data(ranking: Ranking) -> _Data:
     runs = average_within(ranking.by_run[MEASURES[ranking.metric]], ranking.clusters)[0]
-    blocks = average_within(ranking.values, ranking.clusters)[0].round(DECIMALS)
-    return _Data(ranking.methods.index(ranking.control), runs, blocks)
+    return _Data(ranking.methods.index(ranking.control), runs, runs.mean(axis=2))
 
 
 def _n(ranking: Ranking) -> str:
-    return f"n = {blocks_in_words(ranking.friedman.n, ranking.clusters)}"
+    n = ranking.friedman.n
+    return f"n = {n} {'instances' if n == len(ranking.clusters) else 'blocks'}"
 
 
 def _measure(ranking: Ranking) -> str:

@@ -101,7 +101,7 @@ class Ranking:
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
         metric: what ranks and tests use.
-        values: shape (n, k), that metric, mean over seeds.
+        values: shape (n, k), that metric, mean over seeds, without the rounding errors of floats.
         by_run: name of a measure -> shape (n, k, s), in the order of ``seeds``.
         extra: key of a column of the table -> shape (k,), NaN where there is no value; see ``extras.py``.
         group: which part of the study this is; empty for all of it.
@@ -416,10 +416,10 @@ def _rank(
     seeds, trials = sorted(common.seeds), common.most
     found = _measured(runs, instances, names, seeds, trials, references, how)
     clusters = tuple(how.clusters.get(instance, instance) for instance in instances)
-    blocks = found.values
+    blocks = found.means
     if len(set(clusters)) < len(instances):
-        blocks = average_within(found.values, clusters)[0].round(DECIMALS)
-    mean_ranks = rank_blocks(blocks).mean(axis=0)
+        blocks = average_within(found.means, clusters)[0]
+    mean_ranks = rank_blocks(blocks.round(DECIMALS)).mean(axis=0)
     means = found.values.mean(axis=0).round(DECIMALS)
     order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], means[j], names[j]))
     methods = tuple(names[j] for j in order)
@@ -481,13 +481,22 @@ def _rank(
 
 @dataclass(frozen=True)
 class _Measured:
-    """What k methods reached on n instances with s seeds; see ``Ranking`` for the names."""
+    """What k methods reached on n instances with s seeds; see ``Ranking`` for the names.
+
+    Attributes:
+        means: shape (n, k), of the metric, mean over seeds, not rounded.
+    """
 
     best: Floats
     anchor_loss: Floats
     quantile: Floats
-    values: Floats
+    means: Floats
     by_run: Mapping[str, Floats]
+
+    @property
+    def values(self) -> Floats:
+        """Shape (n, k): what is ranked; means that are equal in exact arithmetic are equal."""
+        return self.means.round(DECIMALS)
 
     @property
     def loss(self) -> Floats:
@@ -500,7 +509,7 @@ class _Measured:
             self.best,
             self.anchor_loss,
             self.quantile[:, order],
-            self.values[:, order],
+            self.means[:, order],
             {name: of_runs[:, order] for name, of_runs in self.by_run.items()},
         )
 
@@ -541,10 +550,8 @@ def _measured(
         by_run["log_regret"] = np.log10(np.maximum(regret, LOG_FLOOR))
     if how.metric == "auc":
         by_run["area"] = chosen["area"].to_numpy().reshape(shape)
-    values = quantile
-    if how.metric != "quantile":
-        values = by_run[MEASURES[how.metric]].mean(axis=2).round(DECIMALS)
-    return _Measured(best, anchor_loss, quantile, values, by_run)
+    means = quantile if how.metric == "quantile" else by_run[MEASURES[how.metric]].mean(axis=2)
+    return _Measured(best, anchor_loss, quantile, means, by_run)
 
 
 @dataclass(frozen=True)
@@ -559,16 +566,19 @@ class _Tests:
 
 def _tested(blocks: Floats, methods: Sequence[str], how: _How) -> _Tests:
     """Friedman, all pairs, and all against the control, on blocks of shape (n, k)."""
+    # Ranks need what is equal to be equal. Differences are rounded by themselves: of rounded numbers, those
+    # that are equal in exact arithmetic would not tie.
+    ranked = blocks.round(DECIMALS)
     versus = None
     if how.control in methods and len(methods) > 1:
         versus = wilcoxon(blocks, methods.index(how.control), how.correction, DECIMALS)
-    by_nemenyi = nemenyi(blocks, how.alpha)
+    by_nemenyi = nemenyi(ranked, how.alpha)
     pairs: Nemenyi | Conover | Comparisons = by_nemenyi
     if how.posthoc == "conover":
-        pairs = conover(blocks, how.alpha, how.correction)
+        pairs = conover(ranked, how.alpha, how.correction)
     elif how.posthoc == "wilcoxon":
         pairs = wilcoxon(blocks, None, how.correction, DECIMALS)
-    return _Tests(friedman(blocks), by_nemenyi, pairs, versus)
+    return _Tests(friedman(ranked), by_nemenyi, pairs, versus)
 
 
 def _notes(tests: _Tests, how: _How, clusters: Sequence[str], extent: str) -> list[str]:
