@@ -189,7 +189,7 @@ def _notes(
         f"Pilot: {n} instances, {s} common seed{'s' if s > 1 else ''}. Test: Wilcoxon signed-rank against "
         f"the control {control}, two-sided, Holm over {m} comparison{'s' if m > 1 else ''}, alpha = "
         f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard "
-        "error."
+        "error. Benchmarks of one data set count as one instance."
     )
     yield (
         "Effect: difference in quantile regret, positive where better than the control; 0.01 is one "

@@ -58,7 +58,6 @@ def rank_study(study: Study, wanted: Wanted | None = None, group: str = "") -> R
         as ``rank_methods``, ``with_also``
     """
     wanted = wanted or Wanted()
-    data_sets = study.data_sets
     ranking = rank_methods(
         study.incumbents,
         study.references,
@@ -69,7 +68,7 @@ def rank_study(study: Study, wanted: Wanted | None = None, group: str = "") -> R
         metric=wanted.metric,
         correction=wanted.correction,
         posthoc=wanted.posthoc,
-        clusters=data_sets if wanted.blocks == "data-set" else None,
+        clusters=study.blocks if wanted.blocks == "data-set" else None,
     )
     if wanted.intervals:
         ranking = with_intervals(ranking)
@@ -79,15 +78,15 @@ def rank_study(study: Study, wanted: Wanted | None = None, group: str = "") -> R
         ranking = with_tests(ranking, study.incumbents)
     if wanted.also:
         ranking = with_also(ranking, wanted.also, wanted.rope)
-    notes = (*ranking.notes, *_of_blocks(data_sets, wanted.blocks), *study.notes)
+    notes = (*ranking.notes, *_of_blocks(study.blocks, wanted.blocks), *study.notes)
     return replace(ranking, group=group, notes=notes)
 
 
-def _of_blocks(data_sets: Mapping[str, str], blocks: Blocks, most: int = 3) -> list[str]:
+def _of_blocks(blocks_of: Mapping[str, str], blocks: Blocks, most: int = 3) -> list[str]:
     """Which benchmarks share a data set, and what was made of it; nothing where none do."""
     of: dict[str, list[str]] = {}
-    for benchmark, data_set in data_sets.items():
-        of.setdefault(data_set, []).append(benchmark)
+    for benchmark, block in blocks_of.items():
+        of.setdefault(block, []).append(benchmark)
     shared = {data_set: members for data_set, members in of.items() if len(members) > 1}
     if not shared:
         return []

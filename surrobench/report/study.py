@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +37,7 @@ class Study:
         runs: benchmark, method, seed; a row per run of ``steps``.
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how it came about.
+        data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
     """
 
     incumbents: pl.DataFrame
@@ -45,15 +47,18 @@ class Study:
     runs: pl.DataFrame = field(default_factory=pl.DataFrame)
     steps: Mapping[Unit, Steps] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    data_sets: Mapping[str, str] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median") -> Anytime:
         """The step curves of the seeds common to all methods, with both regrets."""
         return anytime(self.runs, self.steps, self.references, anchor=anchor)
 
     @property
-    def data_sets(self) -> dict[str, str]:
-        """Benchmark -> its data set; see ``Scenario.data_set``."""
-        return {name: benchmark(name).data_set for name in self.references}
+    def blocks(self) -> dict[str, str]:
+        """Benchmark -> what tests count it as: its data set where others are on it too, else itself."""
+        of = {name: self.data_sets.get(name, name) for name in self.references}
+        shared = Counter(of.values())
+        return {name: data_set if shared[data_set] > 1 else name for name, data_set in of.items()}
 
     def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, Study]]:
         """Its parts by a key of the benchmark's id, and their names, in order."""
@@ -73,6 +78,7 @@ class Study:
             rows.drop("row"),
             {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
             self.notes,
+            self.data_sets,
         )
 
 
@@ -144,6 +150,7 @@ def load_study(
         runs=plan.select("benchmark", "method", "seed")[found.rows],
         steps=found.steps,
         notes=tuple(notes),
+        data_sets={name: benchmark(name).data_set for name in names},
     )
     return study.on(names) if partial else study
 
