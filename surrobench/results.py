@@ -39,6 +39,8 @@ from surrobench.trial import Outcome
 SCHEMA_VERSION = 4
 _WITHOUT_VARIANTS = 3
 """The last version whose trials knew neither prompt variants nor the reply they were read from."""
+_SHOWN_BEFORE = pl.when(pl.col("llm").is_not_null()).then(pl.lit("full"))
+"""The variant of what was run up to that version."""
 _WITHOUT_CLOCK = 1
 """The last version whose trials knew neither several workers nor shares of a trial."""
 MERGED = "all.parquet"
@@ -122,6 +124,8 @@ class Results:
                 self.folder / "plan.parquet", "Repeat the run command, which writes it."
             ) from error
         limits = plan_frame([]).schema
+        if "variant" not in plan.columns:
+            plan = plan.with_columns(variant=_SHOWN_BEFORE)
         return plan.with_columns(
             pl.lit(None, dtype).alias(name) for name, dtype in limits.items() if name not in plan.columns
         ).select(limits.names())
@@ -431,8 +435,7 @@ def _is_more(records: Records, i: int, others: Records, j: int) -> bool:
 
 def _as_now(trials: pl.LazyFrame, version: int) -> pl.LazyFrame:
     """Trials of an older version of the schema as they are now."""
-    nothing = pl.lit(None, pl.String)
-    now = trials.with_columns(variant=nothing, reply=nothing)
+    now = trials.with_columns(variant=_SHOWN_BEFORE, reply=pl.lit(None, pl.String))
     if version <= _WITHOUT_CLOCK:
         now = now.with_columns(
             share=pl.lit(1.0),

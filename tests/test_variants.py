@@ -20,11 +20,13 @@ from surrobench.llm.journal import Journal
 from surrobench.llm.parse import parse_configuration
 from surrobench.llm.view import VARIANTS, View
 from surrobench.report.claims import judge
+from surrobench.report.replies import load_replies
 from surrobench.results import Results
 from surrobench.runs import Run, plan
 from surrobench.suite import add_models, parse_suite
 from surrobench.workers import InlineExecutor, process_pool
 from tests.llm.faulty_server import FaultyServer
+from tests.old_results import as_version_3
 from tests.studies import AGENT, MLP, NAS, answer, files, run, suite_text, surrobench, trials
 
 URL = "http://model.invalid/v1"
@@ -353,3 +355,36 @@ def test_a_label_in_a_claim_means_its_models_with_nothing_hidden(
         [judged] = judge([Results(out)])
         verdicts.append(judged.evidence)
     assert verdicts[0] == verdicts[1]
+
+
+# ---------------------------------------------------------------------- results of before there were variants
+
+
+def test_old_results_go_on_with_variants_and_are_read_together(tmp_path: Path) -> None:
+    with FaultyServer(answer) as server:
+        plain = text(["m"], url=server.url)
+        assert run(plain, tmp_path / "new", jobs=1).complete
+        old = as_version_3(tmp_path / "new", tmp_path / "old")
+        before = Results(old)
+        assert before.plan()["variant"].to_list() == Results(tmp_path / "new").plan()["variant"].to_list()
+        assert trials(old).drop("reply").equals(trials(tmp_path / "new").drop("reply"))
+        assert trials(old)["reply"].null_count() == len(trials(old))
+        asked = len(server.bodies)
+        more = text(["m", "control:random"], url=server.url, head='variants = ["full", "anonymous"]')
+        summary = run(more, old, jobs=1)
+        assert summary.complete
+        assert summary.finished_before == 8
+        assert len(server.bodies) - asked == 2 * 2 * 3  # the anonymous ones alone
+    found = trials(old)
+    assert found.group_by("llm", "variant").len().sort("llm", "variant", nulls_last=False).rows() == [
+        (None, None, 16),
+        ("control:random", None, 16),
+        ("m", "anonymous", 16),
+        ("m", "full", 16),
+    ]
+    replied = found.filter(pl.col("source") == "llm").group_by("variant").agg(pl.col("reply").count())
+    assert dict(replied.iter_rows()) == {"anonymous": 12, "full": 0}
+    assert surrobench("rank", old, "--by", "variant").status == 0
+    [full] = [one for one in load_replies([Results(old)]) if one.variant == "full"]
+    assert (full.unrecorded, full.runs) == (4, 4)
+    assert surrobench("show", f"{AGENT} (m):{MLP}:0", "--results", old).status == 0
