@@ -53,6 +53,7 @@ def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str
         choice=choice(options),
         partial=options["partial"],
         control=options["control"],
+        blocks=options["blocks"],
     )
     sheets = sheets_of(arms)
     if form == "table":

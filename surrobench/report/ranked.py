@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from surrobench.report.also import ROPE, with_also
 from surrobench.report.beside import Also
 from surrobench.report.extras import with_intervals, with_target, with_tests
 from surrobench.report.ranking import Metric, Posthoc, Ranking, rank_methods
-from surrobench.report.study import Study
+from surrobench.report.study import Blocks, Study
 from surrobench.stats.correction import Correction
 from surrobench.stats.regret import Anchor
 from surrobench.stats.steps import Unit
-
-Blocks = Literal["data-set", "instance"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,9 @@ from surrobench.results import Results
 from surrobench.stats.curves import Anytime, anytime, areas
 from surrobench.stats.regret import Anchor, quantile_regret
 from surrobench.stats.steps import Steps, Unit
+
+Blocks = Literal["data-set", "instance"]
+"""What tests count: benchmarks of one data set as one block, or each by itself."""
 
 
 @dataclass(frozen=True)
