@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.errors import SuiteError, UnknownName, UsageError
+from surrobench.errors import MissingLibrary, SuiteError, UnknownName, UsageError
 from surrobench.optimizers import OPTIMIZERS, follower
 from surrobench.optimizers.tpe import tpe
 from surrobench.optimizers.zero_shot import zero_shot
@@ -243,6 +243,19 @@ def test_the_identity_names_what_goes_on_with_its_version(monkeypatch: pytest.Mo
 def test_the_budget_is_in_the_identity_where_what_goes_on_depends_on_it() -> None:
     assert planned('then = "tpe"').id == planned('then = "tpe"', "trials = 30").id
     assert planned('then = "smac"').id != planned('then = "smac"', "trials = 30").id
+
+
+def test_a_method_that_must_know_its_horizon_is_refused_where_there_is_none() -> None:
+    endless = "seconds = 20.0\ntokens = 1000"
+    assert planned('then = "tpe"', endless).trials is None
+    with pytest.raises(SuiteError, match=r"optimizers\.z must know how many trials it has"):
+        planned('then = "smac"', endless)
+
+
+def test_a_library_that_what_goes_on_needs_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "tpe", replace(OPTIMIZERS["tpe"], needs=("no_such_library", "extra")))
+    with pytest.raises(MissingLibrary, match="'zero-shot' needs no_such_library"):
+        planned("")
 
 
 # ---------------------------------------------------------------------- replies that are no configuration
