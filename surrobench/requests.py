@@ -151,6 +151,10 @@ class Completion:
     tokens_out: int
     latency: float
     """Seconds from sending the request to its last byte; per request, as ``tokens_in``."""
+    thinking: str = ""
+    """What a reasoning model wrote before its reply, which is no part of it; ``tokens_out`` counts it."""
+    tokens_thinking: int = 0
+    """How many of ``tokens_out`` were for thinking, where the server tells; per request, as ``tokens_in``."""
     where: str = ""
     """Which completion of the run it is, as in its journal: ``call.attempt.sample``."""
 

@@ -48,6 +48,8 @@ _METADATA = "surrobench"
 _DELETE = "Delete it and repeat the run command: only its runs are run again."
 _PORTION = 1 << 21
 """Trials that are read at a time where they are only passed through."""
+_Files = tuple[dict[Path, Records], set[tuple[Path, str]]]
+"""Those of a folder, and which runs in them do not count."""
 _ORDER = ["benchmark", "optimizer", "llm", "variant", "seed", "run", "trial"]
 
 
@@ -65,6 +67,7 @@ class Results:
         self._written: set[str] = set()
         self._files: dict[Path, Records] = {}
         self._outdated: dict[Path, int] = {}
+        self._last_counted: tuple[_Files, dict[Path, Sequence[int]]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self._files[path] = _read_records(path)
             if version <= _WITHOUT_VARIANTS:
@@ -255,6 +258,13 @@ class Results:
 
     def _counted(self) -> dict[Path, Sequence[int]]:
         """For each file, those of its records that stand in no better file, by their place."""
+        # Asked for once a scenario, and slow where there are many runs.
+        files = dict(self._files), set(self._forgotten)
+        if self._last_counted is None or self._last_counted[0] != files:
+            self._last_counted = files, self._count()
+        return self._last_counted[1]
+
+    def _count(self) -> dict[Path, Sequence[int]]:
         everything = [run for records in self._files.values() for run in records.ids]
         if not self._forgotten and len(set(everything)) == len(everything):
             return {path: range(len(records)) for path, records in self._files.items()}

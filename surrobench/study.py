@@ -17,7 +17,17 @@ from surrobench import recording
 from surrobench.benchmarks import scenario
 from surrobench.engine import Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
+from surrobench.llm.capabilities import (
+    Capabilities,
+    Fallbacks,
+    as_record,
+    capabilities,
+    fallbacks_of,
+    lacking,
+    settled,
+)
 from surrobench.llm.journal import Journal
+from surrobench.llm.models import ModelSpec
 from surrobench.llm.service import ModelService
 from surrobench.manifest import library_versions, make_manifest
 from surrobench.requests import Complete, Completion
@@ -123,6 +133,8 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         ResultsError: the folder cannot be used, or a disk is full; what is stored stays whole.
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
+    note = status.note if status else Status.note
+    suite, fallbacks, able = _settle(suite, options, note)
     runs = plan(suite)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
@@ -130,8 +142,34 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     }:
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
-        results = Results.create(options.out, make_manifest(suite, text), runs)
-        return _Session(suite, runs, options, status or Status(), results, stack).run()
+        manifest = {**make_manifest(suite, text), "fallbacks": fallbacks}
+        results = Results.create(options.out, manifest, runs)
+        return _Session(suite, runs, options, status or Status(), results, able, stack).run()
+
+
+def _settle(
+    suite: Suite, options: Options, note: Callable[[str], None]
+) -> tuple[Suite, Fallbacks, dict[str, Capabilities]]:
+    """The suite as it is really asked for, what of it is a fallback, and what the servers can do.
+
+    Only servers that will be asked something are probed.
+    """
+    before = fallbacks_of(suite, options.replay or options.out)
+    as_begun, fallbacks = settled(suite, {}, before, lambda line: None)
+    labels = {label for method in as_begun.optimizers.values() for label in method.models}
+    labels &= suite.models.keys()  # slot controls have no server
+    if options.replay or not labels:
+        return as_begun, fallbacks, {}
+    if (options.out / "manifest.json").exists():
+        unfinished = Results(options.out).unfinished(plan(as_begun))
+        labels = {run.model for run in unfinished if run.model and run.asks_model}
+    able = {}
+    for label in sorted(labels):
+        with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked
+            able[label] = capabilities(suite.models[label])
+            if able[label].lacks:
+                note(f"{label}: {able[label]}")
+    return *settled(suite, able, before, note), able
 
 
 class _Session:
@@ -144,9 +182,11 @@ class _Session:
         options: Options,
         status: Status,
         results: Results,
+        able: dict[str, Capabilities],
         stack: contextlib.ExitStack,
     ) -> None:
         self._suite, self._options, self._status, self._results = suite, options, status, results
+        self._able = able
         self._timing = Timing()
         self._storing = 0.0
         self._trials = 0
@@ -303,6 +343,7 @@ class _Session:
                 "replay": self._options.replay is not None,
                 "runs": dict(self._states),
                 "library_seconds": round(self._timing.library, 3),
+                "servers": as_record(self._able),
                 **{key: self._results.manifest[key] for key in ("versions", "hardware", "commit")},
             }
         )
@@ -329,24 +370,33 @@ class _Session:
 
     def _open_model(self, label: str, journal: Journal, stack: contextlib.ExitStack) -> ModelService:
         from surrobench.llm.client import Client
-        from surrobench.llm.server import embedded_server
 
         spec = self._suite.models[label]
-        service = ModelService(spec, journal, slots=spec.slots if spec.serve else None)
+        able = self._able.get(label, Capabilities())
+        service = ModelService(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
         try:
-            url = spec.url
-            if spec.serve == "embedded":
-                self._status.note(f"Starting the embedded model {spec.model} ...")
-                url = stack.enter_context(
-                    embedded_server(spec, self._results.folder / f"server-{label}.log")
-                ).url
-            service.client = Client(spec, url)
+            if (problem := lacking(spec, able)) is not None:
+                raise problem
+            url = spec.url or self._start_server(label, spec, stack)
+            service.client = Client(spec, url, samples=able.samples is not False)
         except ModelError as error:
             # Its runs are parked with this reason; all others go on.
             self._status.note(str(error))
             service.dead = error if isinstance(error, ModelUnavailable) else _unavailable(error)
             service.client = _Nobody()
         return service
+
+    def _start_server(self, label: str, spec: ModelSpec, stack: contextlib.ExitStack) -> str:
+        """Start a model's own server, which ends with the session; its URL."""
+        from surrobench.llm.server import embedded_server
+        from surrobench.llm.vllm import vllm_server
+
+        log = self._results.folder / f"server-{label}.log"
+        if spec.serve == "embedded":
+            self._status.note(f"Starting the embedded model {spec.model} ...")
+            return stack.enter_context(embedded_server(spec, log)).url
+        self._status.note(f"Starting vLLM with {spec.model}; its log: {log} ...")
+        return stack.enter_context(vllm_server(spec, log)).url
 
     def _open_journal(self) -> Journal:
         path, options = self._results.journal_path, self._options

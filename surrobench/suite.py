@@ -157,7 +157,7 @@ class Suite(BaseModel):
                 # An invalid reply takes no simulated time: it could be asked for ever.
                 message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
                 raise _Misfit(message, "optimizers", label)
-            if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
+            if entry.knows_horizon(method.parameters) and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
         return self
@@ -286,7 +286,10 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
         if label in models:
             same = name == models[label].model
             about_the_model = set() if same else {"revision", "size"}
-            kept = models[label].model_dump(exclude={"url", "serve", "model", *about_the_model})
+            # What is left to the defaults stays so: it may fall back to what the server can do.
+            kept = models[label].model_dump(
+                exclude={"url", "serve", "model", *about_the_model}, exclude_unset=True
+            )
             models[label] = ModelSpec(**kept, url=url, model=name)
             continue
         models[label] = ModelSpec(url=url, model=name)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "show": "One run: its trials, prompts and replies.",
     "replies": "What models' replies came to, and their cost.",
     "evaluate": "The objectives of your own configurations.",
+    "serve": "Start a server for a language model.",
     "list": "Benchmarks, optimizers, models and suites.",
     "reproduce": "A paper's figures, recomputed and compared.",
     "verify": "Compare benchmarks with their reference.",

@@ -11,22 +11,19 @@ if TYPE_CHECKING:
     from surrobench.results import Results
 
 REFUSED = {
-    "figure": "--figure", "target": "--target", "tests": "--test", "intervals": "--intervals",
-    "others": "--with",
+    "target": "--target", "tests": "--test", "intervals": "--intervals", "others": "--with", "also": "--also",
+    "rope": "--rope",
 }  # fmt: skip
 """Options of ``rank`` that say nothing about arms, which have intervals anyway."""
 
 
-def print_arms(
-    folders: Sequence[Results], by: Any, form: Any, part: dict[str, Any], options: dict[str, Any]
-) -> None:
+def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str, Any]) -> None:
     """Compare arms and print both tables.
 
     Args:
         folders: the results.
         by: ``variant`` or ``model``.
         form: format of the output.
-        part: arguments of ``load_arms`` that say which part of the study counts.
         options: the other options of ``rank``, by their parameters' names.
 
     Raises:
@@ -34,6 +31,7 @@ def print_arms(
     """
     from rich.console import Console
 
+    from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
     from surrobench.report.arms import load_arms
     from surrobench.report.arms_sheets import sheets_of
@@ -47,7 +45,17 @@ def print_arms(
             f"--by {by} compares quantile regret, Holm-corrected; {', '.join(given)} is of a ranking.",
             f"Leave out {', '.join(given)}, or --by {by}.",
         )
-    sheets = sheets_of(load_arms(folders, by, alpha=options["alpha"], **part))
+    arms = load_arms(
+        folders,
+        by,
+        alpha=options["alpha"],
+        limit=limit(options),
+        choice=choice(options),
+        partial=options["partial"],
+        control=options["control"],
+        blocks=options["blocks"],
+    )
+    sheets = sheets_of(arms)
     if form == "table":
         console = Console()
         for sheet in sheets:

@@ -71,6 +71,7 @@ def command(
     from rich.console import Console
 
     from surrobench.errors import UsageError
+    from surrobench.llm.capabilities import fallbacks_of, settled
     from surrobench.machine import usable_cores
     from surrobench.study import Options, Status, run_study
     from surrobench.suite import add_models, load_suite
@@ -89,7 +90,7 @@ def command(
     if left_out := suite.left_out():
         click.echo(f"Left out, their data is not on this machine: {', '.join(left_out)}", err=True)
     if dry_run:
-        _print_estimate(suite, out, jobs)
+        _print_estimate(settled(suite, {}, fallbacks_of(suite, replay or out), click.echo)[0], out, jobs)
         return
     options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))

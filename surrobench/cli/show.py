@@ -65,9 +65,13 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
                 console.print(f"[bold]{message.role}[/]")
                 console.print(message.content, markup=False, highlight=False)
             done = entry.completion
+            if done.thinking or done.tokens_thinking:
+                console.print("[bold]thinking[/]")
+                console.print(_printable(done.thinking), markup=False, highlight=False, style="dim")
+            thought = f" ({done.tokens_thinking} of them thinking)" if done.tokens_thinking else ""
             console.print(
-                f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out, "
-                f"{done.latency:.2f} s)"
+                f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out"
+                f"{thought}, {done.latency:.2f} s)"
             )
             console.print(_printable(done.text), markup=False, highlight=False)
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from surrobench.requests import Complete, Completion, FinishReason
 
 LONGEST_PAUSE = 20.0
 """Seconds between two tries at most, whatever the server asks for."""
+THINK, UNTHINK = "<think>", "</think>"
+"""What open reasoning models put around their thinking."""
 SEED_MASK = 0x7FFFFFFF
 """llama.cpp takes 32 bits of seed, and their largest value means "random"."""
 
@@ -35,12 +38,15 @@ class Client:
         spec: the model and how it is asked.
         base_url: the server, up to and including ``/v1``, in place of ``spec.url``.
         backoff: seconds before the second try; doubled before each further one.
+        samples: whether the server gives several completions for one request; else each is asked for.
 
     Raises:
         ModelError: the URL is not one, or the environment variable of the key is not set.
     """
 
-    def __init__(self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5) -> None:
+    def __init__(
+        self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5, samples: bool = True
+    ) -> None:
         self.spec = spec
         self.url = f"{(base_url or spec.url or '').rstrip('/')}/chat/completions"
         self.in_flight = 0
@@ -48,15 +54,15 @@ class Client:
         self.tokens_out = 0
         self.completions = 0
         self._backoff = backoff
+        self._samples = samples
         self._gate = asyncio.Semaphore(spec.concurrency)
         self._gone: ModelUnavailable | None = None
         self._http = httpx.AsyncClient(
-            headers=_authorization(spec),
+            headers=authorization(spec),
             timeout=httpx.Timeout(spec.timeout, connect=10),
             # The semaphore is the one bound; the default pool of 100 would be a second, hidden one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=spec.concurrency),
-            # A proxy from the environment must not be asked for a server on this machine.
-            trust_env=_host(self.url) not in ("localhost", "127.0.0.1", "::1"),
+            trust_env=not is_here(self.url),
         )
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class Client:
         sent = self.body(request, seed)
         if slot is not None:
             sent |= {"id_slot": slot, "cache_prompt": True}
+        if slot is not None or not self._samples:
             # llama.cpp puts further samples into other runs' slots, and refuses more than it has slots.
             sent.pop("n", None)
         async with self._gate:
@@ -186,14 +193,19 @@ def _completions(response: httpx.Response, latency: float) -> list[Completion]:
         raise _NotACompletion("no choices")
     replies = [_reply(choice) for choice in choices]
     usage = data.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
     # The protocol counts tokens and time per request: all of it goes to the first sample, so sums are true.
-    first = Completion(
-        *replies[0], _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), latency
+    first = replace(
+        replies[0],
+        tokens_in=_count(usage, "prompt_tokens"),
+        tokens_out=_count(usage, "completion_tokens"),
+        latency=latency,
+        tokens_thinking=_count(details, "reasoning_tokens"),
     )
-    return [first, *(Completion(text, reason, 0, 0, 0.0) for text, reason in replies[1:])]
+    return [first, *replies[1:]]
 
 
-def _reply(choice: Any) -> tuple[str, FinishReason]:
+def _reply(choice: Any) -> Completion:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise _NotACompletion("a choice without a message")
@@ -202,14 +214,39 @@ def _reply(choice: Any) -> tuple[str, FinishReason]:
         text = ""
     if not isinstance(text, str):
         raise _NotACompletion("content that is not text")
+    thought, text = _apart(message, _storable(text))
+    reason: FinishReason = "stop"
+    if choice.get("finish_reason") == "length":
+        reason = "length"
+    elif choice.get("finish_reason") == "content_filter" or (not text and message.get("refusal")):
+        reason = "refusal"
+    return Completion(text, reason, 0, 0, 0.0, thought)
+
+
+def _storable(text: str) -> str:
     # JSON can smuggle in half a surrogate pair, which no file and no later prompt could hold.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    reason = choice.get("finish_reason")
-    if reason == "length":
-        return text, "length"
-    if reason == "content_filter" or (not text and message.get("refusal")):
-        return text, "refusal"
-    return text, "stop"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
+    """A message's thinking, and its reply without it.
+
+    Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
+    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags, the
+    first of which may have ended the prompt. Thinking that was never closed was cut off: there is no reply.
+    """
+    for name in ("reasoning", "reasoning_content"):
+        if isinstance(thought := message.get(name), str) and thought:
+            return _storable(thought), text
+    begun = text.lstrip()
+    opened = begun.startswith(THINK)
+    thought, closed, reply = begun.removeprefix(THINK).partition(UNTHINK)
+    if opened and not closed:
+        return thought.strip(), ""
+    # A reply that begins as JSON may hold the tag in one of its strings.
+    if closed and (opened or not begun.startswith(("{", "["))):
+        return thought.strip(), reply.lstrip()
+    return "", text
 
 
 def _count(usage: Any, key: str) -> int:
@@ -240,6 +277,15 @@ def _message(response: httpx.Response) -> str:
     return " ".join(text.split())[:300].rstrip(".") or response.reason_phrase
 
 
+def is_here(url: str) -> bool:
+    """Whether a URL is of this machine: a proxy from the environment must not be asked for it.
+
+    Raises:
+        ModelError: it is no URL.
+    """
+    return _host(url) in ("localhost", "127.0.0.1", "::1")
+
+
 def _host(url: str) -> str:
     try:
         parsed = httpx.URL(url)
@@ -252,7 +298,12 @@ def _host(url: str) -> str:
     return parsed.host
 
 
-def _authorization(spec: ModelSpec) -> dict[str, str]:
+def authorization(spec: ModelSpec) -> dict[str, str]:
+    """The header that carries a model's API key, if it has one.
+
+    Raises:
+        ModelError: the environment variable that is to hold it does not.
+    """
     if spec.key_env is None:
         return {}
     key = os.environ.get(spec.key_env, "").strip()

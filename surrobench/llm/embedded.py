@@ -3,7 +3,8 @@
 llama.cpp runs in a child process so that a crash of native code costs no results, and its log does not
 mix with ours. The protocol is three lines long:
 
-- one JSON line of settings on standard input: ``weights``, ``slots``, ``context``, ``threads``;
+- one JSON line of settings on standard input: ``weights``, ``slots``, ``context``, ``threads``,
+  ``host``, ``port`` (0: any free one), ``pinned``;
 - one JSON line on standard output once the model is loaded: ``{"url": "http://127.0.0.1:PORT/v1"}``;
 - the end of standard input, which also comes when the parent is killed, ends the process.
 """
@@ -40,19 +41,22 @@ def _exit_with_parent() -> None:
     os._exit(0)  # without clean-up: there is nothing to save, and native threads may be busy
 
 
-def _serve(weights: str, slots: int, context: int, threads: int) -> Any:
+def _serve(
+    weights: str, slots: int, context: int, threads: int, host: str, port: int, *, pinned: bool
+) -> Any:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = weights
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0  # any free one
+    params.hostnames = [host]
+    params.port = port
     params.n_parallel = slots
     params.n_ctx = slots * context
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    # A run is pinned to its slot by the client; the server must not move it to one with a similar prompt,
-    # nor keep copies of prompts in memory (8 GB by default) for runs that have left.
-    params.slot_prompt_similarity = 0.0
+    if pinned:
+        # A run is pinned to its slot by the client; the server must not move it to one with a similar prompt.
+        params.slot_prompt_similarity = 0.0
+    # Nor keep copies of prompts in memory (8 GB by default) for runs that have left.
     params.cache_ram_mib = 0
     params.endpoint_metrics = True
     params.ui = False

@@ -100,7 +100,13 @@ class Journal:
             self._last_prompt[key.run] = text
             prompt = tuple(Message(*message) for message in json.loads(text))
         completion = Completion(
-            line["text"], line["finish"], line["tokens_in"], line["tokens_out"], line["latency"]
+            line["text"],
+            line["finish"],
+            line["tokens_in"],
+            line["tokens_out"],
+            line["latency"],
+            line.get("thinking", ""),
+            line.get("tokens_thinking", 0),
         )
         entry = Entry(key, line["sample"], line["request"], line["purpose"], completion, prompt)
         self._entries.setdefault(key, []).append(entry)
@@ -152,6 +158,8 @@ class Journal:
                 "tokens_out": completion.tokens_out,
                 "latency": completion.latency,
             }
+            if completion.thinking or completion.tokens_thinking:
+                line |= {"thinking": completion.thinking, "tokens_thinking": completion.tokens_thinking}
             if sample == 0:
                 text = json.dumps(messages, ensure_ascii=False)
                 before = self._last_prompt.get(key.run, "")

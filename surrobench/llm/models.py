@@ -15,14 +15,14 @@ class ModelSpec(BaseModel):
     """A language model, the server that offers it, and how it is asked.
 
     ``url`` names a running OpenAI-compatible server (vLLM, llama.cpp, a remote endpoint); ``serve =
-    "embedded"`` lets surrobench start the built-in one, which needs no GPU.
+    "embedded"`` lets surrobench start the built-in one, which needs no GPU, ``serve = "vllm"`` one of vLLM.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str | None = None
     """Base URL up to and including ``/v1``."""
-    serve: Literal["embedded"] | None = None
+    serve: Literal["embedded", "vllm"] | None = None
     model: str = EMBEDDED_MODEL
     """The model's name, as the server knows it."""
     revision: str = ""
@@ -46,6 +46,23 @@ class ModelSpec(BaseModel):
     and each further one costs 90 MB. With 2, no core waits while the engine is between two requests."""
     context: int = Field(default=4096, ge=256)
     """Embedded server: tokens of context per slot."""
+    weights: str | None = None
+    """vLLM: the folder or hub name that is loaded, where it is not ``model``."""
+    python: str | None = None
+    """vLLM: the Python of its environment. Not given: the one that the environment variable
+    ``SURROBENCH_VLLM_PYTHON`` names, or else the one that runs surrobench."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """vLLM: GPUs that share each copy of the model."""
+    data_parallel: int = Field(default=1, ge=1)
+    """vLLM: copies of the model, each with its own prompt cache."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """vLLM: tokens of context; None: what the model was trained for."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """vLLM: sequences a copy works on at a time; None: 256, or ``concurrency`` if that is more."""
+    dtype: str = "auto"
+    """vLLM: type of the weights. Part of a run's identity where it is given, as ``extra`` is."""
+    extra: list[str] = Field(default_factory=list)
+    """vLLM: further arguments of its server, such as ``["--reasoning-parser", "qwen3"]``."""
     timeout: float = Field(default=600.0, gt=0)
     """Seconds to wait for one answer."""
     retries: int = Field(default=6, ge=0)
@@ -61,15 +78,26 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _one_server(self) -> ModelSpec:
         if (self.url is None) == (self.serve is None):
-            raise ValueError('give either url = "http://host:port/v1" or serve = "embedded"')
+            raise ValueError('give either url = "http://host:port/v1" or serve = "embedded" or "vllm"')
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What of this determines the answers, and so belongs to a run's identity."""
-        return {
+        """What of this determines the answers, and so belongs to a run's identity.
+
+        How a server spreads its work (copies, GPUs, sequences at a time, length of context) does not: it
+        rounds differently, as any change of the load does, but asks the same of the same model. ``dtype`` and
+        ``extra`` do, since they can name other weights (a quantization), another template or another parser;
+        what is not given leaves no trace, so that the same model behind a ``url`` is the same.
+        """
+        identity = {
             "model": self.model,
             "revision": self.revision,
             "sampling": dict(self.sampling),
             "structured": self.structured,
             "seed": self.seed,
         }
+        if self.dtype != "auto":
+            identity["dtype"] = self.dtype
+        if self.extra:
+            identity["extra"] = list(self.extra)
+        return identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -29,28 +30,45 @@ STOP_LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Server:
-    """A running embedded server: its base URL, up to and including ``/v1``, and its process."""
+    """A running server.
+
+    Attributes:
+        url: its base URL, up to and including ``/v1``.
+        process: the one we started, which holds it.
+    """
 
     url: str
-    pid: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self.process.pid
 
 
 @contextmanager
-def embedded_server(spec: ModelSpec, log: Path) -> Iterator[Server]:
+def embedded_server(
+    spec: ModelSpec, log: Path, host: str = "127.0.0.1", port: int = 0, *, pinned: bool = True
+) -> Iterator[Server]:
     """The embedded model's server, running while the context is open.
 
     Args:
         spec: its number of slots and the context of each.
         log: where llama.cpp's log is appended.
+        host: the address it listens on.
+        port: 0: any free one.
+        pinned: whether requests name their slot; else the server finds the one with the likest prompt.
 
     Raises:
-        ModelError: xllamacpp or the weights are missing, or the server does not start.
+        ModelError: xllamacpp or the weights are missing, the port is taken, or the server does not start.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise ModelError(
             "The embedded model needs the package xllamacpp.",
             "Install it: pip install 'surrobench[embedded]', then: surrobench data pull smollm2",
         )
+    if port:
+        free_port(host, port)
     settings = {
         "weights": str(find_weights()),
         "slots": spec.slots,
@@ -58,6 +76,9 @@ def embedded_server(spec: ModelSpec, log: Path) -> Iterator[Server]:
         # Not all of the machine's: llama.cpp's threads spin while they wait for each other, so that one
         # without a core of its own stalls all (measured on two cores: five times slower).
         "threads": usable_cores(),
+        "host": host,
+        "port": port,
+        "pinned": pinned,
     }
     # By path, so that the child needs no installed package; -P, or it would see this folder's modules.
     command = [sys.executable, "-P", embedded.__file__]
@@ -69,7 +90,7 @@ def embedded_server(spec: ModelSpec, log: Path) -> Iterator[Server]:
         ) as child,
     ):
         try:
-            yield Server(_wait_until_healthy(child, json.dumps(settings), log), child.pid)
+            yield Server(_wait_until_healthy(child, json.dumps(settings), log), child)
         finally:
             _stop(child)
 
@@ -87,15 +108,16 @@ def _wait_until_healthy(child: subprocess.Popen[bytes], settings: str, log: Path
         if line:
             url: str = json.loads(line)["url"]
             while child.poll() is None:
-                if _healthy(url):
+                if is_healthy(url):
                     return url
                 time.sleep(0.05)
     finally:
         limit.cancel()
-    raise ModelError(f"The embedded model did not start: {_last_line(log)}.", f"Its log: {log}")
+    raise ModelError(f"The embedded model did not start: {last_line(log)}.", f"Its log: {log}")
 
 
-def _healthy(url: str) -> bool:
+def is_healthy(url: str) -> bool:
+    """Whether the server at a base URL answers its health check (llama.cpp and vLLM have the same)."""
     try:
         return httpx.get(f"{url.removesuffix('/v1')}/health", timeout=5, trust_env=False).is_success
     except httpx.TransportError:
@@ -111,6 +133,30 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         child.kill()
 
 
-def _last_line(log: Path) -> str:
+def free_port(host: str, port: int = 0) -> int:
+    """A port nobody listens on: the given one, or any if it is 0.
+
+    Raises:
+        ModelError: it is taken, or the address is none of this machine's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # Connections that an earlier server left behind are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ModelError(
+                f"A server cannot listen on {host}:{port}: {error.strerror}.", "Name another port or address."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def reachable(host: str) -> str:
+    """By which name a server is reached from this machine: an address that means "all" is none to ask."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
+
+
+def last_line(log: Path) -> str:
+    """The last thing a server said."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].strip().rstrip(".") if lines else "it wrote no log"

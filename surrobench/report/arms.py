@@ -16,7 +16,7 @@ instance with the same seed, seeds averaged within an instance: positive where t
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,7 +33,7 @@ from surrobench.report.cells import Cells, cells
 from surrobench.report.gather import Choice, joint_plan
 from surrobench.report.ranking import DECIMALS, RESAMPLES
 from surrobench.report.replies import BY_MODEL, INITIAL
-from surrobench.report.study import Study, load_study
+from surrobench.report.study import Blocks, Study, load_study
 from surrobench.results import Results
 from surrobench.stats.bootstrap import Interval, bootstrap, mean
 from surrobench.stats.clusters import average_within
@@ -154,7 +154,7 @@ def load_arms(
     control: str | None = None,
     alpha: float = 0.05,
     partial: bool = False,
-    clusters: Mapping[str, str] | None = None,
+    blocks: Blocks = "data-set",
 ) -> Arms:
     """The arms of a study, as its suites name them.
 
@@ -166,7 +166,7 @@ def load_arms(
         control: a method to show for orientation; the suite's where it is among those chosen.
         alpha: family-wise level.
         partial: leave out benchmarks on which a run is missing, instead of refusing.
-        clusters: benchmark -> its block; a benchmark that is not in it is a block by itself.
+        blocks: what tests count: benchmarks of one data set as one block, or each by itself.
 
     Raises:
         ResultsError: no method asks a language model, or runs are missing; as ``load_study``.
@@ -182,14 +182,15 @@ def load_arms(
     final = cells(study, methods=[arm.name for arm in arms])
     first, late = _first_proposals(folders, plan, arms, final, study)
     at = [final.methods.index(arm.name) for arm in arms]
-    blocks = [(clusters or {}).get(name, name) for name in final.instances]
+    block_of = study.blocks if blocks == "data-set" else {}
+    counted = [block_of.get(name, name) for name in final.instances]
     suites = [tomllib.loads(folder.manifest["suite"].get("text", "")) for folder in folders]
     return Arms(
         by=by,
-        first=compared(first, late, arms, blocks, alpha),
-        final=compared(final.regret[:, at], np.zeros_like(late), arms, blocks, alpha),
+        first=compared(first, late, arms, counted, alpha),
+        final=compared(final.regret[:, at], np.zeros_like(late), arms, counted, alpha),
         instances=len(final.instances),
-        blocks=len(set(blocks)),
+        blocks=len(set(counted)),
         seeds=len(final.seeds),
         trials=final.trials,
         initial=tuple(dict.fromkeys(str(suite.get("initial", "default")) for suite in suites)),

@@ -254,7 +254,7 @@ def note(judged: Sequence[Judged]) -> str:
     return (
         "A claim holds if a one-sided test says so (of two bounds, both: TOST), does not hold if the "
         f"opposite test does, at p <= {alpha:.3g} corrected by Holm over {m} claim{'s' if m > 1 else ''}; "
-        "else it is not resolved. Blocks are instances. "
+        "else it is not resolved. n counts instances, those of one data set as one. "
         f"Estimates are pseudomedians (sign test: medians) with {level:.0%} "
         "intervals, not corrected. p: of what the verdict says; of what is not resolved, that it holds. "
         f"Smallest corrected p that could be reached: {smallest:.2g}."

@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from surrobench.llm.capabilities import QUESTION
+
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -90,22 +92,36 @@ def drop() -> Behaviour:
     return Behaviour(drop=True)
 
 
+def capable(body: dict[str, Any]) -> Behaviour:
+    """What a server that can do everything answers to a probe."""
+    choice: dict[str, Any] = {"message": {"content": "Hello!"}, "finish_reason": "stop"}
+    if "response_format" in body:
+        by_schema = body["response_format"]["type"] == "json_schema"
+        choice["message"]["content"] = '{"surrobench": "probe"}' if by_schema else '{"a": "hello"}'
+    if body.get("logprobs"):
+        choice["logprobs"] = {"content": [{"token": "{", "logprob": -0.1}]}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    return raw({"choices": [choice] * body.get("n", 1), "usage": usage})
+
+
 class FaultyServer:
     """The server; runs in threads while its context is open.
 
     Attributes:
         url: its base URL, up to and including ``/v1``.
         bodies: the JSON body of every request so far, in order of arrival.
+        probes: those of requests that only find out what the server can do; ``probed`` answers them.
         headers: the headers of every request so far.
         peak: the largest number of requests that were open at once.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, probed: Callable[[dict[str, Any]], Behaviour] = capable) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.peak = 0
         self._open = 0
-        self._plan = plan
+        self._plan, self._probed = plan, probed
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = _Server(("127.0.0.1", 0), self._handler())
@@ -127,6 +143,9 @@ class FaultyServer:
     def _next(self, headers: dict[str, str], body: dict[str, Any]) -> Behaviour:
         with self._lock:
             self._open += 1
+            if body["messages"][-1]["content"] == QUESTION:
+                self.probes.append(body)
+                return self._probed(body)
             self.peak = max(self.peak, self._open)
             self.headers.append(headers)
             self.bodies.append(body)

@@ -1,0 +1,117 @@
+"""``surrobench serve``."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from surrobench.llm.models import ModelSpec
+    from surrobench.llm.server import Server
+
+EMBEDDED = "smollm2"
+"""What the embedded model is called, here and in ``surrobench data pull``."""
+
+
+@click.command()
+@click.argument("model")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--max-model-len", type=click.IntRange(min=256), help="Tokens of context.  [default: all]")
+@click.option("--max-num-seqs", type=click.IntRange(min=1), help="Sequences at a time.  [default: 256]")
+@click.option(
+    "--tensor-parallel", type=click.IntRange(min=1), help="GPUs that share the model.  [default: 1]"
+)
+@click.option("--data-parallel", type=click.IntRange(min=1), help="Copies of the model.  [default: 1]")
+@click.option("--dtype", help="Type of the weights, such as bfloat16.  [default: auto]")
+@click.option(
+    "--python", help="Python of vLLM's environment.  [default: $SURROBENCH_VLLM_PYTHON, or this one]"
+)
+@click.option(
+    "--extra",
+    multiple=True,
+    metavar="ARG",
+    help="A further argument for vLLM, as in --extra=--reasoning-parser --extra=qwen3. May be repeated.",
+)
+@click.option("--log", type=click.Path(path_type=Path), help="The server's log.  [default: in the cache]")
+def command(
+    model: str, host: str, port: int, log: Path | None, extra: tuple[str, ...], **options: Any
+) -> None:
+    """Start a server for MODEL with vLLM, and say how a suite uses it; Ctrl-C stops it.
+
+    MODEL is the name of a model on Hugging Face or a folder with one, or smollm2, the embedded model, which
+    llama.cpp serves without a GPU. The prefix cache is on, replies are constrained without free white space,
+    and the sampling parameters are those of the requests alone.
+
+    \b
+    Examples:
+      surrobench serve smollm2
+      surrobench serve Qwen/Qwen3-8B --max-model-len 16384
+      surrobench serve meta-llama/Llama-3.3-70B-Instruct --tensor-parallel 4 --data-parallel 2
+    """
+    from rich.console import Console
+
+    from surrobench.errors import ModelError
+    from surrobench.paths import cache_dir
+
+    spec = _spec(model, {**options, "extra": list(extra)})
+    log = log or cache_dir() / f"serve-{port}.log"
+    console = Console(stderr=True)
+    try:
+        with ExitStack() as stack:
+            with console.status(f"Starting {spec.model}; its log: {log}"):
+                server = stack.enter_context(_server(spec, log, host, port))
+            _say(spec, server, log)
+            server.process.wait()
+        raise ModelError(f"The server of {spec.model} has ended.", f"Its log: {log}")
+    except KeyboardInterrupt:
+        click.echo("\nStopped.", err=True)
+
+
+def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
+    from surrobench.errors import UsageError
+    from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
+
+    given = {name: value for name, value in options.items() if value}
+    if model in (EMBEDDED, EMBEDDED_MODEL):
+        slots, context = given.pop("max_num_seqs", 2), given.pop("max_model_len", 4096)
+        if given:
+            flag = f"--{next(iter(given)).replace('_', '-')}"
+            raise UsageError(f"{flag} is for vLLM, and the embedded model is served by llama.cpp.")
+        return ModelSpec(serve="embedded", slots=slots, context=context, concurrency=slots)
+    folder = Path(model)
+    if folder.is_dir():  # where it lies on this machine says nothing of a model
+        return ModelSpec(serve="vllm", model=folder.resolve().name, weights=str(folder.resolve()), **given)
+    return ModelSpec(serve="vllm", model=model, **given)
+
+
+def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContextManager[Server]:
+    from surrobench.llm.server import embedded_server
+    from surrobench.llm.vllm import vllm_server
+
+    if spec.serve == "embedded":
+        return embedded_server(spec, log, host, port, pinned=False)
+    return vllm_server(spec, log, host, port)
+
+
+def _say(spec: ModelSpec, server: Server, log: Path) -> None:
+    """How a suite, or the command line, uses the server."""
+    label = EMBEDDED if spec.serve == "embedded" else _label(spec.model)
+    keys = ["model", *(key for key in ("revision", "size") if getattr(spec, key))]
+    # What belongs to a run's identity, or the load that the server was started for.
+    keys += [key for key in ("dtype", "extra", "concurrency") if key in spec.model_fields_set]
+    lines = [f'url = "{server.url}"', *(f"{key} = {json.dumps(getattr(spec, key))}" for key in keys)]
+    click.echo(f"{spec.model} is served at {server.url} (Ctrl-C stops it; its log: {log})\n")
+    click.echo("\n".join(["In a suite:", f"[models.{label}]", *lines]))
+    click.echo(f"\nOr:\nsurrobench run quick --llm {label}={server.url},{spec.model}")
+
+
+def _label(model: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", model.rpartition("/")[2].lower()).strip("-") or "model"

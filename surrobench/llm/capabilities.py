@@ -1,0 +1,317 @@
+"""What a server can do, found out with one cheap request, and what a study makes of what it cannot.
+
+How decoding is constrained and whether seeds are sent is part of a run's identity, so a fallback must not be
+silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
+to write. What it leaves to the defaults falls back *before* the runs are planned (``settled``): the runs are
+then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the same one
+tomorrow, when its server may not answer, and in a replay.
+
+Several completions of one request are no part of the identity: where a server refuses them, they are asked
+for one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from surrobench.errors import ModelError
+from surrobench.llm.client import THINK, UNTHINK, authorization, is_here
+from surrobench.llm.models import ModelSpec
+
+if TYPE_CHECKING:
+    from surrobench.suite import Suite
+
+Structured = Literal["json_schema", "json_object", "none"]
+
+QUESTION = "Say hello, in JSON."
+"""What the probe asks. Only a server that decodes by the schema answers it as the schema says."""
+TOKENS = 64
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_SCHEMA = {
+    "type": "object",
+    "properties": {"surrobench": {"enum": ["probe"]}},
+    "required": ["surrobench"],
+    "additionalProperties": False,
+}
+_BY_SCHEMA = {
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "strict": True, "schema": _SCHEMA},
+    }
+}
+_AS_OBJECT = {"response_format": {"type": "json_object"}}
+_SAMPLES = {"n": 2}
+_LOGPROBS = {"logprobs": True, "top_logprobs": 1}
+_SEED = {"seed": 1}
+
+
+_LABELS = {
+    "json_schema": "JSON schemas",
+    "json_object": "JSON objects",
+    "seed": "seeds",
+    "samples": "several completions per request",
+    "logprobs": "log-probabilities",
+    "usage": "token counts",
+}
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server was seen to do; None: not known.
+
+    Attributes:
+        server: its name and version, as far as it says.
+        json_schema, json_object: whether it constrains decoding so.
+        seed: whether a request may carry one.
+        samples: whether one request gets several completions.
+        logprobs: whether it tells the probabilities of tokens.
+        usage: whether it counts tokens.
+    """
+
+    server: str = ""
+    json_schema: bool | None = None
+    json_object: bool | None = None
+    seed: bool | None = None
+    samples: bool | None = None
+    logprobs: bool | None = None
+    usage: bool | None = None
+
+    def best(self, wanted: Structured) -> Structured:
+        """The wanted way of constraining, or the next weaker one that the server has."""
+        if wanted == "json_schema" and self.json_schema is False:
+            wanted = "json_object"
+        if wanted == "json_object" and self.json_object is False:
+            wanted = "none"
+        return wanted
+
+    def __str__(self) -> str:
+        has = [label for name, label in _LABELS.items() if getattr(self, name)]
+        said = [", ".join(has)] if has else []
+        said += [f"no {', no '.join(self.lacks)}"] if self.lacks else []
+        return f"{self.server or 'a server'}: {'; '.join(said) or 'nothing is known of it'}"
+
+    @property
+    def lacks(self) -> list[str]:
+        """What it was seen not to do, in words."""
+        return [label for name, label in _LABELS.items() if getattr(self, name) is False]
+
+
+EMBEDDED = Capabilities("llama.cpp", json_schema=True, json_object=True, seed=True, usage=True)
+"""``samples`` is not for it to say: a request that is pinned to a slot is for one completion."""
+
+
+def capabilities(spec: ModelSpec) -> Capabilities:
+    """What a model's server can do; one that is not running yet is not started for it."""
+    if spec.serve == "embedded":
+        return EMBEDDED
+    if spec.serve == "vllm":
+        return _of_vllm(spec)
+    assert spec.url is not None, "a model has a url or is served"
+    return probe(spec, spec.url)
+
+
+def _of_vllm(spec: ModelSpec) -> Capabilities:
+    from surrobench.llm.vllm import find_vllm
+
+    able = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
+    try:
+        found = find_vllm(spec.python)
+    except ModelError:  # said where it is to be started
+        return able
+    return replace(able, server=f"vLLM {found.version}", seed=found.takes_seeds)
+
+
+def probe(spec: ModelSpec, url: str) -> Capabilities:
+    """Ask a running server: one request if it can do everything, one for each feature if it refuses that.
+
+    What goes wrong is not reported: the first real request will, after its retries. A seed is not sent to
+    vLLM: in older builds without GPU it ends the engine, and a server does not say which build it is. Whoever
+    has such a one writes ``seed = false``.
+
+    Args:
+        spec: the model.
+        url: of its server, up to and including ``/v1``.
+
+    Raises:
+        ModelError: that is no URL, or the API key is missing.
+    """
+    url = url.rstrip("/")
+    with httpx.Client(headers=authorization(spec), timeout=TIMEOUT, trust_env=not is_here(url)) as http:
+        try:
+            server = _server(http, url)
+            ask = _Asking(http, url, spec)
+            return _probe(ask, server, sends_seed=spec.seed and not server.startswith("vLLM"))
+        except httpx.HTTPError:
+            return Capabilities()
+
+
+@dataclass(frozen=True)
+class _Asking:
+    http: httpx.Client
+    url: str
+    spec: ModelSpec
+
+    def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The server's reply to a small request with some features; None if it refuses them."""
+        body: dict[str, Any] = dict(self.spec.sampling)
+        # Some models take only the one name, and the suite then gives it.
+        body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = TOKENS
+        body |= {"model": self.spec.model, "messages": [{"role": "user", "content": QUESTION}]}
+        for feature in features:
+            body |= feature
+        response = self.http.post(f"{self.url}/chat/completions", json=body)
+        try:
+            reply = response.json()
+        except ValueError:
+            return None
+        usable = response.is_success and isinstance(reply, dict) and reply.get("choices")
+        return reply if usable else None
+
+
+def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
+    seeds = [_SEED] if sends_seed else []
+    reply = ask(_BY_SCHEMA, _SAMPLES, _LOGPROBS, *seeds)
+    if reply is not None:
+        found = Capabilities(
+            server,
+            json_schema=_obeys(reply, schema=True),
+            samples=len(reply["choices"]) > 1,
+            logprobs=_has_logprobs(reply),
+            seed=True if seeds else None,
+            usage=_counts(reply),
+        )
+    else:
+        plain = ask()
+        if plain is None:  # busy, another model's name, a wrong key
+            return Capabilities(server)
+        by_schema, samples, logprobs = ask(_BY_SCHEMA), ask(_SAMPLES), ask(_LOGPROBS)
+        found = Capabilities(
+            server,
+            json_schema=by_schema is not None and _obeys(by_schema, schema=True),
+            samples=samples is not None and len(samples["choices"]) > 1,
+            logprobs=logprobs is not None and _has_logprobs(logprobs),
+            seed=ask(_SEED) is not None if seeds else None,
+            usage=_counts(plain),
+        )
+    if found.json_schema:
+        return found
+    as_object = ask(_AS_OBJECT)
+    return replace(found, json_object=as_object is not None and _obeys(as_object, schema=False))
+
+
+def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
+    """Whether a reply shows that decoding was constrained, or at least does not show the contrary.
+
+    A reasoning model may not get as far as the reply: that the request was taken must do.
+    """
+    try:
+        choice = reply["choices"][0]
+        text = (choice["message"].get("content") or "").rpartition(UNTHINK)[2].lstrip()
+        cut_off: bool = choice.get("finish_reason") == "length"
+        value: object = json.loads(text)
+    except (KeyError, TypeError, AttributeError):
+        return False
+    except ValueError:
+        return cut_off and (not text or text.startswith(("{", THINK)))
+    return value == {"surrobench": "probe"} if schema else isinstance(value, dict)
+
+
+def _has_logprobs(reply: dict[str, Any]) -> bool:
+    choice = reply["choices"][0]
+    return isinstance(choice, dict) and bool(choice.get("logprobs"))
+
+
+def _counts(reply: dict[str, Any]) -> bool:
+    usage = reply.get("usage")
+    return isinstance(usage, dict) and bool(usage.get("completion_tokens"))
+
+
+def _server(http: httpx.Client, url: str) -> str:
+    """Name and version, as far as a server tells them."""
+    response = http.get(f"{url.removesuffix('/v1')}/version")
+    try:
+        version = response.json()["version"] if response.is_success else None
+    except (ValueError, KeyError, TypeError):
+        version = None
+    return f"vLLM {version}" if isinstance(version, str) else response.headers.get("server", "")
+
+
+# ---------------------------------------------------------------------- what a study makes of it
+
+
+def lacking(spec: ModelSpec, found: Capabilities) -> ModelError | None:
+    """What a model is to be asked for and its server cannot do, with the line that mends it."""
+    best = found.best(spec.structured)
+    if best != spec.structured:
+        return ModelError(
+            f"The server of {spec.model} does not take structured = {spec.structured!r}.",
+            f'Write structured = "{best}" into its table in the suite.',
+        )
+    if spec.seed and found.seed is False:
+        return ModelError(
+            f"The server of {spec.model} takes no seed.", "Write seed = false into its table in the suite."
+        )
+    return None
+
+
+Fallbacks = dict[str, dict[str, Any]]
+"""Label of a model -> setting -> what it fell back to."""
+
+
+def settled(
+    suite: Suite, found: Mapping[str, Capabilities], before: Fallbacks, note: Callable[[str], None]
+) -> tuple[Suite, Fallbacks]:
+    """The suite with what its servers can do in the place of defaults that they cannot.
+
+    Args:
+        suite: as written.
+        found: label -> what its server can do.
+        before: what the study fell back to when it was begun; stays, whatever the server can do now.
+        note: takes a line for each fallback.
+    """
+    models, fallbacks = dict(suite.models), {}
+    for label, spec in suite.models.items():
+        able = found.get(label, Capabilities())
+        kept = {
+            key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
+        }
+        asked = spec.model_copy(update=kept)
+        changed: dict[str, Any] = dict(kept)
+        if "structured" not in spec.model_fields_set and able.best(asked.structured) != asked.structured:
+            changed["structured"] = able.best(asked.structured)
+        if "seed" not in spec.model_fields_set and asked.seed and able.seed is False:
+            changed["seed"] = False
+        if not changed:
+            continue
+        models[label] = spec.model_copy(update=changed)
+        fallbacks[label] = changed
+        lines = ", ".join(f"{key} = {json.dumps(value)}" for key, value in changed.items())
+        note(f"{label} falls back to what its server can do, as if [models.{label}] said: {lines}")
+    return suite.model_copy(update={"models": models}), fallbacks
+
+
+def fallbacks_of(suite: Suite, folder: Path) -> Fallbacks:
+    """What the study in a results folder fell back to, for the models that are still the same.
+
+    Empty where there is none; what is wrong with the folder is said elsewhere.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return {
+            label: dict(kept)
+            for label, kept in manifest["fallbacks"].items()
+            if label in suite.models and manifest["models"][label]["model"] == suite.models[label].model
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def as_record(found: Mapping[str, Capabilities]) -> dict[str, dict[str, Any]]:
+    """For the manifest."""
+    return {label: asdict(able) for label, able in found.items()}
