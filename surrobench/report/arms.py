@@ -32,6 +32,7 @@ from surrobench.optimizers.control import CONTROLS, PREFIX
 from surrobench.report.cells import Cells, cells
 from surrobench.report.gather import Choice, joint_plan
 from surrobench.report.ranking import DECIMALS, RESAMPLES
+from surrobench.report.replies import BY_MODEL, INITIAL
 from surrobench.report.study import Blocks, Study, load_study
 from surrobench.results import Results
 from surrobench.stats.bootstrap import Interval, bootstrap, mean
@@ -269,8 +270,7 @@ def _first_proposals(
 def _first_trials(folders: Sequence[Results], plan: pl.DataFrame, most: int | None) -> pl.DataFrame:
     """Benchmark, method, seed; the loss of the first proposal that has one; whether that is late."""
     parts = []
-    proposed = (pl.col("source") == "llm") | pl.col("source").str.starts_with(PREFIX)
-    own = pl.when(pl.col("llm").is_null()).then(pl.col("source") != "initial").otherwise(proposed)
+    own = pl.when(pl.col("llm").is_null()).then(pl.col("source") != INITIAL).otherwise(BY_MODEL)
     needed = ["run", "trial", "proposal", "source", "score"]
     for number, folder in enumerate(folders):
         mine = plan.filter(pl.col("folder") == number).select("run", "benchmark", "method", "llm", "seed")

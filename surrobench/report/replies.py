@@ -15,6 +15,7 @@ from typing import get_args
 import polars as pl
 
 from surrobench.errors import ResultsError
+from surrobench.optimizers.control import PREFIX
 from surrobench.report.gather import Choice, joint_plan
 from surrobench.report.sheets import NONE
 from surrobench.reproduce.sheet import Cell, Column, Sheet, word
@@ -27,6 +28,8 @@ VERDICTS = (
 """What an answer comes to, in the order of tables."""
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+BY_MODEL = (pl.col("source") == "llm") | pl.col("source").str.starts_with(PREFIX)
+"""Trials that a language model, or the control in its place, proposed; wasted ones are among them."""
 INITIAL = "initial"
 """The source of the trials that every method was granted: no model proposed them."""
 
@@ -44,6 +47,7 @@ class Replies:
             older surrobench, or of a method that reads its replies by itself.
         answers: purpose -> verdict -> how many.
         trials: that the method spent, without the granted initial design.
+        proposed: of these, by the model; the others are the method's own.
         wasted: of these, on an invalid proposal.
         duplicates: of these, configurations evaluated before.
         repaired: of these, with a value that was mended.
@@ -60,6 +64,7 @@ class Replies:
     unrecorded: int
     answers: dict[str, Counter[str]]
     trials: int
+    proposed: int
     wasted: int
     duplicates: int
     repaired: int
@@ -113,7 +118,7 @@ def load_replies(folders: Sequence[Results], choice: Choice | None = None) -> li
 
 
 _COSTS = ("calls", "tokens_in", "tokens_out", "latency")
-_NOTHING = dict.fromkeys(("trials", "wasted", "duplicates", "repaired", *_COSTS), 0)
+_NOTHING = dict.fromkeys(("trials", "proposed", "wasted", "duplicates", "repaired", *_COSTS), 0)
 
 
 def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
@@ -130,6 +135,7 @@ def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
                 .group_by("method", "run")
                 .agg(
                     trials=own.sum(),
+                    proposed=BY_MODEL.sum(),
                     wasted=(own & (pl.col("status") == "invalid")).sum(),
                     duplicates=(own & pl.col("duplicate")).sum(),
                     repaired=(own & pl.col("repairs").is_not_null()).sum(),
@@ -164,8 +170,9 @@ def _proposals(found: Sequence[Replies]) -> Sheet:
     columns = (Column("answers", "answers"), *(_verdict(verdict) for verdict in VERDICTS))
     rows = [(*_names(one), *_verdicts(one, "propose", VERDICTS)) for one in found]
     notes = [
-        "Shares of all answers, runs together; what no answer came to is left out. Duplicate: valid, but "
-        "evaluated before in its run."
+        "Shares of all answers, runs together; what no answer came to is left out. An answer is one "
+        "configuration that was asked for: a reply may list several. Duplicate: valid, but evaluated before "
+        "in its run."
     ]
     if lacking := sum(one.unrecorded for one in found):
         notes.append(
@@ -214,24 +221,33 @@ def _verdicts(one: Replies, purpose: str, verdicts: Sequence[str]) -> tuple[Cell
 
 
 def _trials(found: Sequence[Replies]) -> Sheet:
-    shares = ("wasted", "repeated", "repaired")
+    shares = ("by model", "wasted", "repeated", "repaired")
     rows = [
         (
             *_names(one),
             Cell(f"{one.runs:,}", one.runs),
             Cell(f"{one.trials:,}", one.trials),
-            *(_ratio(part, one.trials, _percent) for part in (one.wasted, one.duplicates, one.repaired)),
+            *(
+                _ratio(part, one.trials, _percent)
+                for part in (one.proposed, one.wasted, one.duplicates, one.repaired)
+            ),
         )
         for one in found
     ]
     return Sheet(
         "trials",
         "Trials: what became of the proposals",
-        (*_NAMES, Column("runs", "runs"), Column("trials", "trials"), *(Column(key, key) for key in shares)),
+        (
+            *_NAMES,
+            Column("runs", "runs"),
+            Column("trials", "trials"),
+            *(Column(name.replace(" ", "_"), name) for name in shares),
+        ),
         tuple(rows),
         (
-            "Without the granted initial design. Wasted: on an invalid proposal; repeated: evaluated before; "
-            "repaired: a value was mended. To read them: surrobench show RUN --prompts.",
+            "Without the granted initial design. By model: the others are the method's own. Wasted: on an "
+            "invalid proposal; repeated: evaluated before; repaired: a value was mended. To read them: "
+            "surrobench show RUN --prompts.",
         ),
     )
 

@@ -79,10 +79,10 @@ class _Terminal:
 
 
 def _rich_table(shown: Sheet, stacked: bool) -> Table:
-    """The table alone; ``stacked``: intervals on a line of their own."""
+    """The table alone; ``stacked``: intervals on a line of their own, and less space between columns."""
     words = [i for i, column in enumerate(shown.columns) if column.words]
     numbers = [i for i, column in enumerate(shown.columns) if not column.words]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if stacked else 1, 0, 0), pad_edge=False)
     table.add_column(", ".join(shown.columns[i].title for i in words[1:]), overflow="fold")
     for i in numbers:
         # A heading of two words takes two lines, numbers never do.

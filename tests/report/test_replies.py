@@ -73,7 +73,7 @@ def test_verdicts_repairs_and_costs_are_those_of_the_replies(folder: Path) -> No
             {"valid": 2, "duplicate": 1, "unparsable": 1, "missing": 1, "unknown-name": 1, "out-of-range": 1}
         )
     }
-    assert (mine.trials, mine.wasted, mine.duplicates, mine.repaired) == (7, 4, 1, 1)
+    assert (mine.trials, mine.proposed, mine.wasted, mine.duplicates, mine.repaired) == (7, 7, 4, 1, 1)
     journal = Journal(folder / "journal.jsonl")
     entries = [entry.completion for run_id in journal.runs() for entry in journal.of_run(run_id)]
     assert mine.calls == len(entries) == 7
@@ -122,8 +122,8 @@ def test_a_terminal_shows_what_occurred_and_leaves_out_what_did_not(folder: Path
 
 def test_other_purposes_stand_apart() -> None:
     asked = {"propose": Counter(valid=3), "predict": Counter({"valid": 6, "unparsable": 2})}
-    one = Replies("llambo", "m", "full", 1, 1, 0, asked, 3, 0, 0, 0, 11, 100, 10, 1.0)
-    two = Replies("agent", "m", "full", 1, 1, 0, {"propose": Counter(valid=1)}, 1, 0, 0, 0, 1, 10, 1, 1.0)
+    one = Replies("llambo", "m", "full", 1, 1, 0, asked, 3, 3, 0, 0, 0, 11, 100, 10, 1.0)
+    two = Replies("agent", "m", "full", 1, 1, 0, {"propose": Counter(valid=1)}, 1, 1, 0, 0, 0, 1, 10, 1, 1.0)
     proposals, questions, spent, cost = sheets_of([one, two])
     assert (len(proposals.rows), len(spent.rows), len(cost.rows)) == (2, 2, 2)
     [row] = questions.rows
