@@ -67,7 +67,7 @@ def llambo(
     """Sample candidates towards a target, let the surrogate score them, evaluate the best.
 
     Each trial: s' = ybest - alpha * range (mirrored where higher is better); each of K ``templates`` shows
-    the trials in an order of its own and asks for ``candidates`` / K configurations that reach s', in up to
+    all trials in an order of its own and asks for ``candidates`` / K configurations that reach s', in up to
     ``rounds`` rounds until ``at_least`` are kept that are valid, new (8 decimals) and distinct. Of each
     candidate, the ``discriminative`` surrogate draws K * ``n_gens`` predictions y, whose mean and standard
     deviation give its expected improvement; the ``generative`` one draws as many classes, 1 for one of the
@@ -124,7 +124,7 @@ def llambo(
             proposal = yield from propose(task, past, _start(task, past, 1), sampler)
         else:
             prompts = [_sampler(task, past, order, _target(past, task, alpha)) for order in orders]
-            each = max(candidates // templates, 1)
+            each = [candidates // templates + (k < candidates % templates) for k in range(templates)]
             proposals = yield from _sample(
                 task, past, prompts, each, rounds, min(at_least, candidates), sampler
             )
@@ -152,19 +152,20 @@ def _sample(
     task: Task,
     past: History,
     prompts: Sequence[tuple[Message, ...]],
-    each: int,
+    each: Sequence[int],
     rounds: int,
     wanted: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, list[Proposal]]:
-    """At least one candidate; if it is invalid, it is the only one."""
+    """At least one candidate; if it is invalid, it is the only one. ``each``: how many each prompt is to give."""
     seen = {rounded(x, DECIMALS) for x in past.configurations}
     kept: list[Proposal] = []
     again: list[Proposal] = []  # valid, but evaluated before
     for _ in range(rounds):
         batches: list[list[Completion]] = yield [
-            Complete(messages, "propose", n=each, schema=json_schema(task.shown), sampling=sampling)
-            for messages in prompts
+            Complete(messages, "propose", n=n, schema=json_schema(task.shown), sampling=sampling)
+            for messages, n in zip(prompts, each, strict=True)
+            if n
         ]
         for reply in (reply for batch in batches for reply in batch):
             [proposal] = read(task, past, reply)

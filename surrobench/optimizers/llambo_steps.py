@@ -33,14 +33,16 @@ _CUT = re.compile(r"(?:[eE][-+]?\d*|(?<![\d.])[-+]?\d+)\Z")
 
 
 def check(name: str, surrogate: str, **counts: int) -> None:
-    """Raises:
-    UsageError: an unknown surrogate, or a count below 1.
+    """Refuse parameters that have no meaning.
+
+    Raises:
+        UsageError: an unknown surrogate, or a count below 1.
     """
     if surrogate not in ("discriminative", "generative"):
         raise UsageError(f"{name} has no surrogate {surrogate!r}.", 'It is "discriminative" or "generative".')
     for parameter, count in counts.items():
         if not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name}: {parameter} = {count!r} is no number of things.", "It is at least 1.")
+            raise UsageError(f"{name}: {parameter} = {count!r} counts nothing.", "It is at least 1.")
 
 
 # ---------------------------------------------------------------------- the target
