@@ -78,9 +78,9 @@ def llambo(
 
     The suite's policy for invalid replies, with several candidates: invalid ones are left out, whatever the
     policy (``clip`` mends them first). Where fewer than wanted are kept after the last round, it goes on with
-    those; where all valid ones were evaluated before, with these. Where none is valid, ``waste`` and ``clip``
-    waste a trial on the last of them; ``retry:n`` asks for one configuration, showing the model its invalid
-    reply up to n times.
+    those; where all valid ones were evaluated before, with these (published: with the last round unfiltered
+    if it has more than five, else an error). Where none is valid, ``waste`` and ``clip`` waste a trial on the
+    last of them; ``retry:n`` asks for one configuration, showing the model its invalid reply up to n times.
 
     Differences, each on purpose:
 
@@ -125,20 +125,20 @@ def llambo(
         else:
             prompts = [_sampler(task, past, order, _target(past, task, alpha)) for order in orders]
             each = [candidates // templates + (k < candidates % templates) for k in range(templates)]
-            proposals = yield from _sample(
-                task, past, prompts, each, rounds, min(at_least, candidates), sampler
-            )
-            scores = np.zeros(1)
-            if len(proposals) > 1 and surrogate == "discriminative":
+            wanted = min(at_least, candidates)
+            proposals = yield from _sample(task, past, prompts, each, rounds, wanted, sampler)
+            if len(proposals) == 1:
+                scores = np.zeros(1)
+            elif surrogate == "discriminative":
                 scores = yield from _improvements(task, past, proposals, orders, n_gens, asked)
-            elif len(proposals) > 1:
+            else:
                 scores = yield from _goodness(task, past, proposals, orders, n_gens, top_share, asked)
             proposal = proposals[winner(scores)]
         past.add((yield trial(proposal)))
 
 
 def _target(past: History, task: Task, alpha: float) -> str:
-    """S' as prompts say it."""
+    """The target s' as prompts say it."""
     minimize = task.objective.minimize
     values = past.observed()[1] * task.objective.sign
     target = aim(values, minimize, alpha or -1e-3, LADDER)  # an alpha of 0 is -0.001, as published
@@ -157,7 +157,10 @@ def _sample(
     wanted: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, list[Proposal]]:
-    """At least one candidate; if it is invalid, it is the only one. ``each``: how many each prompt is to give."""
+    """At least one candidate; if it is invalid, it is the only one.
+
+    ``each`` says how many candidates each prompt is asked for.
+    """
     seen = {rounded(x, DECIMALS) for x in past.configurations}
     kept: list[Proposal] = []
     again: list[Proposal] = []  # valid, but evaluated before
