@@ -95,7 +95,7 @@ def llambo(
     - the limits of s' are those of ``llambo_steps.limit``, and the ladder of alpha ends: at the limit itself;
     - sigma is at least 1e-5 of the range observed (published: 1e-5, for a metric in (0, 1));
     - the surrogate is not asked where one candidate is left, and up to 16 tokens (published: 8), since
-      open models write one token per digit;
+      open models write one token per digit (one that thinks aloud needs more: the suite's ``sampling``);
     - the zero-shot warm start is what replaces a missing initial design: the first configurations are asked
       for in one reply, invalid ones by the suite's policy (published: the best-formatted of 30 replies, and
       not in its end-to-end experiments). ``warm_start`` = k asks for k in any case, 0 for none;

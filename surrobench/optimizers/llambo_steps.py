@@ -156,11 +156,14 @@ def read_number(reply: Completion) -> tuple[float, str]:
 
     The first line with a number counts, what a model goes on to write after it is its own continuation of the
     examples. More than one number in that line leaves open which is meant: ``unparsable``, as published. A
-    number that was cut off in its exponent or before its point is another number: ``truncated``.
+    number that was cut off in its exponent or before its point is another number: ``truncated``. What a model
+    thinks aloud, between tags, is not its answer.
     """
     if reply.finish_reason == "refusal":
         return np.nan, "refused"
-    text = reply.text.replace("\N{MINUS SIGN}", "-")
+    _, _, text = reply.text.replace("\N{MINUS SIGN}", "-").rpartition("</think>")
+    if "<think>" in text:  # it has not come to its answer
+        text = ""
     cut = reply.finish_reason == "length"
     for line in text.splitlines(keepends=True):
         if cut and _CUT.search(line):
