@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -144,6 +145,8 @@ def ask(
 
 
 def _counted(task: Task, purpose: str, reply: Completion) -> float:
+    if purpose == "classify" and reply.finish_reason == "length" and reply.text.strip() in ("0", "1"):
+        reply = replace(reply, finish_reason="stop")  # a class is whole; what was cut off is white space
     value, verdict = read_number(reply)
     if purpose == "classify" and verdict == "valid" and value not in (0.0, 1.0):
         value, verdict = np.nan, "out-of-range"

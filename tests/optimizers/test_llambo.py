@@ -260,6 +260,13 @@ def test_answers_that_cannot_be_read_are_counted_and_left_out() -> None:
     }
 
 
+def test_a_class_that_only_white_space_follows_is_whole() -> None:
+    cut = in_turn(Completion("1\n\n", "length", 1, 1, 0.0), Completion("probably", "length", 1, 1, 0.0))
+    chat = llambo(surrogate="generative", classify=cut)
+    chat.run()
+    assert chat.task.answers == {"propose:valid": 10, "classify:valid": 100, "classify:truncated": 100}
+
+
 def test_where_no_answer_can_be_read_the_models_first_candidate_is_evaluated() -> None:
     X = samples(5, seed=1)
     task = task_on("hpobench/mlp/car", samples(4), SOME)
