@@ -67,7 +67,7 @@ def llambo(
     """Sample candidates towards a target, let the surrogate score them, evaluate the best.
 
     Each trial: s' = ybest - alpha * range (mirrored where higher is better); each of K ``templates`` shows
-    the trials in an order of its own and asks for ``candidates`` / K configurations that reach s', in up to
+    all trials in an order of its own and asks for ``candidates`` / K configurations that reach s', in up to
     ``rounds`` rounds until ``at_least`` are kept that are valid, new (8 decimals) and distinct. Of each
     candidate, the ``discriminative`` surrogate draws K * ``n_gens`` predictions y, whose mean and standard
     deviation give its expected improvement; the ``generative`` one draws as many classes, 1 for one of the
@@ -78,9 +78,9 @@ def llambo(
 
     The suite's policy for invalid replies, with several candidates: invalid ones are left out, whatever the
     policy (``clip`` mends them first). Where fewer than wanted are kept after the last round, it goes on with
-    those; where all valid ones were evaluated before, with these. Where none is valid, ``waste`` and ``clip``
-    waste a trial on the last of them; ``retry:n`` asks for one configuration, showing the model its invalid
-    reply up to n times.
+    those; where all valid ones were evaluated before, with these (published: with the last round unfiltered
+    if it has more than five, else an error). Where none is valid, ``waste`` and ``clip`` waste a trial on the
+    last of them; ``retry:n`` asks for one configuration, showing the model its invalid reply up to n times.
 
     Differences, each on purpose:
 
@@ -95,7 +95,7 @@ def llambo(
     - the limits of s' are those of ``llambo_steps.limit``, and the ladder of alpha ends: at the limit itself;
     - sigma is at least 1e-5 of the range observed (published: 1e-5, for a metric in (0, 1));
     - the surrogate is not asked where one candidate is left, and up to 16 tokens (published: 8), since
-      open models write one token per digit;
+      open models write one token per digit (one that thinks aloud needs more: the suite's ``sampling``);
     - the zero-shot warm start is what replaces a missing initial design: the first configurations are asked
       for in one reply, invalid ones by the suite's policy (published: the best-formatted of 30 replies, and
       not in its end-to-end experiments). ``warm_start`` = k asks for k in any case, 0 for none;
@@ -124,21 +124,21 @@ def llambo(
             proposal = yield from propose(task, past, _start(task, past, 1), sampler)
         else:
             prompts = [_sampler(task, past, order, _target(past, task, alpha)) for order in orders]
-            each = max(candidates // templates, 1)
-            proposals = yield from _sample(
-                task, past, prompts, each, rounds, min(at_least, candidates), sampler
-            )
-            scores = np.zeros(1)
-            if len(proposals) > 1 and surrogate == "discriminative":
+            each = [candidates // templates + (k < candidates % templates) for k in range(templates)]
+            wanted = min(at_least, candidates)
+            proposals = yield from _sample(task, past, prompts, each, rounds, wanted, sampler)
+            if len(proposals) == 1:
+                scores = np.zeros(1)
+            elif surrogate == "discriminative":
                 scores = yield from _improvements(task, past, proposals, orders, n_gens, asked)
-            elif len(proposals) > 1:
+            else:
                 scores = yield from _goodness(task, past, proposals, orders, n_gens, top_share, asked)
             proposal = proposals[winner(scores)]
         past.add((yield trial(proposal)))
 
 
 def _target(past: History, task: Task, alpha: float) -> str:
-    """S' as prompts say it."""
+    """The target s' as prompts say it."""
     minimize = task.objective.minimize
     values = past.observed()[1] * task.objective.sign
     target = aim(values, minimize, alpha or -1e-3, LADDER)  # an alpha of 0 is -0.001, as published
@@ -152,19 +152,23 @@ def _sample(
     task: Task,
     past: History,
     prompts: Sequence[tuple[Message, ...]],
-    each: int,
+    each: Sequence[int],
     rounds: int,
     wanted: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, list[Proposal]]:
-    """At least one candidate; if it is invalid, it is the only one."""
+    """At least one candidate; if it is invalid, it is the only one.
+
+    ``each`` says how many candidates each prompt is asked for.
+    """
     seen = {rounded(x, DECIMALS) for x in past.configurations}
     kept: list[Proposal] = []
     again: list[Proposal] = []  # valid, but evaluated before
     for _ in range(rounds):
         batches: list[list[Completion]] = yield [
-            Complete(messages, "propose", n=each, schema=json_schema(task.shown), sampling=sampling)
-            for messages in prompts
+            Complete(messages, "propose", n=n, schema=json_schema(task.shown), sampling=sampling)
+            for messages, n in zip(prompts, each, strict=True)
+            if n
         ]
         for reply in (reply for batch in batches for reply in batch):
             [proposal] = read(task, past, reply)

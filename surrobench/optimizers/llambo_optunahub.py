@@ -93,7 +93,7 @@ def llambo_optunahub(
     Raises:
         UsageError: no hyperparameter is a number, an unknown surrogate, or a count below 1.
     """
-    check(NAME, surrogate, templates=templates, rounds=rounds)
+    check(NAME, surrogate, templates=templates, n_initial=n_initial, at_least=at_least, rounds=rounds)
     part = _numbers(task)
     past, ranks = History(task), list[Vector]()
     while True:
@@ -275,7 +275,7 @@ def _configurations(proposals: Sequence[Proposal]) -> list[Matrix]:
 
 
 def _target(task: Task, examples: _Examples, alpha: float) -> str:
-    """S' as prompts say it."""
+    """The target s' as prompts say it."""
     minimize, sign = task.objective.minimize, task.objective.sign
     values = examples.losses[examples.seen] * sign
     target = aim(values, minimize, alpha if alpha > 0 else 1e-3, LADDER)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,14 +34,16 @@ _CUT = re.compile(r"(?:[eE][-+]?\d*|(?<![\d.])[-+]?\d+)\Z")
 
 
 def check(name: str, surrogate: str, **counts: int) -> None:
-    """Raises:
-    UsageError: an unknown surrogate, or a count below 1.
+    """Refuse parameters that have no meaning.
+
+    Raises:
+        UsageError: an unknown surrogate, or a count below 1.
     """
     if surrogate not in ("discriminative", "generative"):
         raise UsageError(f"{name} has no surrogate {surrogate!r}.", 'It is "discriminative" or "generative".')
     for parameter, count in counts.items():
         if not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name}: {parameter} = {count!r} is no number of things.", "It is at least 1.")
+            raise UsageError(f"{name}: {parameter} = {count!r} counts nothing.", "It is at least 1.")
 
 
 # ---------------------------------------------------------------------- the target
@@ -142,6 +145,8 @@ def ask(
 
 
 def _counted(task: Task, purpose: str, reply: Completion) -> float:
+    if purpose == "classify" and reply.finish_reason == "length" and reply.text.strip() in ("0", "1"):
+        reply = replace(reply, finish_reason="stop")  # a class is whole; what was cut off is white space
     value, verdict = read_number(reply)
     if purpose == "classify" and verdict == "valid" and value not in (0.0, 1.0):
         value, verdict = np.nan, "out-of-range"
@@ -154,11 +159,14 @@ def read_number(reply: Completion) -> tuple[float, str]:
 
     The first line with a number counts, what a model goes on to write after it is its own continuation of the
     examples. More than one number in that line leaves open which is meant: ``unparsable``, as published. A
-    number that was cut off in its exponent or before its point is another number: ``truncated``.
+    number that was cut off in its exponent or before its point is another number: ``truncated``. What a model
+    thinks aloud, between tags, is not its answer.
     """
     if reply.finish_reason == "refusal":
         return np.nan, "refused"
-    text = reply.text.replace("\N{MINUS SIGN}", "-")
+    _, _, text = reply.text.replace("\N{MINUS SIGN}", "-").rpartition("</think>")
+    if "<think>" in text:  # it has not come to its answer
+        text = ""
     cut = reply.finish_reason == "length"
     for line in text.splitlines(keepends=True):
         if cut and _CUT.search(line):

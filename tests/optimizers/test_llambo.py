@@ -124,6 +124,15 @@ def test_fewer_may_be_asked_for() -> None:
     assert chat.batches == [1, 3]  # three kept are as many as there can be
 
 
+def test_candidates_that_do_not_divide_by_templates_are_as_many_all_the_same() -> None:
+    chat = llambo(candidates=3, rounds=1)
+    chat.run()
+    assert [request.n for request in chat.of("propose")] == [2, 1]
+    chat = llambo(candidates=1, templates=3, rounds=1)
+    chat.run()
+    assert [request.n for request in chat.of("propose")] == [1]
+
+
 def test_more_rounds_are_asked_until_enough_are_kept() -> None:
     X = samples(6, seed=1)
     task = task_on("hpobench/mlp/car", samples(4), SOME)
@@ -249,6 +258,13 @@ def test_answers_that_cannot_be_read_are_counted_and_left_out() -> None:
         "classify:valid": 100,
         "classify:out-of-range": 100,
     }
+
+
+def test_a_class_that_only_white_space_follows_is_whole() -> None:
+    cut = in_turn(Completion("1\n\n", "length", 1, 1, 0.0), Completion("probably", "length", 1, 1, 0.0))
+    chat = llambo(surrogate="generative", classify=cut)
+    chat.run()
+    assert chat.task.answers == {"propose:valid": 10, "classify:valid": 100, "classify:truncated": 100}
 
 
 def test_where_no_answer_can_be_read_the_models_first_candidate_is_evaluated() -> None:
@@ -413,7 +429,7 @@ def test_it_works_on_every_kind_of_space(id_: str, variant: Any, surrogate: str)
     ("parameters", "message"),
     [
         ({"surrogate": "gp"}, "no surrogate 'gp'"),
-        ({"n_gens": 0}, "n_gens = 0 is no number of things"),
+        ({"n_gens": 0}, "n_gens = 0 counts nothing"),
         ({"candidates": 2.5}, r"candidates = 2\.5"),
     ],
 )

@@ -331,3 +331,24 @@ def test_the_same_seed_gives_the_same_prompts_and_another_one_others() -> None:
         chat.run(7)
         asked.append([request.messages for request in chat.asked])
     assert asked[0] == asked[1] != asked[2]
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_initial", 0), ("templates", 0), ("surrogate", "forest")])
+def test_a_parameter_without_a_meaning_is_an_error(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match="llambo-optunahub"):
+        port(**{name: value}).run()
+
+
+@pytest.mark.parametrize("variant", ["full", "anonymous", "misleading"])
+def test_the_view_of_a_part_writes_and_reads_what_the_whole_does(variant: Any) -> None:
+    task = task_on(FCNET, variant=variant)
+    columns = [5, 0, 3]
+    part = task.shown.only(columns)
+    places = [task.space.column(name) for name in part.space.names]
+    assert sorted(places) == sorted(columns)
+    for x in task.space.sample(20, np.random.default_rng(0)):
+        whole = task.shown.write(x)
+        assert part.write(x[places]) == {task.shown.names[j]: whole[task.shown.names[j]] for j in places}
+    for j, place in enumerate(places):
+        assert part.to_vector(j, 0.0) == task.shown.to_vector(place, 0.0)
+        assert part.abouts[j] == task.shown.abouts[place]

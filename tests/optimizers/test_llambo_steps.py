@@ -40,6 +40,7 @@ def reply(text: str, finish: Any = "stop") -> Completion:
         ("85 %", 85.0),
         ('{"performance": 0.7}', 0.7),
         ("x1 and x2 give 0.7", 0.7),  # names are no numbers
+        ("<think>\nLayer 3 matters.\n</think>\n\n0.7", 0.7),
         ("0.9\nConfiguration: 17\nPerformance: 0.3", 0.9),  # it goes on with examples of its own
     ],
 )
@@ -57,6 +58,7 @@ def test_a_number_is_read_from_prose(text: str, value: float) -> None:
         ("NaN", "stop", "unparsable"),
         ("0.8", "refusal", "refused"),
         ("", "length", "truncated"),
+        ("<think>\nLayer 3 matters", "length", "truncated"),
         ("The performance", "length", "truncated"),
         ("12", "length", "truncated"),  # of 12.5, or of 1234
         ("1.5e-0", "length", "truncated"),
