@@ -146,6 +146,7 @@ def _rankings(
 ) -> list[Ranking]:
     """One, or one for each group; the last with the suite's claims."""
     from surrobench.cli.options import load
+    from surrobench.cli.progress import bar
     from surrobench.report.extras import with_claims
     from surrobench.report.ranked import rank_study
 
@@ -156,7 +157,7 @@ def _rankings(
         area=wanted.metric == "auc",
         tests=wanted.tests,
     )
-    rankings = [rank_study(part, wanted, group) for group, part in _parts(study, by)]
+    rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
     whole = not (by or options["benchmarks"] or options["methods"] or options["models"])
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
     return rankings
