@@ -157,6 +157,7 @@ def _rankings(
 ) -> list[Ranking]:
     """One, or one for each group; the last with the suite's claims."""
     from surrobench.cli.options import choice, load
+    from surrobench.cli.progress import bar
     from surrobench.report.extras import with_claims
     from surrobench.report.gather import Choice
     from surrobench.report.ranked import rank_study
@@ -168,7 +169,7 @@ def _rankings(
         area=wanted.metric == "auc",
         tests=wanted.tests,
     )
-    rankings = [rank_study(part, wanted, group) for group, part in _parts(study, by)]
+    rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
     whole = not by and choice(options) == Choice()
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
     return rankings

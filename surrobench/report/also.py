@@ -6,7 +6,7 @@ the one to be reported is chosen before looking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +41,12 @@ _DIFFERENCE = Number("difference", "difference", _signed)
 _P = Number("p", "p", _probability)
 
 
-def with_also(ranking: Ranking, tests: Sequence[Also], rope: float = ROPE) -> Ranking:
+def with_also(
+    ranking: Ranking,
+    tests: Sequence[Also],
+    rope: float = ROPE,
+    progress: Callable[[Sequence[int]], Iterator[int]] = iter,
+) -> Ranking:
     """The ranking with further tests against its control, each a table of its own.
 
     Args:
@@ -49,6 +54,7 @@ def with_also(ranking: Ranking, tests: Sequence[Also], rope: float = ROPE) -> Ra
         tests: which, in this order.
         rope: half the width of the region of practical equivalence, in units of the metric, for the Bayesian
             tests; 0 for none.
+        progress: passes on the numbers of methods where each takes seconds.
 
     Raises:
         UnknownName: there is no such test.
@@ -59,11 +65,11 @@ def with_also(ranking: Ranking, tests: Sequence[Also], rope: float = ROPE) -> Ra
             raise UnknownName("test", test, ALSO)
     if not rope >= 0:
         raise UsageError(f"0 <= rope must hold, but got {rope}.", "0 is for none.")
-    further = ranking.further and with_also(ranking.further, tests, rope)
+    further = ranking.further and with_also(ranking.further, tests, rope, progress)
     if ranking.versus_control is None:
         return replace(ranking, further=further)
-    data = _data(ranking)
-    made = tuple(_TESTS[test](ranking, data, rope) for test in dict.fromkeys(tests))
+    data = _data(ranking, rope, progress)
+    made = tuple(_TESTS[test](ranking, data) for test in dict.fromkeys(tests))
     return replace(ranking, also=made, further=further)
 
 
@@ -75,11 +81,14 @@ class _Data:
         control: its column.
         runs: shape (n, k, s), the metric.
         blocks: shape (n, k), its means over seeds, on which the ranking's own test rests.
+        rope, progress: see ``with_also``.
     """
 
     control: int
     runs: Floats
     blocks: Floats
+    rope: float
+    progress: Callable[[Sequence[int]], Iterator[int]]
 
     @property
     def others(self) -> list[int]:
@@ -95,9 +104,9 @@ class _Data:
         return np.asarray(self.runs[:, self.control] - self.runs[:, method])
 
 
-def _data(ranking: Ranking) -> _Data:
+def _data(ranking: Ranking, rope: float, progress: Callable[[Sequence[int]], Iterator[int]]) -> _Data:
     runs = average_within(ranking.by_run[MEASURES[ranking.metric]], ranking.clusters)[0]
-    return _Data(ranking.methods.index(ranking.control), runs, runs.mean(axis=2))
+    return _Data(ranking.methods.index(ranking.control), runs, runs.mean(axis=2), rope, progress)
 
 
 def _n(ranking: Ranking) -> str:
@@ -112,28 +121,35 @@ def _measure(ranking: Ranking) -> str:
 # ---------------------------------------------------------------------- Bayes
 
 
-def _bayes(ranking: Ranking, data: _Data, rope: float) -> Beside:
+def _bayes(ranking: Ranking, data: _Data) -> Beside:
     found = {
-        method: signed_rank(data.gains(method), rope, np.random.default_rng(0)) for method in data.others
+        method: signed_rank(data.gains(method), data.rope, np.random.default_rng(0)) for method in data.others
     }
     prior = f"a Dirichlet process with a pseudo-block without difference of weight {PRIOR:g}"
     effect = {method: float(pseudomedian(data.gains(method))) for method in found}
     how = f"on the means of {len(ranking.seeds)} seeds. Difference: pseudomedian"
     return _of_posteriors(
-        "bayes", "Bayesian signed-rank test", ranking, found, effect, prior=prior, rope=rope, how=how
+        "bayes", "Bayesian signed-rank test", ranking, found, effect, prior=prior, rope=data.rope, how=how
     )
 
 
-def _hierarchical(ranking: Ranking, data: _Data, rope: float) -> Beside:
+def _hierarchical(ranking: Ranking, data: _Data) -> Beside:
     found = {
-        method: hierarchical(data.gains_by_seed(method), rope, np.random.default_rng(0))
-        for method in data.others
+        method: hierarchical(data.gains_by_seed(method), data.rope, np.random.default_rng(0))
+        for method in data.progress(data.others)
     }
     prior = "that of Corani et al. (2017), with bounds from the data"
     effect = {method: float(data.gains_by_seed(method).mean()) for method in found}
     how = f"on {len(ranking.seeds)} paired seeds each, independent of each other (rho = 0). Difference: mean"
     return _of_posteriors(
-        "hierarchical", "Bayesian hierarchical test", ranking, found, effect, prior=prior, rope=rope, how=how
+        "hierarchical",
+        "Bayesian hierarchical test",
+        ranking,
+        found,
+        effect,
+        prior=prior,
+        rope=data.rope,
+        how=how,
     )
 
 
@@ -205,7 +221,7 @@ def _likeliest(posterior: Posterior, level: float) -> Finding:
 # ---------------------------------------------------------------------- mixed-effects model
 
 
-def _mixed(ranking: Ranking, data: _Data, rope: float) -> Beside:
+def _mixed(ranking: Ranking, data: _Data) -> Beside:
     correction = ranking.correction
     level = 1 - ranking.alpha
     model = mixed_model(data.runs, data.control, level, correction)
@@ -270,7 +286,7 @@ def _mixed(ranking: Ranking, data: _Data, rope: float) -> Beside:
 # ---------------------------------------------------------------------- sign-flip
 
 
-def _sign_flip(ranking: Ranking, data: _Data, rope: float) -> Beside:
+def _sign_flip(ranking: Ranking, data: _Data) -> Beside:
     found: dict[int, SignFlip] = {
         method: sign_flip(data.gains(method), np.random.default_rng(0)) for method in data.others
     }
@@ -326,7 +342,7 @@ def _significant(p: float, difference: float, alpha: float) -> Finding:
     return "better" if difference > 0 else "worse"
 
 
-_TESTS: dict[Also, Callable[[Ranking, _Data, float], Beside]] = {
+_TESTS: dict[Also, Callable[[Ranking, _Data], Beside]] = {
     "bayes": _bayes,
     "hierarchical": _hierarchical,
     "mixed": _mixed,

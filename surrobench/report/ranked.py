@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from surrobench.report.also import ROPE, with_also
@@ -43,13 +43,19 @@ class Wanted:
     rope: float = ROPE
 
 
-def rank_study(study: Study, wanted: Wanted | None = None, group: str = "") -> Ranking:
+def rank_study(
+    study: Study,
+    wanted: Wanted | None = None,
+    group: str = "",
+    progress: Callable[[Sequence[int]], Iterator[int]] = iter,
+) -> Ranking:
     """The ranking of a study.
 
     Args:
         study: see ``load_study``; with the units, area and test metric that are wanted.
         wanted: what to show.
         group: which part of a larger study it is.
+        progress: see ``with_also``.
 
     Raises:
         as ``rank_methods``, ``with_also``
@@ -74,7 +80,7 @@ def rank_study(study: Study, wanted: Wanted | None = None, group: str = "") -> R
     if wanted.tests:
         ranking = with_tests(ranking, study.incumbents)
     if wanted.also:
-        ranking = with_also(ranking, wanted.also, wanted.rope)
+        ranking = with_also(ranking, wanted.also, wanted.rope, progress)
     notes = (*ranking.notes, *_of_blocks(study.blocks, wanted.blocks), *study.notes)
     return replace(ranking, group=group, notes=notes)
 
