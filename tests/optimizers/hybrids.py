@@ -12,8 +12,10 @@ import numpy as np
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Objective, TaskCard
 from surrobench.llm.view import shown_card
+from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Waste
+from surrobench.runs import Run
 from surrobench.space import Matrix, SearchSpace
 
 Says = Callable[[Complete], Any]
@@ -140,3 +142,22 @@ def play(
         prompt = ""
     program.close()
     return turns
+
+
+def engine_run(name: str, where: str, control: str, trials: int, **parameters: Any) -> Run:
+    """A run of the engine with a slot control in the model's place."""
+    return Run(
+        id=f"{name}-{where}-{control}",
+        benchmark=where,
+        method=name,
+        optimizer=name,
+        parameters=OPTIMIZERS[name].resolve(parameters),
+        model=f"control:{control}",
+        seed=0,
+        trials=trials,
+        equivalents=float(trials),
+        initial="default",
+        noise="seeded",
+        invalid="waste",
+        workers=1,
+    )
