@@ -68,7 +68,7 @@ def shown(of: Task, x: Matrix) -> str:
 
 
 def said(*texts: str, finish: Any = "stop") -> list[Completion]:
-    return [Completion(text, finish, 10, 5, 0.1, f"0.0.{i}") for i, text in enumerate(texts)]
+    return [Completion(text, finish, 10, 5, 0.1, where=f"0.0.{i}") for i, text in enumerate(texts)]
 
 
 @dataclass

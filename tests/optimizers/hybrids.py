@@ -126,7 +126,7 @@ def play(
             text, finish = said if isinstance(said, tuple) else (said, "stop")
             if isinstance(text, np.ndarray):
                 text = exactly(task.space, text)
-            answer = [Completion(text, finish, 10, 5, 0.1, f"{len(turns)}.{request.attempt}.0")]
+            answer = [Completion(text, finish, 10, 5, 0.1, where=f"{len(turns)}.{request.attempt}.0")]
             continue
         if isinstance(request, Waste):
             answer = Evaluated(np.full((1, task.space.d), np.nan), np.array([np.nan]))
