@@ -27,7 +27,7 @@ TABLES = ("hpobench/mlp/car", "hpolib/fcnet/protein_structure", "nasbench201/cel
 SURROGATES = ("yahpo/lcbench/167168", "yahpo/rbv2_xgboost/16")
 NO_NUMBERS = ("llambo-optunahub", "nasbench201/cell/cifar10")
 """It hides categorical hyperparameters from the model, and there are no others; tested elsewhere."""
-N = 12
+N = 16
 USELESS = ("", "no", "{}", "[1, 2", '{"x1": 1e999, "width": "wide"}', "0.1.2", '{"a": {"a": 1}} 17', "\ud7ff")
 
 
