@@ -6,6 +6,7 @@ What trials observe is the business of their scenario's desk, who asks a languag
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,8 +18,10 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.budget import Account, Floats
 from surrobench.desk import Asked, Begun, Breach, Desk, Recording
 from surrobench.given import start
+from surrobench.llm.view import shown_card
 from surrobench.optimizers import optimizer
 from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.optimizers.control import controlled
 from surrobench.requests import (
     Completion,
     Evaluate,
@@ -70,6 +73,7 @@ class Active:
     noise_key: int
     instance: int
     library: Stopwatch
+    answers: Counter[str]
     slot: int | None
     recorded: Recording | None
     progress: Progress
@@ -107,15 +111,16 @@ class Active:
             recorded: what is served instead of observations, if it is a replay.
             progress: counts its trials.
         """
-        library = Stopwatch()
+        library, answers = Stopwatch(), Counter[str]()
         return cls(
             run=run,
-            program=program(run, where, library),
+            program=program(run, where, library, answers),
             desk=desk,
             account=Account(run.budget, run.workers),
             noise_key=key("noise", run.benchmark, run.seed, run.initial),
             instance=where.index,
             library=library,
+            answers=answers,
             slot=slot,
             recorded=recorded,
             progress=progress,
@@ -142,7 +147,7 @@ class Active:
         if allowed < len(X):
             X, self.last = X[:allowed], True
         first = account.begin(len(X), share)
-        origin = _origin(request.source, request.repairs)
+        origin = _origin(request.source, request.repairs, request.reply)
         desk.pending.append(Asked(self, request, X, first, origin, fidelity, share, overhead))
 
     def submit(self, request: Submit) -> int | None:
@@ -162,7 +167,7 @@ class Active:
             self.stop()
             return None
         ticket = account.begin(1, share)
-        origin = _origin(request.source, ())
+        origin = _origin(request.source, (), request.reply)
         spent = self._take_spent()
         self.begun.append(Begun(request, x, fidelity, share, origin, ticket, account.now, overhead, spent))
         return ticket
@@ -195,7 +200,7 @@ class Active:
         number = account.begin(1, 1.0)
         row = desk.ledger.add(X, columns, np.array([number]), 1.0)
         desk.ledger.finish_one(row, account.now, overhead)
-        origin = Origin(request.source, "invalid", error=request.reason)
+        origin = Origin(request.source, "invalid", error=request.reason, reply=request.reply)
         self._book(row, 1, origin, self._take_spent())
         if account.spent:
             raise BudgetSpent
@@ -324,10 +329,12 @@ _SUBMITTED = Origin("submitted")
 """Stands for the origins of trials that were submitted, each of which has its own."""
 
 
-def _origin(source: Any, repairs: Any) -> Origin:
+def _origin(source: Any, repairs: Any, reply: Any) -> Origin:
     """Of a request; one object for all of the same origin, since there are as many requests as trials."""
     if not isinstance(source, str) or not isinstance(repairs, tuple):
         raise Breach(f"gave source = {source!r:.40} and repairs = {repairs!r:.40}, not a word and a tuple.")
+    if reply:
+        return Origin(source, repairs=tuple(map(str, repairs)), reply=str(reply))
     return _shared_origin(source, repairs)
 
 
@@ -336,28 +343,50 @@ def _shared_origin(source: str, repairs: tuple[str, ...]) -> Origin:
     return Origin(source, repairs=tuple(map(str, repairs)))
 
 
-def program(run: Run, where: Benchmark, library: Stopwatch) -> Generator[Request, Any, None]:
-    """A run from its first trial to its last: the granted initial design, then the optimizer."""
-    space, default = where.space, where.scenario.default()
-    initial = Evaluated(np.empty((0, space.d)), np.empty(0))
+def program(
+    run: Run, where: Benchmark, library: Stopwatch, answers: Counter[str]
+) -> Generator[Request, Any, None]:
+    """A run from its first trial to its last: the granted initial design, then the optimizer.
+
+    A slot control stands in for the language model where the run names one.
+    """
+    initial = nothing(where)
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
-    task = Task(
-        space=space,
+    task = task_of(run, where, initial, library, answers)
+    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
+    steps = optimizer(run.optimizer).function(task, rng, **run.arguments)
+    if run.control:
+        draws = stream("control", run.benchmark, run.optimizer, run.parameters, run.control, run.seed)
+        steps = controlled(steps, task, run.control, draws)
+    yield from steps
+
+
+def nothing(where: Benchmark) -> Evaluated:
+    """No trial at all."""
+    return Evaluated(np.empty((0, where.space.d)), np.empty(0))
+
+
+def task_of(
+    run: Run, where: Benchmark, initial: Evaluated, library: Stopwatch, answers: Counter[str]
+) -> Task:
+    """What the optimizer of a run is told."""
+    return Task(
+        space=where.space,
         objective=where.objective,
-        card=where.card,
-        default=default,
+        card=shown_card(where.card, run.shows),
+        default=where.scenario.default(),
         initial=initial,
         horizon=run.budget.horizon - len(initial.losses),
         invalid=run.invalid,
+        variant=run.shows,
+        answers=answers,
         library=library,
         fidelities=where.scenario.fidelities,
         workers=run.workers,
         benchmark=run.benchmark,
         seed=run.seed,
     )
-    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    yield from optimizer(run.optimizer).function(task, rng, **run.arguments)
 
 
 def initial_design(run: Run, where: Benchmark) -> Matrix:

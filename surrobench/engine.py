@@ -188,6 +188,7 @@ class _Engine:
             error,
             library_seconds=active.library.seconds,
             thinking=active.thinking,
+            answers=dict(active.answers),
         )
         recorded = active.recorded
         if recorded is not None and not error and not recorded.has(outcome.proposal).all():
@@ -224,7 +225,7 @@ class _Engine:
             _Raised: it raised something else.
         """
         # With a model only its latency counts: that is journalled, so a resumed run is the same.
-        counts = active.run.overhead and active.run.model is None
+        counts = active.run.overhead and not active.run.asks_model
         start = time.perf_counter() if counts else 0.0
         try:
             request = active.program.send(answer)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from surrobench.active import program
+from surrobench.active import nothing, program, task_of
 from surrobench.benchmarks import benchmark
 from surrobench.optimizers.base import Stopwatch
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Finished, Next, Submit
+from surrobench.optimizers.control import StandIn
+from surrobench.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results import Results
 from surrobench.runs import Run, plan
+from surrobench.seeding import stream
 from surrobench.suite import Suite
 from surrobench.workers import estimate
 
@@ -40,21 +42,22 @@ BYTES_PER_TRIAL = 40
 def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     """Estimate runs, time, tokens and disk of what is not finished.
 
-    Tokens are counted on a rehearsal: each method with a model is driven once per benchmark with the default
-    configuration as every reply.
+    Tokens are counted on a rehearsal: each method with a model is driven once per benchmark and prompt
+    variant, with random configurations as replies.
     """
     runs = plan(suite)
     pending = Results(out).unfinished(runs) if (out / "manifest.json").exists() else runs
     calls = characters_in = characters_out = 0
     seconds = {"model": 0.0, "library": 0.0}
-    rehearsed: dict[tuple[str, str], tuple[int, int, int]] = {}
+    rehearsed: dict[tuple[str, str, str], tuple[int, int, int]] = {}
     for run in pending:
-        if run.model is None:
+        if not run.asks_model:
             seconds["library"] += estimate(run) / jobs
             continue
-        if (run.benchmark, run.method) not in rehearsed:
-            rehearsed[run.benchmark, run.method] = rehearse(run)
-        count, asked, answered = rehearsed[run.benchmark, run.method]
+        kind = (run.benchmark, run.method, run.shows)
+        if kind not in rehearsed:
+            rehearsed[kind] = rehearse(run)
+        count, asked, answered = rehearsed[kind]
         calls, characters_in, characters_out = calls + count, characters_in + asked, characters_out + answered
         seconds["model"] += estimate(run)
     trials = sum(run.expected_trials for run in pending)
@@ -71,14 +74,15 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
 
 
 def rehearse(run: Run) -> tuple[int, int, int]:
-    """Completions, prompt characters and reply characters of a run that proposes the default each time.
+    """Completions, prompt characters and reply characters of a run whose model proposes at random.
 
     A method that raises is counted as far as it came: the run itself will say what is wrong.
     """
     where = benchmark(run.benchmark)
-    reply = json.dumps(where.space.decode(where.scenario.default())[0])
-    steps = program(run, where, Stopwatch())
-    calls = asked = trials = 0
+    task = task_of(run, where, nothing(where), Stopwatch(), Counter())
+    stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
+    steps = program(run, where, Stopwatch(), Counter())
+    calls = asked = answered = trials = 0
     submitted: list[Submit] = []
     answer: Any = None
     while trials < run.expected_trials:
@@ -88,11 +92,13 @@ def rehearse(run: Run) -> tuple[int, int, int]:
             break
         if isinstance(request, Complete | list | tuple):
             batch = [request] if isinstance(request, Complete) else request
+            answers = [stand_in.answer(part) for part in batch]
             calls += sum(part.n for part in batch)
             asked += sum(len(message.content) for part in batch for message in part.messages)
-            answers = [[Completion(reply, "stop", 0, 0, 0.0)] * part.n for part in batch]
+            answered += sum(len(reply.text) for replies in answers for reply in replies)
             answer = answers[0] if isinstance(request, Complete) else answers
-        elif isinstance(request, Submit):
+            continue
+        if isinstance(request, Submit):
             answer, trials = trials, trials + 1
             submitted.append(request)
         elif isinstance(request, Next):
@@ -102,5 +108,6 @@ def rehearse(run: Run) -> tuple[int, int, int]:
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
             trials += len(X)
             answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
+        stand_in.hear(answer)
     steps.close()
-    return calls, asked, calls * len(reply)
+    return calls, asked, answered

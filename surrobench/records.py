@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,8 @@ class RunRecord:
     trials: int
     """How many it has spent."""
     thinking: tuple[float, ...] = ()
-    """See ``trial.Outcome``."""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """Both: see ``trial.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
         """Whether nothing is left to do within ``budget``, which may be more than when recorded.
@@ -110,8 +111,8 @@ class Records(Sequence[RunRecord]):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
-        thinking = tuple(entry.pop("thinking", ()))
-        return RunRecord(Run(**entry), state, error, spent, thinking)
+        thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
+        return RunRecord(Run(**entry), state, error, spent, thinking, answers)
 
     def budget(self, index: int) -> Budget:
         """The budget of one of the runs."""
@@ -124,7 +125,7 @@ class Records(Sequence[RunRecord]):
 
 def _entry(record: RunRecord) -> dict[str, Any]:
     entry = {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
-    return {**entry, "thinking": list(record.thinking)}
+    return {**entry, "thinking": list(record.thinking), "answers": dict(record.answers)}
 
 
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:

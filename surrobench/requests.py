@@ -46,6 +46,8 @@ class Evaluate:
     continued_from: float | None = None
     """Value of the first fidelity at which training goes on, every row having been evaluated there before by
     this run; only the difference is paid for. None: training starts anew. Needs ``Fidelity.resumable``."""
+    reply: str = ""
+    """The completion they were read from, if they were: its ``Completion.where``."""
     unit: bool = False
     """Whether the rows are points of the unit cube, which are mapped by ``space.from_unit``: for all runs at
     once, so that a method that asks for one configuration at a time does not map it on its own."""
@@ -64,6 +66,8 @@ class Submit:
     source: str = "optimizer"
     fidelity: Mapping[str, float] | None = None
     continued_from: float | None = None
+    """As in ``Evaluate``."""
+    reply: str = ""
     """As in ``Evaluate``."""
 
 
@@ -97,6 +101,8 @@ class Waste:
 
     reason: str
     source: str = "llm"
+    reply: str = ""
+    """The completion it was read from: its ``Completion.where``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,9 @@ class Complete:
     """The method's published sampling parameters (temperature, top_p, max_tokens); the suite's win."""
     attempt: int = 0
     """0 for the first try of a call; a re-ask of the same call counts up."""
+    configurations: int = 1
+    """Of a proposal: how many configurations a reply is to list (more than one: as a JSON array). It tells a
+    slot control (``optimizers.control``) what to answer; the model is told by the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,8 @@ class Completion:
     tokens_out: int
     latency: float
     """Seconds from sending the request to its last byte; per request, as ``tokens_in``."""
+    where: str = ""
+    """Which completion of the run it is, as in its journal: ``call.attempt.sample``."""
 
 
 Request = Evaluate | Submit | Next | Waste | Complete | Sequence[Complete]

@@ -36,7 +36,9 @@ from surrobench.runs import Run
 from surrobench.seeding import content_hash
 from surrobench.trial import Outcome
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_WITHOUT_VARIANTS = 3
+"""The last version whose trials knew neither prompt variants nor the reply they were read from."""
 _WITHOUT_CLOCK = 1
 """The last version whose trials knew neither several workers nor shares of a trial."""
 MERGED = "all.parquet"
@@ -46,7 +48,7 @@ _PORTION = 1 << 21
 """Trials that are read at a time where they are only passed through."""
 _Files = tuple[dict[Path, Records], set[tuple[Path, str]]]
 """Those of a folder, and which runs in them do not count."""
-_ORDER = ["benchmark", "optimizer", "llm", "seed", "run", "trial"]
+_ORDER = ["benchmark", "optimizer", "llm", "variant", "seed", "run", "trial"]
 
 
 class Results:
@@ -62,12 +64,12 @@ class Results:
         self._forgotten: set[tuple[Path, str]] = set()
         self._written: set[str] = set()
         self._files: dict[Path, Records] = {}
-        self._outdated: set[Path] = set()
+        self._outdated: dict[Path, int] = {}
         self._last_counted: tuple[_Files, dict[Path, Sequence[int]]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self._files[path] = _read_records(path)
-            if version <= _WITHOUT_CLOCK:
-                self._outdated.add(path)
+            if version <= _WITHOUT_VARIANTS:
+                self._outdated[path] = version
 
     @staticmethod
     def create(folder: Path, manifest: Mapping[str, Any], runs: Sequence[Run]) -> Results:
@@ -108,7 +110,7 @@ class Results:
         return str(self.manifest["suite"]["name"])
 
     def plan(self) -> pl.DataFrame:
-        """The runs the suite names: run, benchmark, optimizer, llm, seed, trials.
+        """The runs the suite names: run, benchmark, optimizer, llm, variant, seed, and the budget.
 
         Raises:
             ResultsError: it is missing or damaged.
@@ -122,7 +124,7 @@ class Results:
         limits = plan_frame([]).schema
         return plan.with_columns(
             pl.lit(None, dtype).alias(name) for name, dtype in limits.items() if name not in plan.columns
-        )
+        ).select(limits.names())
 
     def records(self) -> dict[str, RunRecord]:
         """Run id -> its record, from the file that counts."""
@@ -248,7 +250,7 @@ class Results:
 
     def _scan(self, path: Path) -> pl.LazyFrame:
         frame = pl.scan_parquet(path)
-        return _as_now(frame) if path in self._outdated else frame
+        return _as_now(frame, self._outdated[path]) if path in self._outdated else frame
 
     def _counted(self) -> dict[Path, Sequence[int]]:
         """For each file, those of its records that stand in no better file, by their place."""
@@ -302,7 +304,14 @@ class Results:
             groups.setdefault(outcome.run.benchmark.rpartition("/")[0], []).append(outcome)
         for key, group in groups.items():
             records = [
-                RunRecord(outcome.run, outcome.state, outcome.error, outcome.n, tuple(outcome.thinking))
+                RunRecord(
+                    outcome.run,
+                    outcome.state,
+                    outcome.error,
+                    outcome.n,
+                    tuple(outcome.thinking),
+                    outcome.answers,
+                )
                 for outcome in group
             ]
             self._written |= {record.run.id for record in records}
@@ -322,9 +331,7 @@ class Results:
                 continue
             counted = self._counted()
             records = [self._files[path][i] for path in paths for i in counted[path]]
-            records.sort(
-                key=lambda r: (r.run.benchmark, r.run.method, r.run.model or "", r.run.seed, r.run.id)
-            )
+            records.sort(key=lambda record: _place(record.run))
             with self.reading():
                 frame = self.trials(scenario_key=folder.name.replace(".", "/", 1)).collect().sort(_ORDER)
             for path in paths:
@@ -354,7 +361,7 @@ class Results:
             _write_parquet(frame, path, {_METADATA: json.dumps(metadata, sort_keys=True)})
         self._files[path] = kept
         self._forgotten = {(other, run) for other, run in self._forgotten if other != path}
-        self._outdated.discard(path)
+        self._outdated.pop(path, None)
 
 
 @contextlib.contextmanager
@@ -383,6 +390,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------- files
+
+
+def _place(run: Run) -> tuple[str, str, str, str, int, str]:
+    """What records are sorted by: as their trials, see ``_ORDER``."""
+    return run.benchmark, run.method, run.model or "", run.variant or "", run.seed, run.id
 
 
 def _slug(key: str) -> str:
@@ -417,14 +429,17 @@ def _is_more(records: Records, i: int, others: Records, j: int) -> bool:
     return bool(records.spent[i] > others.spent[j])
 
 
-def _as_now(trials: pl.LazyFrame) -> pl.LazyFrame:
-    """Trials of version 1, which knew neither several workers nor shares of a trial, as they are now."""
-    now = trials.with_columns(
-        share=pl.lit(1.0),
-        finished=pl.col("cost").cum_sum().over("run", order_by="trial"),
-        overhead=pl.lit(0.0),
-        proposal=pl.col("trial").cast(pl.UInt32),
-    )
+def _as_now(trials: pl.LazyFrame, version: int) -> pl.LazyFrame:
+    """Trials of an older version of the schema as they are now."""
+    nothing = pl.lit(None, pl.String)
+    now = trials.with_columns(variant=nothing, reply=nothing)
+    if version <= _WITHOUT_CLOCK:
+        now = now.with_columns(
+            share=pl.lit(1.0),
+            finished=pl.col("cost").cum_sum().over("run", order_by="trial"),
+            overhead=pl.lit(0.0),
+            proposal=pl.col("trial").cast(pl.UInt32),
+        )
     common = list(common_schema())
     return now.select(*common, pl.exclude(common))
 

@@ -13,9 +13,11 @@ from surrobench.errors import SuiteError, UsageError
 from surrobench.given import given, start
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
+from surrobench.llm.view import Variant
 from surrobench.optimizers import optimizer, require
+from surrobench.optimizers.control import CONTROL_VERSION, Control, control_named
 from surrobench.seeding import content_hash
-from surrobench.suite import Method, Suite
+from surrobench.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Run:
     optimizer: str
     parameters: dict[str, Any]
     model: str | None
-    """The language model's label in the suite."""
+    """The language model's label in the suite, or the slot control that stands in for one."""
     seed: int
     trials: int | None
     """Budget: how many trials the run may spend, the initial design included; see ``budget.Budget``."""
@@ -50,6 +52,8 @@ class Run:
     """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
     file_version: str | None = None
     """What it was when the run was planned: the digits of its content."""
+    variant: Variant | None = None
+    """What the language model is shown; None where there is none, or a slot control in its place."""
     given: dict[str, str] = field(default_factory=dict)
     """Files of configurations that the run reads: the digits of a file's content, which stand for it in
     ``initial`` and ``parameters``, to its absolute path. No part of the identity."""
@@ -58,6 +62,26 @@ class Run:
     def budget(self) -> Budget:
         """What the run may spend."""
         return Budget(self.trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def control(self) -> Control | None:
+        """The slot control that stands in for a language model."""
+        return control_named(self.model) if self.model else None
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model answers: its run is driven where the model's client is."""
+        return self.model is not None and self.control is None
+
+    @property
+    def shows(self) -> Variant:
+        """The prompt variant."""
+        return self.variant or "full"
+
+    @property
+    def name(self) -> str:
+        """How its method is called in tables."""
+        return method_name(self.method, self.model, self.variant)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -94,10 +118,10 @@ def plan(suite: Suite) -> list[Run]:
     for label, method in suite.optimizers.items():
         require(method.method or label)
     runs = [
-        _run(suite, benchmark_id, label, model, seed)
+        _run(suite, benchmark_id, label, model, variant, seed)
         for benchmark_id in suite.benchmark_ids()
         for label, method in suite.optimizers.items()
-        for model in _models(method)
+        for model, variant in suite.askings(method)
         for seed in range(method.seeds or suite.seeds)
     ]
     labels: dict[str, Run] = {}
@@ -108,8 +132,7 @@ def plan(suite: Suite) -> list[Run]:
                 "Leave one of them out: yahpo/* have fidelities.",
             )
         if (same := labels.setdefault(run.id, run)) is not run:
-            one, other = method_name(same.method, same.model), method_name(run.method, run.model)
-            raise SuiteError(f"Methods {one!r} and {other!r} are the same.", "Drop one of them.")
+            raise SuiteError(f"Methods {same.name!r} and {run.name!r} are the same.", "Drop one of them.")
     _check_files(runs)
     return runs
 
@@ -137,11 +160,9 @@ def _check_files(runs: list[Run]) -> None:
                 )
 
 
-def _models(method: Method) -> list[str] | list[None]:
-    return method.models or [None]
-
-
-def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: int) -> Run:
+def _run(
+    suite: Suite, benchmark_id: str, label: str, model: str | None, variant: Variant | None, seed: int
+) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
     entry = optimizer(name)
@@ -169,12 +190,13 @@ def _run(suite: Suite, benchmark_id: str, label: str, model: str | None, seed: i
         invalid=suite.invalid,
         workers=suite.workers,
         overhead=suite.overhead,
+        variant=variant,
         **asdict(suite.budget(method)),
         file=entry.file,
         file_version=str(entry.version) if entry.file else None,
         given=files,
     )
-    identity = run_identity(run, suite.models[model] if model else None)
+    identity = run_identity(run, suite.models[model] if model and run.asks_model else None)
     return replace(run, id=content_hash(identity))
 
 
@@ -192,11 +214,14 @@ def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
         identity["trials"] = run.budget.horizon
     if run.workers > 1 or run.overhead:
         identity["clock"] = [run.workers, run.overhead]
-    if entry.prompts or run.model:
+    if run.control:
+        identity["control"] = [run.control, CONTROL_VERSION]
+    elif entry.prompts or run.model:
         identity |= {
             "prompts": prompts_hash(entry.prompts) if entry.prompts else None,
             "model": model.identity() if model else None,
             "invalid": run.invalid,
+            "variant": run.shows,
         }
     return identity
 
@@ -206,6 +231,8 @@ def _benchmark_version(benchmark_id: str) -> int:
     return benchmark(benchmark_id).scenario.version
 
 
-def method_name(method: str, model: str | None) -> str:
-    """How a method is called in tables: its label, and its model where it has one."""
-    return f"{method} ({model})" if model else method
+def method_name(method: str, model: str | None, variant: str | None = None) -> str:
+    """How a method is called in tables: its label, its model, and what that is shown where not all."""
+    if model is None:
+        return method
+    return f"{method} ({model})" if variant in (None, "full") else f"{method} ({model}, {variant})"

@@ -73,8 +73,7 @@ class SearchSpace:
         self.levels = np.array([_levels(hp) for hp in self.hyperparameters], dtype=np.int64)
         integer = np.array([isinstance(hp, UniformIntegerHyperparameter) for hp in self.hyperparameters])
         self._intervals = np.where(integer, np.maximum(self.levels - 1, 1), 1).astype(np.float64)
-        # ConfigSpace numbers a constant's only value 1, all others from 0.
-        self.origin = np.array([float(isinstance(hp, Constant)) for hp in self.hyperparameters])
+        self.origin = np.array([_origin(hp) for hp in self.hyperparameters])
         self._last = np.maximum(self.levels - 1.0, 0.0)  # index of the last value
         self._bins = np.asarray(self.levels, dtype=np.float64)
         self._uneven = {
@@ -169,6 +168,10 @@ class SearchSpace:
     def is_conditional(self) -> bool:
         """Whether any hyperparameter depends on another's value."""
         return bool(self._conditions)
+
+    def conditions(self, j: int) -> list[Any]:
+        """The conditions of column ``j``, all of which must hold for it to be active."""
+        return self._conditions.get(j, [])
 
     def deactivate(self, X: Matrix) -> Matrix:
         """The same configurations with NaN for every hyperparameter whose conditions do not hold."""
@@ -290,32 +293,8 @@ class SearchSpace:
         return vector
 
     def nearest(self, name: str, value: Any) -> float:
-        """Vector value of the legal value nearest to ``value`` on the hyperparameter's own scale.
-
-        Raises:
-            UsageError: ``value`` is no number where one is needed, or an unknown category.
-        """
-        hp = self[name]
-        choices = values_of(hp)
-        origin = float(self.origin[self.column(name)])
-        for i, choice in enumerate(choices or ()):
-            if choice == value and isinstance(choice, bool) == isinstance(value, bool):  # 1 is not True
-                return origin + i
-        numeric = choices is None or all(
-            isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices
-        )
-        number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-        if not (numeric and number):
-            raise UsageError(f"{name} = {value!r} is not in the space.", f"It is {describe(hp)}.")
-        if choices is not None:
-            grid = np.asarray(choices, dtype=np.float64)
-            if is_log(hp) and value > 0:
-                return origin + float(np.argmin(np.abs(np.log(grid) - math.log(value))))
-            return origin + float(np.argmin(np.abs(grid - value)))
-        low, high = bounds_of(hp)
-        inside = min(max(value, low), high)
-        ranged: Any = hp  # its class decides between int and float
-        return float(ranged.to_vector(round(inside) if is_integer(hp) else inside))
+        """``nearest`` of one of the hyperparameters."""
+        return nearest(self[name], value)
 
 
 # ---------------------------------------------------------------------- one hyperparameter
@@ -369,6 +348,44 @@ def describe(hp: Hyperparameter) -> str:
     low, high = bounds_of(hp)
     kind = "an integer" if is_integer(hp) else "a number"
     return f"{kind} in [{low}, {high}]{' on a log scale' if is_log(hp) else ''}"
+
+
+def nearest(hp: Hyperparameter, value: Any) -> float:
+    """Vector value of the legal value nearest to ``value`` on the hyperparameter's own scale.
+
+    Raises:
+        UsageError: ``value`` is no number where one is needed, or an unknown category.
+    """
+    choices = values_of(hp)
+    origin = _origin(hp)
+    for i, choice in enumerate(choices or ()):
+        if choice == value and isinstance(choice, bool) == isinstance(value, bool):  # 1 is not True
+            return origin + i
+    numeric = choices is None or all(
+        isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices
+    )
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if not (numeric and number):
+        raise UsageError(f"{hp.name} = {value!r} is not in the space.", f"It is {describe(hp)}.")
+    if choices is not None:
+        grid = np.asarray(choices, dtype=np.float64)
+        if is_log(hp) and value > 0:
+            return origin + float(np.argmin(np.abs(np.log(grid) - math.log(value))))
+        return origin + float(np.argmin(np.abs(grid - value)))
+    low, high = bounds_of(hp)
+    inside = min(max(value, low), high)
+    ranged: Any = hp  # its class decides between int and float
+    return float(ranged.to_vector(round(inside) if is_integer(hp) else inside))
+
+
+def value_of(hp: Hyperparameter, x: float) -> Any:
+    """The plain Python value that a hyperparameter has at ``x`` in the vector encoding."""
+    return _values(hp, np.array([x])).tolist()[0]
+
+
+def _origin(hp: Hyperparameter) -> float:
+    # ConfigSpace numbers a constant's only value 1, all others from 0.
+    return float(isinstance(hp, Constant))
 
 
 def _levels(hp: Hyperparameter) -> int:

@@ -171,8 +171,8 @@ class _Session:
         self._cluster = self._open_cluster(stack)
 
     def run(self) -> Summary:
-        with_model = [run for run in self._pending if run.model]
-        without = [run for run in self._pending if not run.model]
+        with_model = [run for run in self._pending if run.asks_model]
+        without = [run for run in self._pending if not run.asks_model]
         status = self._status
         status.total, status.done = self._total, self._total - len(self._pending)
         status.work = sum(map(estimate, self._pending))
@@ -282,7 +282,7 @@ class _Session:
             self._states[outcome.state] += 1
             self._trials += outcome.n
             self._status.done += outcome.state != "parked"
-            self._status.live_stored += outcome.n if outcome.run.model else 0
+            self._status.live_stored += outcome.n if outcome.run.asks_model else 0
             self._status.work_done += estimate(outcome.run)
             if outcome.error:
                 self._problems.setdefault(outcome.error, []).append(outcome.run)
@@ -309,7 +309,7 @@ class _Session:
 
     def _open_cluster(self, stack: contextlib.ExitStack) -> ClusterExecutor | None:
         """Dask's workers, where they are asked for and there is something for them to do."""
-        if self._options.cluster is None or all(run.model for run in self._pending):
+        if self._options.cluster is None or all(run.asks_model for run in self._pending):
             return None
         from surrobench.cluster import connect  # takes half a second
 
@@ -319,7 +319,7 @@ class _Session:
 
     def _open_models(self, stack: contextlib.ExitStack) -> dict[str, ModelService]:
         """A service for each model that a pending run needs."""
-        labels = sorted({run.model for run in self._pending if run.model})
+        labels = sorted({run.model for run in self._pending if run.model and run.asks_model})
         if not labels:
             return {}
         journal = self._open_journal()

@@ -19,7 +19,9 @@ from surrobench.claims import Claim, Pair
 from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.given import given
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.view import Variant
 from surrobench.optimizers import optimizer
+from surrobench.optimizers.control import CONTROLS, PREFIX, control_named
 from surrobench.paths import data_dir, find_file
 
 
@@ -43,7 +45,10 @@ class Method(BaseModel):
     trials: int | None = Field(default=None, ge=1)
     """Fewer trials than the study's, for a method that is too dear."""
     models: list[str] = Field(default_factory=list)
-    """Labels of the language models it is run with."""
+    """Labels of the language models it is run with; ``control:random``, ``control:default`` and
+    ``control:tpe`` let that stand in for the model, in the same turns (``optimizers.control``)."""
+    variants: list[Variant] | None = Field(default=None, min_length=1)
+    """What the models are shown, each for itself; the study's where not given."""
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -83,6 +88,9 @@ class Suite(BaseModel):
     noise: Noise = "seeded"
     control: str = "random"
     """The method that all others are compared with; fixed here, never chosen by the results."""
+    variants: list[Variant] = Field(default=["full"], min_length=1)
+    """What language models are shown of a task, each for itself: ``full``, ``no-dataset``, ``anonymous``,
+    ``misleading`` (``llm.view``)."""
     invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
     """What happens to a model's reply that is no legal configuration."""
     optimizers: dict[str, Method] = Field(min_length=1)
@@ -124,8 +132,9 @@ class Suite(BaseModel):
             if method.models and not needs and not entry.own:
                 raise _Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
-                if model not in self.models:
-                    message = _unknown(f"model of optimizers.{label}", model, self.models)
+                if control_named(model) is None and model not in self.models:
+                    known = [*self.models, *(f"{PREFIX}{control}" for control in CONTROLS)]
+                    message = _unknown(f"model of optimizers.{label}", model, known)
                     raise _Misfit(message, "optimizers", label, "models")
         if self.trials is self.equivalents is self.seconds is None:
             raise _Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
@@ -144,11 +153,11 @@ class Suite(BaseModel):
 
     @model_validator(mode="after")
     def _claims_about_the_study(self) -> Suite:
-        names = {  # as runs.method_name
-            f"{label} ({model})": label
-            for label, method in self.optimizers.items()
-            for model in method.models
-        } | {label: label for label in self.optimizers}
+        names = {label: label for label in self.optimizers}
+        for label, method in self.optimizers.items():
+            for model, variant in self.askings(method):  # as runs.method_name
+                shown = "" if variant in (None, "full") else f", {variant}"
+                names[f"{label} ({model}{shown})"] = label
         for claim_name, claim in self.claims.items():
             for key, methods in claim.methods.items():
                 for name in methods:
@@ -163,6 +172,19 @@ class Suite(BaseModel):
                 message = f"claims.{claim_name}: after = {claim.after}, but all start with {self.initial!r}"
                 raise _Misfit(message, "claims", claim_name, "after")
         return self
+
+    def askings(self, method: Method) -> list[tuple[str | None, Variant | None]]:
+        """Each model that a method is run with, and what that is shown; (None, None) if it asks none.
+
+        A slot control reads no prompt: it has no variant.
+        """
+        if not method.models:
+            return [(None, None)]
+        return [
+            (model, variant)
+            for model in method.models
+            for variant in ([None] if control_named(model) else (method.variants or self.variants))
+        ]
 
     def budget(self, method: Method) -> Budget:
         """What each run of a method may spend."""

@@ -48,6 +48,8 @@ class Origin(NamedTuple):
     status: Literal["ok", "invalid"] = "ok"
     repairs: tuple[str, ...] = ()
     error: str = ""
+    reply: str = ""
+    """The completion that proposed them, ``Completion.where``."""
 
 
 @dataclass
@@ -171,6 +173,7 @@ class Outcome:
             before.
         library_seconds: time inside an optimization library.
         thinking: seconds before each request that began trials, where the run counts them; for a replay.
+        answers: how many of the model's replies came to what, see ``optimizers.base.Task``.
         error: why the run failed or is parked.
     """
 
@@ -192,6 +195,7 @@ class Outcome:
     duplicate: NDArray[np.bool_]
     library_seconds: float
     thinking: list[float] = field(default_factory=list)
+    answers: dict[str, int] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -208,6 +212,7 @@ def close_log(
     *,
     library_seconds: float,
     thinking: list[float],
+    answers: dict[str, int],
 ) -> Outcome:
     """A run's log as arrays."""
     columns = ledger.gather(log.rows())
@@ -222,6 +227,7 @@ def close_log(
         duplicate=_repeats(X if at is None else np.column_stack([X, at]), log),
         library_seconds=library_seconds,
         thinking=thinking,
+        answers=answers,
         **columns,
     )
 

@@ -49,18 +49,16 @@ class Objective:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """What a prompt or a table may say about a benchmark."""
+    """What a prompt or a table may say about a benchmark; None: it is not known, or not shown."""
 
-    learner: str
-    dataset: str
+    learner: str | None
+    dataset: str | None
     """Its real name, with its identifier."""
-    task: str
+    task: str | None
     rows: int | None
-    """None where it is not known."""
     features: int | None
-    """None where it is not known."""
     classes: int | None
-    """None for regression, or where it is not known."""
+    """None for regression, too."""
     metric: str
     minimize: bool
 
@@ -183,8 +181,10 @@ class Scenario(ABC):
         Versions of one name are one data set: they have rows in common, and what counts here is whether
         results on them are independent. Those of other names are taken for others.
         """
-        name = self.card(instance).dataset.partition(" (")[0]
-        return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+        name = self.card(instance).dataset
+        if name is None:  # nothing is known of it that another could share
+            return f"{self.key}/{instance}"
+        return re.sub("[^a-z0-9]+", "-", name.partition(" (")[0].lower()).strip("-")
 
     @abstractmethod
     def default(self) -> Matrix:

@@ -191,8 +191,6 @@ def _print_estimate(suite: Suite, out: Path, jobs: int) -> None:
 
 
 def _print_summary(summary: Summary, out: Path, console: Console) -> None:
-    from surrobench.runs import method_name
-
     ended = ", ".join(f"{count:,} {state}" for state, count in sorted(summary.states.items()))
     console.print(
         f"{summary.total:,} runs: {summary.finished_before:,} were finished before"
@@ -217,7 +215,7 @@ def _print_summary(summary: Summary, out: Path, console: Console) -> None:
         )
     for reason, runs in summary.problems.items():
         first = runs[0]
-        names = f"{method_name(first.method, first.model)} on {first.benchmark}, seed {first.seed}"
+        names = f"{first.name} on {first.benchmark}, seed {first.seed}"
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
         console.print(f"[bold red]not finished[/]: {names} ({first.id}){more}: ", end="", highlight=False)
         console.print(reason, markup=False, highlight=False, soft_wrap=True)

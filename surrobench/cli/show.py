@@ -82,7 +82,7 @@ def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
     matches = []
     for folder in where:
         for row in Results(folder).plan().iter_rows(named=True):
-            names = {row["optimizer"], method_name(row["optimizer"], row["llm"])}
+            names = {row["optimizer"], method_name(row["optimizer"], row["llm"], row["variant"])}
             labels = {f"{name}:{row['benchmark']}:{row['seed']}" for name in names}
             if run in labels or (":" not in run and row["run"].startswith(run)):
                 matches.append((folder, row))
@@ -99,7 +99,7 @@ def _print_head(console: Console, folder: Path, results: Results, found: dict[st
     from surrobench.runs import method_name
 
     record = results.records().get(str(found["run"]))
-    method = method_name(str(found["optimizer"]), str(found["llm"]) if found["llm"] else None)
+    method = method_name(found["optimizer"], found["llm"], found["variant"])
     state = f"{record.state}, {record.trials} trials" if record else "not finished"
     console.print(
         f"[bold]{method}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False

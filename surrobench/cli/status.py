@@ -40,7 +40,7 @@ def command(results: Path) -> None:
             if row["run"] in begun
             else "to do"
         )
-        counts.setdefault(method_name(row["optimizer"], row["llm"]), Counter())[state] += 1
+        counts.setdefault(method_name(row["optimizer"], row["llm"], row["variant"]), Counter())[state] += 1
     table = Table()
     states = [
         s

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from surrobench.errors import UsageError
 from surrobench.llm.prompts import number
+from surrobench.llm.view import View
 from surrobench.requests import Completion
-from surrobench.space import Hyperparameter, Matrix, SearchSpace, bounds_of, is_integer, values_of
+from surrobench.space import Hyperparameter, Matrix, bounds_of, is_integer, nearest, value_of, values_of
 
 Defect = Literal["truncated", "refused", "unparsable", "missing", "unknown-name", "out-of-range"]
 
@@ -29,30 +30,30 @@ class Proposal:
         defect: what is wrong with an invalid reply.
         detail: the defect in words, for the record and for a re-ask.
         repairs: what was changed to make it legal, ``kind:hyperparameter``.
+        reply: the completion it was read from (``Completion.where``).
     """
 
     configuration: Matrix | None
     defect: Defect | None = None
     detail: str = ""
     repairs: tuple[str, ...] = ()
+    reply: str = ""
 
 
-def json_schema(space: SearchSpace) -> dict[str, Any]:
-    """The schema of one configuration: choices as enums, ranges as minimum and maximum.
+def json_schema(view: View, configurations: int = 1) -> dict[str, Any]:
+    """The schema of one configuration, or of an array of so many: choices as enums, ranges with their ends.
 
     Values are written as prompts write them (``prompts.number``). Conditional hyperparameters are optional.
     """
-    required = [name for j, name in enumerate(space.names) if not _conditional(space, j)]
-    return {
+    schema: dict[str, Any] = {
         "type": "object",
-        "properties": {name: _value_schema(space[name]) for name in space.names},
-        "required": required,
+        "properties": {hp.name: _value_schema(hp) for hp in view.hyperparameters},
+        "required": [name for j, name in enumerate(view.names) if not view.is_conditional(j)],
         "additionalProperties": False,
     }
-
-
-def _conditional(space: SearchSpace, j: int) -> bool:
-    return space.is_conditional and not space.is_active(j, np.full(space.d, np.nan))
+    if configurations == 1:
+        return schema
+    return {"type": "array", "items": schema, "minItems": configurations, "maxItems": configurations}
 
 
 def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
     }
 
 
-def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, default: Matrix) -> Proposal:
+def parse_configuration(reply: Completion, view: View, *, clip: bool, default: Matrix) -> Proposal:
     """The configuration that a reply proposes.
 
     The first JSON object of the text counts; prose around it is ignored. Values that the space does not have
@@ -76,15 +77,41 @@ def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, de
     (``dropped:NAME``). All else that is wrong makes the reply invalid, unless ``clip``, which is
     karpathy-agent's published rule: out of range is moved to the nearest bound (``clipped:NAME``), what is
     missing or no value at all is filled with the default (``filled:NAME``), an unknown name is dropped.
+
+    Args:
+        reply: the model's.
+        view: what the model was shown; repairs are named after the space's own hyperparameters.
+        clip: whether to mend what is wrong.
+        default: shape (d,).
     """
+    return parse_configurations(reply, view, 1, clip=clip, default=default)[0]
+
+
+def parse_configurations(
+    reply: Completion, view: View, k: int, *, clip: bool, default: Matrix
+) -> list[Proposal]:
+    """The first k configurations that a reply lists, each by itself as in ``parse_configuration``.
+
+    Those that are missing are invalid: always k proposals.
+    """
+    objects: list[dict[str, Any]] = []
+    if reply.finish_reason != "refusal":
+        objects = _objects(reply.text, k)
+    proposals = [_proposal(values, view, clip, default) for values in objects]
+    while len(proposals) < k:
+        proposals.append(_nothing(reply, len(proposals), k))
+    return [replace(proposal, reply=reply.where) for proposal in proposals]
+
+
+def _proposal(values: dict[str, Any], view: View, clip: bool, default: Matrix) -> Proposal:
+    space = view.space
     try:
-        values = _object(reply)
-        x, repairs = _values(values, space, clip=clip)
+        x, repairs = _values(values, view, clip=clip)
         for j, name in enumerate(space.names):
             active = space.is_active(j, x)
             if active and np.isnan(x[j]):
                 if not clip:
-                    raise _Invalid("missing", f"{name!r} is missing")
+                    raise _Invalid("missing", f"{view.names[j]!r} is missing")
                 # A default configuration has no value for what is inactive in it; the hyperparameter has.
                 own = space.nearest(name, space[name].default_value)
                 x[j] = own if np.isnan(default[j]) else default[j]
@@ -97,36 +124,37 @@ def parse_configuration(reply: Completion, space: SearchSpace, *, clip: bool, de
     return Proposal(x, repairs=tuple(repairs))
 
 
+def _nothing(reply: Completion, found: int, k: int) -> Proposal:
+    """Why a reply has no further configuration."""
+    if reply.finish_reason == "refusal":
+        return Proposal(None, "refused", "the model refused to answer")
+    if reply.finish_reason == "length":
+        return Proposal(None, "truncated", "the answer was cut off before its JSON object was complete")
+    if k > 1:
+        return Proposal(None, "unparsable", f"the answer lists {found} configurations instead of {k}")
+    return Proposal(None, "unparsable", "the answer contains no JSON object")
+
+
 class _Invalid(Exception):
     def __init__(self, defect: Defect, detail: str) -> None:
         self.defect: Defect = defect
         self.detail = detail
 
 
-def _object(reply: Completion) -> dict[str, Any]:
-    if reply.finish_reason == "refusal":
-        raise _Invalid("refused", "the model refused to answer")
-    values = _first_object(reply.text)
-    if values is None and reply.finish_reason == "length":
-        raise _Invalid("truncated", "the answer was cut off before its JSON object was complete")
-    if values is None:
-        raise _Invalid("unparsable", "the answer contains no JSON object")
-    return values
-
-
-def _values(values: dict[str, Any], space: SearchSpace, *, clip: bool) -> tuple[Matrix, list[str]]:
+def _values(values: dict[str, Any], view: View, *, clip: bool) -> tuple[Matrix, list[str]]:
     """The named values as a vector, and the repairs; NaN where none, or none that can be kept, was given."""
-    x = np.full(space.d, np.nan)
+    x = np.full(view.space.d, np.nan)
     repairs: list[str] = []
     for name, value in values.items():
-        if name not in space.names:
+        if name not in view.columns:
             if not clip:
                 raise _Invalid("unknown-name", f"{name!r} is no hyperparameter")
             repairs.append(f"dropped:{name!r}")
             continue
-        j, hp = space.column(name), space[name]
+        j = view.columns[name]
+        hp = view.hyperparameters[j]
         try:
-            x[j] = space.nearest(name, _inside(hp, value))
+            shown = nearest(hp, _inside(hp, value))
         except UsageError as error:
             if not clip:
                 raise _Invalid("out-of-range", str(error).rstrip(".")) from None
@@ -134,9 +162,10 @@ def _values(values: dict[str, Any], space: SearchSpace, *, clip: bool) -> tuple[
         if outside := _outside(hp, value):
             if not clip:
                 raise _Invalid("out-of-range", f"{name} = {value!r} is out of range; it is {outside}")
-            repairs.append(f"clipped:{name}")
-        elif not _same(value, space.columns(x[None, :])[name][0].tolist()[0]):
-            repairs.append(f"snapped:{name}")
+            repairs.append(f"clipped:{view.space.names[j]}")
+        elif not _same(value, value_of(hp, shown)):
+            repairs.append(f"snapped:{view.space.names[j]}")
+        x[j] = view.to_vector(j, shown)
     return x, repairs
 
 
@@ -168,18 +197,20 @@ def _outside(hp: Hyperparameter, value: Any) -> str:
     return "" if inside else f"between {number(low)} and {number(high)}"
 
 
-def _first_object(text: str) -> dict[str, Any] | None:
-    """The first complete JSON object in a text; None if there is none."""
+def _objects(text: str, k: int) -> list[dict[str, Any]]:
+    """The first k complete JSON objects in a text that are not within each other."""
     decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
+    found: list[dict[str, Any]] = []
     start = text.find("{")
-    while start >= 0:
+    while start >= 0 and len(found) < k:
         try:
-            value, _ = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            start = text.find("{", start + 1)
-            continue
-        return value if isinstance(value, dict) else None
-    return None
+            end = start + 1
+        else:
+            found.append(value)  # what begins with a brace is an object
+        start = text.find("{", end)
+    return found
 
 
 def _integer(digits: str) -> int | float:

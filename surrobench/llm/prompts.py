@@ -12,22 +12,26 @@ from surrobench.errors import DataError
 from surrobench.paths import data_dir
 from surrobench.space import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
+COMMON = "common"
+"""Folder of the templates that all methods share: how a task and a space are described."""
+
 
 @cache
 def prompts_hash(method: str) -> str:
-    """Hash of all templates of a method, names included.
+    """Hash of all templates of a method and of the common ones, names included.
 
     Raises:
         DataError: there are none.
     """
     digest = hashlib.blake2b(digest_size=8)
     files = sorted((data_dir("prompts") / method).glob("*.jinja"))
-    if not files:
+    common = sorted((data_dir("prompts") / COMMON).glob("*.jinja"))
+    if not (files and common):
         raise DataError(
             f"No prompt templates in {data_dir('prompts') / method}.", "Install surrobench again."
         )
-    for file in files:
-        digest.update(f"{file.name}\0{file.read_text()}\0".encode())
+    for file in [*files, *common]:
+        digest.update(f"{file.parent.name}/{file.name}\0{file.read_text()}\0".encode())
     return digest.hexdigest()
 
 
@@ -35,15 +39,13 @@ def prompts_hash(method: str) -> str:
 def template(method: str, name: str) -> jinja2.Template:
     """One template. A variable it does not get is an error, never an empty place in the prompt."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("prompts") / method),
+        loader=jinja2.FileSystemLoader([data_dir("prompts") / folder for folder in (method, COMMON)]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
-        finalize=lambda value: "an unknown number of" if value is None else value,  # rows of a data set
     )
     environment.filters["number"] = number
-    environment.globals["describe"] = describe
     return environment.get_template(f"{name}.jinja")
 
 

@@ -71,7 +71,10 @@ class ModelService:
             new = await self._ask(where, request, len(completions), slot)
             await self.journal.append(where, hashed, request.purpose, request.messages, new)
             completions += new
-        return completions[: request.n]
+        return [
+            replace(completion, where=f"{where.call}.{where.attempt}.{sample}")
+            for sample, completion in enumerate(completions[: request.n])
+        ]
 
     async def _ask(self, where: Call, request: Complete, have: int, slot: int | None) -> list[Completion]:
         if self.client is None:

@@ -191,6 +191,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "karpathy-agent": Optimizer(
         "karpathy_agent:karpathy_agent",
         "a language model sees space and history and proposes the next configuration",
+        version=2,
         seconds=1.5,
         prompts="karpathy-agent",
     ),

@@ -15,12 +15,15 @@ go on forever: the engine cuts the last request at the budget and closes it. All
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
+from surrobench.llm.view import Variant, View
 from surrobench.requests import Evaluated, Request
 from surrobench.space import Configuration, Matrix, SearchSpace
 
@@ -51,13 +54,17 @@ class Task:
     Attributes:
         space: the search space.
         objective: the target objective; losses are its values times ``objective.sign``.
-        card: what may be said about the task in a prompt.
+        card: what may be said about the task in a prompt, by ``variant``.
         default: shape (d,), the benchmark's default configuration.
         initial: the initial design that every method of the study was granted, already evaluated and paid
             for (possibly empty). A method that builds a model puts it into its model.
         horizon: trials at full fidelity left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
             ``clip``), see ``optimizers.propose``.
+        variant: how much a prompt may show, see ``llm.view``; prompts show configurations as ``shown`` does.
+        answers: how many of the model's replies came to what, ``PURPOSE:VERDICT``: ``valid``, ``duplicate``
+            (valid, but evaluated before), or a defect of ``llm.parse``. A method that reads replies by itself
+            counts them here.
         library: stopwatch for calls into an optimization library.
         fidelities: what ``Evaluate.fidelity`` may name; the first is the one to vary, within its ``useful``
             range.
@@ -74,11 +81,18 @@ class Task:
     initial: Evaluated
     horizon: int
     invalid: str = "waste"
+    variant: Variant = "full"
+    answers: Counter[str] = field(default_factory=Counter)
     library: Stopwatch = field(default_factory=Stopwatch)
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
     benchmark: str = ""
     seed: int = 0
+
+    @cached_property
+    def shown(self) -> View:
+        """The search space as prompts show it."""
+        return View(self.space, self.variant)
 
     def granted(self) -> list[tuple[Configuration, float]]:
         """The initial design as mappings of name to value, each with its loss (NaN where it failed)."""

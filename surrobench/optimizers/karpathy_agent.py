@@ -6,17 +6,13 @@ autoresearch-automl), after Karpathy's autoresearch. One chat per trial, no memo
 
 from __future__ import annotations
 
-import json
-from collections import deque
-
-import numpy as np
 from numpy.random import Generator
 
-from surrobench.llm.prompts import number, template
+from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.propose import propose
-from surrobench.requests import Evaluate, Evaluated, Message, Waste
-from surrobench.space import Matrix
+from surrobench.optimizers.history import History
+from surrobench.optimizers.propose import propose, trial
+from surrobench.requests import Message
 
 PROMPTS = "karpathy-agent"
 
@@ -35,29 +31,16 @@ def karpathy_agent(
     """
     del rng  # all its randomness is the model's
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
-    head = template(PROMPTS, "head").render(card=task.card, hyperparameters=task.space.hyperparameters)
-    lines: deque[str] = deque(maxlen=history)
-    best_loss, best_line = np.inf, ""
+    head = template(PROMPTS, "head").render(card=task.card, view=task.shown)
+    past = History(task)
 
-    def remember(x: Matrix, loss: float) -> None:
-        nonlocal best_loss, best_line
-        configuration = {name: number(value) for name, value in task.space.decode(x)[0].items()}
-        outcome = f"{task.objective.sign * loss:.4g}" if np.isfinite(loss) else "failed"
-        text = json.dumps(configuration)
-        lines.append(template(PROMPTS, "trial").render(configuration=text, outcome=outcome))
-        if loss < best_loss:
-            best_loss, best_line = loss, lines[-1]
+    def line(i: int) -> str:
+        return template(PROMPTS, "trial").render(configuration=past.configuration(i), outcome=past.outcome(i))
 
-    for x, loss in zip(task.initial.configurations, task.initial.losses, strict=True):
-        remember(x, loss)
     while True:
-        best = best_line if best_line and best_line not in lines else ""
-        question = template(PROMPTS, "question").render(best=best)
+        lines = [line(i) for i in range(max(len(past) - history, 0), len(past))]
+        best = "" if past.best is None else line(past.best)
+        question = template(PROMPTS, "question").render(best="" if best in lines else best)
         prompt = "\n".join([head, *lines, "", question])
-        proposal = yield from propose(task, (Message("user", prompt),), sampling)
-        if proposal.configuration is None:
-            yield Waste(f"{proposal.defect}: {proposal.detail}")
-            continue
-        X = proposal.configuration[None, :]
-        answer: Evaluated = yield Evaluate(X, source="llm", repairs=proposal.repairs)
-        remember(answer.configurations[0], float(answer.losses[0]))
+        proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
+        past.add((yield trial(proposal)))

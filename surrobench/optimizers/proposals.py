@@ -12,6 +12,7 @@ from numpy.random import Generator
 from surrobench.errors import UsageError
 from surrobench.given import given
 from surrobench.llm.parse import parse_configuration
+from surrobench.llm.view import View
 from surrobench.optimizers.base import Steps, Task
 from surrobench.requests import Completion, Evaluate, Waste
 
@@ -35,7 +36,7 @@ def proposals(task: Task, rng: Generator, *, file: str = "", of: str = "") -> St
             continue
         except UsageError:
             told = Completion(json.dumps(values), "stop", 0, 0, 0.0)
-        proposal = parse_configuration(told, task.space, clip=False, default=task.default)
+        proposal = parse_configuration(told, View(task.space), clip=False, default=task.default)
         if proposal.configuration is None:
             yield Waste(f"{proposal.defect}: {proposal.detail}", source="recorded")
         else:

@@ -85,7 +85,7 @@ class OptunaStudy:
         self._study = optuna.create_study(sampler=sampler)
         self._trial: Trial | None = None
         self._asked = np.empty((1, task.space.d))
-        self._add(task.initial.configurations, task.initial.losses)
+        self.add(task.initial.configurations, task.initial.losses)
 
     def ask(self) -> Matrix:
         """Shape (1, d): the next trial's parameters, drawn one by one as conditions allow."""
@@ -106,13 +106,23 @@ class OptunaStudy:
         if not np.allclose(configurations, self._asked, rtol=0, atol=1e-9, equal_nan=True):
             # A table with gaps evaluated the nearest that it has: a trial of its own, instead of this one.
             self._study.tell(self._trial, state=TrialState.FAIL)
-            self._add(configurations, losses)
+            self.add(configurations, losses)
         elif np.isfinite(losses[0]):
             self._study.tell(self._trial, float(losses[0]))
         else:
             self._study.tell(self._trial, state=TrialState.FAIL)
 
-    def _add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
+    def suggest(self) -> Matrix:
+        """Shape (d,): what would be tried next; nothing is pending afterwards."""
+        from optuna.trial import TrialState
+
+        x: Matrix = self.ask()[0]
+        assert self._trial is not None, "it was asked for"
+        self._study.tell(self._trial, state=TrialState.FAIL)
+        return x
+
+    def add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
+        """Trials that were not asked for here; those that failed or have no configuration are left out."""
         from optuna.trial import create_trial
 
         for x, loss in zip(configurations, losses, strict=True):

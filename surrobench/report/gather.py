@@ -26,12 +26,14 @@ class Choice:
     Attributes:
         benchmarks: patterns of ids.
         methods: patterns of labels, with or without the model in brackets.
-        models: patterns of labels of language models; methods without one stay.
+        models: patterns of labels of language models, and of the slot controls; methods without one stay.
+        variants: of what language models were shown; methods without one, and slot controls, stay.
     """
 
     benchmarks: Sequence[str] = ()
     methods: Sequence[str] = ()
     models: Sequence[str] = ()
+    variants: Sequence[str] = ()
 
     def of(self, plan: pl.DataFrame) -> pl.DataFrame:
         """The runs that are meant.
@@ -41,7 +43,8 @@ class Choice:
         """
         plan = plan.filter(_matches(plan, "benchmark", self.benchmarks, "benchmark"))
         plan = plan.filter(_matches(plan, "method", self.methods, "method", "optimizer"))
-        return plan.filter(_matches(plan, "model", self.models, "llm") | (pl.col("llm").is_null()))
+        plan = plan.filter(_matches(plan, "model", self.models, "llm") | pl.col("llm").is_null())
+        return plan.filter(_matches(plan, "variant", self.variants, "variant") | pl.col("variant").is_null())
 
 
 def _matches(plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: str) -> pl.Expr:
@@ -69,9 +72,11 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
         folder.plan().with_columns(folder=pl.lit(number, pl.UInt32)) for number, folder in enumerate(folders)
     )
     plan = plan.with_columns(
-        method=pl.when(pl.col("llm").is_null())
+        method=pl.when(pl.col("llm").is_null())  # as runs.method_name
         .then("optimizer")
-        .otherwise(pl.format("{} ({})", "optimizer", "llm"))  # as runs.method_name
+        .when(pl.col("variant").is_null() | (pl.col("variant") == "full"))
+        .then(pl.format("{} ({})", "optimizer", "llm"))
+        .otherwise(pl.format("{} ({}, {})", "optimizer", "llm", "variant"))
     )
     if len(folders) == 1:
         return plan

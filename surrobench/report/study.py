@@ -14,10 +14,10 @@ from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Reference
 from surrobench.budget import Budget
 from surrobench.errors import ResultsError, UsageError
+from surrobench.optimizers.control import control_named
 from surrobench.report.gather import Choice, Portion, joint_plan, limited, read_steps, usable_runs
 from surrobench.report.others import others_beside
 from surrobench.results import Results
-from surrobench.runs import method_name
 from surrobench.stats.curves import Anytime, anytime, areas
 from surrobench.stats.regret import Anchor, quantile_regret
 from surrobench.stats.steps import Steps, Unit
@@ -269,13 +269,16 @@ def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
 
 
 def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:
-    """Method -> its language model as people read it."""
+    """Method -> its language model as people read it, or what stands in for one."""
     rows = plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
     models = {}
     for row in rows:
+        if control_named(row["llm"]):
+            models[row["method"]] = row["llm"]
+            continue
         spec = folders[row["folder"]].manifest["models"][row["llm"]]
         name = f"{spec['model']} ({spec['size']})" if spec["size"] else str(spec["model"])
-        models[method_name(row["optimizer"], row["llm"])] = name
+        models[row["method"]] = name
     return models
 
 
