@@ -181,8 +181,10 @@ class Scenario(ABC):
         Versions of one name are one data set: they have rows in common, and what counts here is whether
         results on them are independent. Those of other names are taken for others.
         """
-        name = (self.card(instance).dataset or instance).partition(" (")[0]
-        return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+        name = self.card(instance).dataset
+        if name is None:  # nothing is known of it that another could share
+            return f"{self.key}/{instance}"
+        return re.sub("[^a-z0-9]+", "-", name.partition(" (")[0].lower()).strip("-")
 
     @abstractmethod
     def default(self) -> Matrix:
