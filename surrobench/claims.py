@@ -2,7 +2,9 @@
 
 The *advantage* of a group of methods over another is the second's regret less the first's, on each instance:
 positive where the first is better. A group's regret is the mean over its methods; a label that is run with
-several models stands for all of them, ``"label (model)"`` for one. A claim says where the advantage lies:
+several models stands for all of them, with nothing hidden from them; ``"label (model)"`` for one,
+``"label (model, anonymous)"`` for one under a prompt variant, ``"label (control:random)"`` for the control in
+its place. A claim says where the advantage lies:
 
     better = A, than = B                above the margin, 0 unless given
     no_worse = A, than = B, margin = m  above -m

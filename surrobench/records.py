@@ -36,8 +36,12 @@ class RunRecord:
     """Both: see ``trial.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
-        """Whether nothing is left to do within ``budget``, which may be more than when recorded."""
-        return self.run.budget.covers(budget)
+        """Whether nothing is left to do within ``budget``, which may be more than when recorded.
+
+        An optimizer that stopped by itself has not seen its budget (one that makes use of it is another run
+        with another budget) and would stop there again.
+        """
+        return self.state == "exhausted" or self.run.budget.covers(budget)
 
 
 class Records(Sequence[RunRecord]):

@@ -39,6 +39,8 @@ from surrobench.trial import Outcome
 SCHEMA_VERSION = 4
 _WITHOUT_VARIANTS = 3
 """The last version whose trials knew neither prompt variants nor the reply they were read from."""
+_SHOWN_BEFORE = pl.when(pl.col("llm").is_not_null()).then(pl.lit("full"))
+"""The variant of what was run up to that version."""
 _WITHOUT_CLOCK = 1
 """The last version whose trials knew neither several workers nor shares of a trial."""
 MERGED = "all.parquet"
@@ -46,6 +48,8 @@ _METADATA = "surrobench"
 _DELETE = "Delete it and repeat the run command: only its runs are run again."
 _PORTION = 1 << 21
 """Trials that are read at a time where they are only passed through."""
+_Files = tuple[dict[Path, Records], set[tuple[Path, str]]]
+"""Those of a folder, and which runs in them do not count."""
 _ORDER = ["benchmark", "optimizer", "llm", "variant", "seed", "run", "trial"]
 
 
@@ -63,6 +67,7 @@ class Results:
         self._written: set[str] = set()
         self._files: dict[Path, Records] = {}
         self._outdated: dict[Path, int] = {}
+        self._last_counted: tuple[_Files, dict[Path, Sequence[int]]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self._files[path] = _read_records(path)
             if version <= _WITHOUT_VARIANTS:
@@ -119,6 +124,8 @@ class Results:
                 self.folder / "plan.parquet", "Repeat the run command, which writes it."
             ) from error
         limits = plan_frame([]).schema
+        if "variant" not in plan.columns:
+            plan = plan.with_columns(variant=_SHOWN_BEFORE)
         return plan.with_columns(
             pl.lit(None, dtype).alias(name) for name, dtype in limits.items() if name not in plan.columns
         ).select(limits.names())
@@ -251,6 +258,13 @@ class Results:
 
     def _counted(self) -> dict[Path, Sequence[int]]:
         """For each file, those of its records that stand in no better file, by their place."""
+        # Asked for once a scenario, and slow where there are many runs.
+        files = dict(self._files), set(self._forgotten)
+        if self._last_counted is None or self._last_counted[0] != files:
+            self._last_counted = files, self._count()
+        return self._last_counted[1]
+
+    def _count(self) -> dict[Path, Sequence[int]]:
         everything = [run for records in self._files.values() for run in records.ids]
         if not self._forgotten and len(set(everything)) == len(everything):
             return {path: range(len(records)) for path, records in self._files.items()}
@@ -421,8 +435,7 @@ def _is_more(records: Records, i: int, others: Records, j: int) -> bool:
 
 def _as_now(trials: pl.LazyFrame, version: int) -> pl.LazyFrame:
     """Trials of an older version of the schema as they are now."""
-    nothing = pl.lit(None, pl.String)
-    now = trials.with_columns(variant=nothing, reply=nothing)
+    now = trials.with_columns(variant=_SHOWN_BEFORE, reply=pl.lit(None, pl.String))
     if version <= _WITHOUT_CLOCK:
         now = now.with_columns(
             share=pl.lit(1.0),

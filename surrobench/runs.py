@@ -116,7 +116,7 @@ def plan(suite: Suite) -> list[Run]:
     if suite.planned:
         raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
     for label, method in suite.optimizers.items():
-        require(method.method or label)
+        require(method.method or label, method.parameters)
     runs = [
         _run(suite, benchmark_id, label, model, variant, seed)
         for benchmark_id in suite.benchmark_ids()
@@ -210,7 +210,9 @@ def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
         "noise": run.noise,
         "seed": run.seed,
     }
-    if entry.uses_horizon:
+    if after := entry.after(run.parameters):
+        identity["then"] = [run.parameters[entry.then], after.version]  # type: ignore[index]
+    if entry.knows_horizon(run.parameters):
         identity["trials"] = run.budget.horizon
     if run.workers > 1 or run.overhead:
         identity["clock"] = [run.workers, run.overhead]

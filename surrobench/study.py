@@ -157,10 +157,12 @@ def _settle(
     before = fallbacks_of(suite, options.replay or options.out)
     as_begun, fallbacks = settled(suite, {}, before, lambda line: None)
     labels = {label for method in as_begun.optimizers.values() for label in method.models}
+    labels &= suite.models.keys()  # slot controls have no server
     if options.replay or not labels:
         return as_begun, fallbacks, {}
     if (options.out / "manifest.json").exists():
-        labels = {run.model for run in Results(options.out).unfinished(plan(as_begun)) if run.model}
+        unfinished = Results(options.out).unfinished(plan(as_begun))
+        labels = {run.model for run in unfinished if run.model and run.asks_model}
     able = {}
     for label in sorted(labels):
         with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked

@@ -118,6 +118,14 @@ class Suite(BaseModel):
                 raise _Misfit(f"{'.'.join(keys)}: {error}", *keys) from error
         return methods
 
+    @field_validator("models")
+    @classmethod
+    def _no_model_is_a_control(cls, models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+        for label in models:
+            if label.startswith(PREFIX):
+                raise _Misfit(f"models.{label}: names that begin with {PREFIX!r} are slot controls", "models")
+        return models
+
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
         if self.control not in self.optimizers:
@@ -129,6 +137,9 @@ class Suite(BaseModel):
                 raise _Misfit(
                     f'optimizers.{label} needs a language model: add models = ["NAME"]', "optimizers", label
                 )
+            if method.variants and not method.models:
+                message = f"optimizers.{label} has no language model that variants could be shown to"
+                raise _Misfit(message, "optimizers", label, "variants")
             if method.models and not needs and not entry.own:
                 raise _Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
@@ -146,7 +157,7 @@ class Suite(BaseModel):
                 # An invalid reply takes no simulated time: it could be asked for ever.
                 message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
                 raise _Misfit(message, "optimizers", label)
-            if entry.uses_horizon and not entry.own and horizon == UNLIMITED:
+            if entry.knows_horizon(method.parameters) and not entry.own and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise _Misfit(message, "optimizers", label)
         return self
@@ -261,7 +272,7 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     added to every method that uses a language model.
 
     Raises:
-        UsageError: no method does.
+        UsageError: no method does; or a label is that of a slot control.
     """
     if not flags:
         return suite
@@ -270,6 +281,8 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
     models = dict(suite.models)
     methods = dict(suite.optimizers)
     for label, (url, name) in flags.items():
+        if label.startswith(PREFIX):
+            raise UsageError(f"--llm {label}: names that begin with {PREFIX!r} are those of slot controls.")
         if label in models:
             same = name == models[label].model
             about_the_model = set() if same else {"revision", "size"}
@@ -354,6 +367,10 @@ def _first_problem(error: ValidationError, text: str) -> str:
         message = f"{key}: {message}" if keys else message
         if not isinstance(problem["input"], dict):
             message += f", not {problem['input']!r}"
+        if problem["type"] == "literal_error":
+            known = re.findall("'([^']+)'", problem["ctx"]["expected"])
+            near = difflib.get_close_matches(str(problem["input"]), known, n=1, cutoff=0.5)
+            message += f"; did you mean {near[0]!r}?" if near else ""
     return message.rstrip(".") + _at(_line(keys, text), text)
 
 

@@ -62,7 +62,14 @@ def configuration(body: Mapping[str, Any]) -> dict[str, Any]:
     """A legal configuration for a request, always the same for the same request."""
     fields = body["response_format"]["json_schema"]["schema"]["properties"]
     draw = random.Random(json.dumps(body, sort_keys=True))
-    return {name: draw.choice(field["enum"]) for name, field in fields.items()}
+    return {name: _value(field, draw) for name, field in fields.items()}
+
+
+def _value(field: Mapping[str, Any], draw: random.Random) -> Any:
+    if "enum" in field:
+        return draw.choice(field["enum"])
+    between = draw.randint if field["type"] == "integer" else draw.uniform
+    return between(field["minimum"], field["maximum"])
 
 
 def answer(body: Mapping[str, Any], delay: float = 0.0) -> Behaviour:

@@ -148,6 +148,10 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["rank", "r", "--budget", "0"], "'--budget'"),
         (["rank", "r", "--alpha", "1"], "'--alpha'"),
         (["rank", "r", "--control", "randon"], "Did you mean 'random'?"),
+        (["rank", "r", "--also", "bays"], "'bays' is not one of 'bayes'"),
+        (["rank", "r", "--rope", "0.1"], "Add --also bayes or --also hierarchical."),
+        (["rank", "r", "--also", "mixed", "--rope", "0.1"], "--rope is of the Bayesian tests."),
+        (["rank", "r", "--also", "bayes", "--rope", "-1"], "'--rope'"),
         (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf, .html."),
         (["show", "nothing", "--results", "r"], "No run 'nothing' in r."),
         (["list", "optimisers"], "is not one of"),
@@ -405,6 +409,17 @@ def test_rank_of_a_part_and_of_each_part_apart(results):
     assert "nasbench201: 3 methods, 1 instance" in surrobench("rank", results, "--by", "family").out
 
 
+def test_rank_shows_further_tests_and_names_the_region_of_equivalence(results):
+    words = ["--also", "bayes", "--also", "sign-flip", "--rope", 0.02]
+    data = ranked(results, *words)
+    assert [(one["test"], one.get("rope")) for one in data["also"]] == [("bayes", 0.02), ("sign-flip", None)]
+    assert ranked(results)["also"] == []
+    shown = surrobench("rank", results, *words).out
+    assert shown.index("Bayesian signed-rank test against") < shown.index("Sign-flip test against")
+    apart = ranked(results, "--by", "family", "--also", "mixed")
+    assert all(group["also"][0]["test"] == "mixed" for group in apart["groups"])
+
+
 def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
     more = suite_text(MLP, NAS, methods=["random", "latin-hypercube"], trials=6, name="more")
     run(more, tmp_path / "more")
@@ -514,7 +529,7 @@ def test_show_prints_trials_and_on_request_every_prompt_and_reply(agent_results)
     assert [row[:2] for row in rows] == [["0", "initial"], ["1", "llm"], ["2", "llm"]]
     assert rows[2][2] == "-"
     assert "invalid, unparsable" in " ".join(shown.out.split())
-    assert "2 completions. Add --prompts to read them." in shown.out
+    assert "2 completions; a reply is named by its call, attempt and sample. Add --prompts" in shown.out
     assert "No, thanks." not in shown.out
 
     full = surrobench("show", run_id[:6], "--results", agent_results, "--prompts")

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.stats.incumbent import final_incumbents
 from surrobench.stats.regret import normalised_regret
+from tests.incumbent import final_incumbents
 from tests.studies import run, suite_text, trials
 
 pytestmark = pytest.mark.yahpo

@@ -102,3 +102,43 @@ def test_of_several_folders_one_figure(tmp_path, folder):
     done = surrobench("plot", folder, other, "wins", "--control", "random", "--out", out)
     assert done.status == 0, done.err
     assert "latin-hypercube" in out.read_text()
+
+
+def others(path):
+    rows = [f"theirs,{name},{seed},{t},{0.5}" for name in (MLP, FCN) for seed in range(3) for t in range(12)]
+    path.write_text("\n".join(["method,benchmark,seed,trial,value", *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["cd", "curves", "heatmap"])
+def test_figures_count_what_rank_counts(tmp_path, folder, kind):
+    given = (folder, kind, "--with", others(tmp_path / "o.csv"))
+    for name, budget in (("all", ()), ("some", ("--budget", "3"))):
+        done = surrobench("plot", *given, *budget, "--out", tmp_path / f"{name}.svg")
+        assert done.status == 0, done.err
+        assert "theirs" in (tmp_path / f"{name}.svg").read_text()
+    assert (tmp_path / "all.svg").read_text() != (tmp_path / "some.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", ["proposals", "origins"])
+@pytest.mark.parametrize("option", ["--with", "--budget", "--equivalents", "--seconds"])
+def test_figures_of_trials_refuse_what_they_would_ignore(tmp_path, folder, kind, option):
+    value = others(tmp_path / "o.csv") if option == "--with" else "3"
+    done = surrobench("plot", folder, kind, option, value, "--benchmark", MLP, "--out", tmp_path / "x.svg")
+    assert done.status == 2
+    assert f"{option} has no meaning here" in done.error
+    assert not (tmp_path / "x.svg").exists()
+
+
+def test_rank_and_plot_share_their_options():
+    from surrobench.cli import plot, rank
+
+    def declared(command):
+        return {param.name: param for param in command.params}
+
+    shared = declared(rank.command).keys() & declared(plot.command).keys()
+    assert shared >= {"results", "benchmarks", "methods", "models", "partial", "others", "budget"}
+    assert shared >= {"equivalents", "seconds", "anchor", "alpha", "control", "blocks"}
+    for name in shared:
+        one, other = declared(rank.command)[name], declared(plot.command)[name]
+        assert one.to_info_dict() == other.to_info_dict()

@@ -15,7 +15,13 @@ from tests.studies import MLP, NAS, suite_text
 def records():
     runs = plan(parse_suite(suite_text(MLP, NAS, methods=("random", "sobol"), seeds=3)))
     return [
-        RunRecord(replace(run, equivalents=2.5 if i % 3 else None), "failed" if i == 4 else "ok", "", i)
+        RunRecord(
+            replace(run, equivalents=2.5 if i % 3 else None, variant="anonymous" if i % 2 else None),
+            "failed" if i == 4 else "ok",
+            "",
+            i,
+            answers={"propose:valid": i, "predict:unparsable": 1} if i > 1 else {},
+        )
         for i, run in enumerate(runs)
     ]
 
@@ -41,7 +47,16 @@ def test_a_list_of_records_as_older_versions_stored_them_is_read(records):
         {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
         for record in records
     ]
-    assert list(Records.from_json(old)) == records
+    assert list(Records.from_json(old)) == [replace(record, answers={}) for record in records]
+
+
+def test_records_of_before_variants_and_verdicts_are_read(records):
+    stored = Records.of(records).as_json()
+    for name in ("variant", "answers"):
+        del stored["columns"][name]
+    found = list(Records.from_json(loads(dumps(stored))))
+    assert [record.run.shows for record in found] == ["full"] * len(records)
+    assert found == [replace(r, run=replace(r.run, variant=None), answers={}) for r in records]
 
 
 @pytest.mark.parametrize(

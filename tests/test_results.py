@@ -20,6 +20,7 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.scripted import ScriptedClient
 from surrobench.llm.service import ModelService
 from surrobench.manifest import make_manifest
+from surrobench.report.gather import joint_plan, usable_runs
 from surrobench.report.study import load_study
 from surrobench.results import MERGED, SCHEMA_VERSION, Results, locked
 from surrobench.runs import plan
@@ -31,12 +32,14 @@ COMMON = {
     "benchmark": pl.String,
     "optimizer": pl.String,
     "llm": pl.String,
+    "variant": pl.String,
     "seed": pl.UInt32,
     "trial": pl.UInt32,
     "source": pl.String,
     "status": pl.String,
     "duplicate": pl.Boolean,
     "repairs": pl.String,
+    "reply": pl.String,
     "error": pl.String,
     "value": pl.Float64,
     "score": pl.Float64,
@@ -554,3 +557,21 @@ def test_rows_that_do_not_fit_the_records_are_damage(tmp_path, outcomes):
     pl.read_parquet(path).reverse().write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
     with pytest.raises(ResultsError, match="is damaged"):
         list(Results(tmp_path / "r").runs_in(path.parent.name.replace(".", "/", 1), ["trial"]))
+
+
+@pytest.mark.parametrize("more", [5, 9])
+def test_run_and_rank_agree_on_what_is_finished(tmp_path, outcomes, more):
+    create(tmp_path / "r").write(
+        [replace(outcome, state=("ok", "exhausted", "failed")[i % 3]) for i, outcome in enumerate(outcomes)]
+    )
+    runs = plan(parse_suite(suite_text(MLP, NAS, FCN, methods=("random", "tpe"), trials=more)))
+    results = create(tmp_path / "r", suite_text(MLP, NAS, FCN, methods=("random", "tpe"), trials=more))
+    assert {run.id for run in runs} == {outcome.run.id for outcome in outcomes}
+    left = {run.id for run in results.unfinished(runs)}
+    usable = set(usable_runs([results], joint_plan([results])))
+    failed = {outcome.run.id for outcome in outcomes[2::3]}
+    exhausted = {outcome.run.id for outcome in outcomes[1::3]}
+    # What failed is not run again unless asked for, and is no result; what stopped by itself is complete.
+    assert usable == {run.id for run in runs} - left - failed
+    assert exhausted <= usable
+    assert bool(left) == (more > 5)

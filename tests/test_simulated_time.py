@@ -22,7 +22,7 @@ from surrobench.optimizers.base import Steps, Task
 from surrobench.records import Records
 from surrobench.requests import Evaluate, Finished, Next, Submit, Waste
 from surrobench.results import Results
-from surrobench.stats.incumbent import final_incumbents
+from tests.incumbent import final_incumbents
 from tests.studies import MLP, files, run, suite_text, surrobench, trials
 from tests.test_engine import CAR, Register, assert_same, only, outcomes, register, run_of
 

@@ -9,6 +9,7 @@ To add one: copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENA
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,17 @@ class Scenario(ABC):
     def card(self, instance: str) -> TaskCard:
         """The task card of an instance."""
 
+    def data_set(self, instance: str) -> str:
+        """Its data set, by a name that is equal in all scenarios that have it: of its card, in small letters.
+
+        Versions of one name are one data set: they have rows in common, and what counts here is whether
+        results on them are independent. Those of other names are taken for others.
+        """
+        name = self.card(instance).dataset
+        if name is None:  # nothing is known of it that another could share
+            return f"{self.key}/{instance}"
+        return re.sub("[^a-z0-9]+", "-", name.partition(" (")[0].lower()).strip("-")
+
     @abstractmethod
     def default(self) -> Matrix:
         """Shape (d,): the default configuration, see ``default_origin``."""
@@ -275,6 +287,11 @@ class Benchmark:
     def card(self) -> TaskCard:
         """What may be said about the task."""
         return self.scenario.card(self.instance)
+
+    @property
+    def data_set(self) -> str:
+        """Its data set, see ``Scenario.data_set``."""
+        return self.scenario.data_set(self.instance)
 
     @cached_property
     def reference(self) -> Reference:

@@ -249,6 +249,10 @@ class OwnTable(Scenario):
             minimize=objective.minimize,
         )
 
+    def data_set(self, instance: str) -> str:
+        """One of its own: a name in a file does not say that it is the data set that others call so."""
+        return f"{self.key}/{instance}"
+
     def reference(self, instance: str) -> Reference:
         """Exact: the sorted mean losses of all configurations listed for the instance, at full fidelity."""
         first = self._cells.first[self.instances.index(instance)]

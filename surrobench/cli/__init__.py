@@ -21,6 +21,7 @@ _COMMANDS = {
     "plot": "Figures of a study: curves, matrices, proposals.",
     "status": "What is finished in a results folder.",
     "show": "One run: its trials, prompts and replies.",
+    "replies": "What models' replies came to, and their cost.",
     "evaluate": "The objectives of your own configurations.",
     "serve": "Start a server for a language model.",
     "list": "Benchmarks, optimizers, models and suites.",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli.options import choice, counted, load, of_study
+
 if TYPE_CHECKING:
     from surrobench.report.study import Study
     from surrobench.results import Results
@@ -34,7 +36,7 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 @click.command(epilog="Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()) + ".")
-@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@of_study
 @click.argument("kind", callback=_known)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="File: .svg, .png, .pdf or .html."
@@ -60,13 +62,6 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
     show_default=True,
     help="What the bands resample: seeds (on these instances), or instances and their seeds.",
 )
-@click.option(
-    "--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these; proposals: one."
-)
-@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
-@click.option(
-    "--model", "models", multiple=True, metavar="PATTERN", help="Of the methods with a model, only these."
-)
 @click.option("--seed", "seeds", type=int, multiple=True, help="proposals: which.  [default: the first]")
 @click.option(
     "--color",
@@ -76,12 +71,6 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
     show_default=True,
     help="proposals: what their colour says.",
 )
-@click.option("--anchor", type=click.Choice(["median", "worst"]), default="median", show_default=True)
-@click.option(
-    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
-)
-@click.option("--control", help="Method drawn in grey.  [default: the suite's]")
-@click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
 @click.option(
     "--width",
     type=click.Choice(["column", "page"]),
@@ -109,49 +98,40 @@ def command(results: tuple[Path, ...], kind: str, out: Path, **options: Any) -> 
 
 def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
     from surrobench.report.figures.theme import COLUMN, PAGE
-    from surrobench.report.gather import Choice
 
     look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
-    choice = Choice(options["benchmarks"], options["methods"], options["models"])
-    if kind == "proposals":
-        from surrobench.report.figures.proposals import parallel_coordinates
-        from surrobench.report.plots import load_proposals
+    if kind in {"proposals", "origins"}:
+        return _of_trials(folders, kind, options, look)
+    # Only what is drawn over it needs the curves by a unit.
+    curves = kind in {"curves", "targets", "profile"}
+    study = load(folders, options, units=(_UNITS[options["x"]],) if curves else ())
+    return (_of_curves if curves else _of_ranking)(study, kind, options, look)
 
-        found = load_proposals(folders, choice=choice, seeds=options["seeds"])
-        return parallel_coordinates(found, colour=options["colour"], **look)
+
+def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    from surrobench.errors import UsageError
+    from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
+    from surrobench.report.plots import load_origins, load_proposals
+
+    if given := counted(options):
+        raise UsageError(
+            f"{kind} shows all trials of the study's own runs, so {given[0]} has no meaning here.",
+            "Leave it out, or draw curves, targets, profile, cd, heatmap or wins.",
+        )
     if kind == "origins":
-        from surrobench.report.figures.proposals import origins_chart
-        from surrobench.report.plots import load_origins
-
-        return origins_chart(load_origins(folders, choice=choice, partial=options["partial"]), **look)
-
-    from surrobench.report.study import load_study
-
-    unit: Any = _UNITS[options["x"]]
-    study = load_study(
-        folders,
-        partial=options["partial"],
-        choice=choice,
-        control=options["control"],
-        units=(unit,),
-    )
-    of = _of_curves if kind in {"curves", "targets", "profile"} else _of_ranking
-    return of(study, kind, options, look)
+        found = load_origins(folders, choice=choice(options), partial=options["partial"])
+        return origins_chart(found, **look)
+    proposals = load_proposals(folders, choice=choice(options), seeds=options["seeds"])
+    return parallel_coordinates(proposals, colour=options["colour"], **look)
 
 
 def _of_ranking(study: Study, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
     from surrobench.report.figures.cd import cd_chart
     from surrobench.report.figures.matrix import heat_map, win_tie_loss
-    from surrobench.report.ranking import rank_methods
+    from surrobench.report.ranked import Wanted, rank_study
 
-    ranking = rank_methods(
-        study.incumbents,
-        study.references,
-        control=study.control,
-        anchor=options["anchor"],
-        alpha=options["alpha"],
-        models=study.models,
-    )
+    wanted = Wanted(anchor=options["anchor"], alpha=options["alpha"], blocks=options["blocks"])
+    ranking = rank_study(study, wanted)
     if kind == "heatmap":
         return heat_map(ranking, measure=options["measure"] or "rank", **look)
     return cd_chart(ranking, **look) if kind == "cd" else win_tie_loss(ranking, **look)
@@ -168,7 +148,7 @@ def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str,
     everything = study.anytime(options["anchor"])
     if everything.horizon(unit) <= 0:
         raise ResultsError(f"No run has spent any {unit}.", "Draw over --x trials or --x time.")
-    curves = everything.curves(unit)
+    curves = everything.curves(unit, measures=["quantile" if kind == "targets" else measure])
     log_x = options["log_x"] if options["log_x"] is not None else kind == "targets" or unit != "trials"
     over = None if options["interval"] == "none" else options["interval"]
     shared = {"control": study.control, "over": over, **look}

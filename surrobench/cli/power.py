@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from surrobench.report.power import Plan
 
@@ -87,6 +86,7 @@ def command(
 
     from rich.console import Console
 
+    from surrobench.cli.progress import bar
     from surrobench.report.cells import cells
     from surrobench.report.power import plan_power
     from surrobench.report.study import load_study
@@ -104,7 +104,7 @@ def command(
         instances=instances,
         simulations=simulations,
         seed=seed,
-        progress=_progress(Console(stderr=True)),
+        progress=bar("simulating"),
     )
     if form == "json":
         document = asdict(plan)
@@ -113,18 +113,6 @@ def command(
         click.echo(json.dumps(document, indent=2))
     else:
         Console().print(_table(plan))
-
-
-def _progress(console: Console) -> Callable[[Sequence[int]], Iterator[int]]:
-    """A progress bar over the numbers of seeds; none where standard error is no terminal."""
-    from rich.progress import track
-
-    def pass_on(counts: Sequence[int]) -> Iterator[int]:
-        yield from track(
-            counts, "simulating", console=console, transient=True, disable=not console.is_terminal
-        )
-
-    return pass_on
 
 
 def _table(plan: Plan) -> RenderableType:

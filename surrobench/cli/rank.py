@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli.options import of_study
+
 if TYPE_CHECKING:
+    from surrobench.report.ranked import Wanted
     from surrobench.report.ranking import Ranking
     from surrobench.report.study import Study
+    from surrobench.results import Results
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@of_study
 @click.option(
     "--format",
     "form",
@@ -26,54 +30,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Critical-difference diagram: .svg, .png, .pdf or .html.",
 )
-@click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
-@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
 @click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="PATTERN",
-    help="Of the methods with a language model, only those with this one.",
+    "--by",
+    type=click.Choice(["family", "scenario", "variant", "model"]),
+    help="Rank each family or scenario apart; or compare what a language model was shown (variant), or each "
+    "model with its slot control (model).",
 )
-@click.option(
-    "--with",
-    "others",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.csv",
-    help="Results of others: method, benchmark, seed, trial, value.",
-)
-@click.option("--budget", type=click.IntRange(min=1), help="Trials that count.  [default: the suite's]")
-@click.option(
-    "--equivalents", type=click.FloatRange(0, min_open=True), help="Full-fidelity equivalents that count."
-)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Simulated seconds that count.")
 @click.option(
     "--metric",
     type=click.Choice(["quantile", "normalised", "log", "auc"]),
     default="quantile",
     show_default=True,
     help="What ranks and tests use: quantile or normalised regret, its logarithm, area of the anytime curve.",
-)
-@click.option(
-    "--anchor",
-    type=click.Choice(["median", "worst"]),
-    default="median",
-    show_default=True,
-    help="Loss at which normalised regret is 1.",
-)
-@click.option(
-    "--target",
-    type=click.FloatRange(0, 1, min_open=True),
-    metavar="Q",
-    help="Show what it takes to reach this quantile regret.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice(["trials", "equivalents", "seconds", "tokens"]),
-    default="trials",
-    show_default=True,
-    help="What is counted on the way to the target.",
 )
 @click.option(
     "--correction",
@@ -90,126 +58,138 @@ if TYPE_CHECKING:
     help="Test of all pairs, for the bars of the diagram.",
 )
 @click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["bayes", "hierarchical", "mixed", "sign-flip"]),
+    help="A further test against the control, beside Wilcoxon's: Bayesian signed-rank, Bayesian "
+    "hierarchical, mixed-effects model, permutation of signs. May be repeated.",
+)
+@click.option(
+    "--rope",
+    type=click.FloatRange(0),
+    help="Of the Bayesian tests: differences up to this are the same, in the metric's unit.  [default: 0.01]",
+)
+@click.option(
     "--intervals",
     is_flag=True,
     help="Show interquartile mean and probability of improvement, with bootstrap intervals.",
 )
 @click.option("--test", "tests", is_flag=True, help="Show the incumbents' test metric, where there is one.")
-@click.option("--by", type=click.Choice(["family", "scenario"]), help="Rank each apart.")
 @click.option(
-    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
+    "--target",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="Q",
+    help="Show what it takes to reach this quantile regret.",
 )
-@click.option("--control", help="Method to compare with.  [default: the suite's]")
-@click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
+@click.option(
+    "--unit",
+    type=click.Choice(["trials", "equivalents", "seconds", "tokens"]),
+    default="trials",
+    show_default=True,
+    help="What is counted on the way to the target.",
+)
 def command(
-    results: tuple[Path, ...],
-    form: str,
-    figure: Path | None,
-    benchmarks: tuple[str, ...],
-    methods: tuple[str, ...],
-    models: tuple[str, ...],
-    others: tuple[Path, ...],
-    by: str | None,
-    budget: int | None,
-    equivalents: float | None,
-    seconds: float | None,
-    partial: bool,
-    control: str | None,
-    **shown: Any,
+    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, **options: Any
 ) -> None:
     """Rank the methods of the studies in RESULTS, one folder or several.
 
-    Blocks are benchmarks, seeds are averaged within them, only seeds that all methods have count. The suite's
-    claims are judged on the whole study as it states them: each holds, does not hold, or is not resolved.
+    Blocks are benchmarks, those of one data set together; seeds are averaged within them, only seeds that all
+    methods have count. The suite's claims are judged on the whole study as it states them: each holds, does
+    not hold, or is not resolved.
 
     \b
     Examples:
       surrobench rank results/quick --figure cd.svg
       surrobench rank results/quick --format latex > table.tex
       surrobench rank results/quick results/mine --benchmark 'hpobench/*' --target 0.01
+      surrobench rank results/quick --also bayes --rope 0.02
       surrobench rank results/quick --with theirs.csv --by scenario
+      surrobench rank results/mine --by variant
     """
-    from rich.console import Console
-
-    from surrobench.budget import Budget
-    from surrobench.errors import UsageError
-    from surrobench.report.extras import with_claims
-    from surrobench.report.gather import Choice
-    from surrobench.report.others import read_others
-    from surrobench.report.study import load_study
-    from surrobench.report.tables import render, rich_table
     from surrobench.results import Results
 
-    if figure and by:
-        raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
+    if figure:
+        _check(figure, by)
     folders = [Results(folder) for folder in results]
-    study = load_study(
-        folders,
-        Budget(budget, equivalents, seconds),
-        partial=partial,
-        choice=Choice(benchmarks, methods, models),
-        control=control,
-        units=(shown["unit"],) if shown["target"] else (),
-        area=shown["metric"] == "auc",
-        tests=shown["tests"],
-        others=read_others(others) if others else None,
-    )
-    if by:
-        depth = 1 if by == "family" else 2
-        parts = study.split(lambda name: "/".join(name.split("/")[:depth]))
-        rankings = [_rank(part, group, **shown) for group, part in parts]
-    else:
-        rankings = [_rank(study, "", **shown)]
-    whole = not (by or benchmarks or methods or models)
-    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=partial)
+    if by in ("variant", "model"):
+        from surrobench.cli.arms import print_arms
+
+        print_arms(folders, by, form, options)
+        return
+    rankings = _rankings(folders, by, _wanted(options), options)
     if figure:
         from surrobench.report.figures.cd import cd_diagram
 
         cd_diagram(rankings[0], figure)
-    if form == "table":
-        for ranking in rankings:
-            Console().print(rich_table(ranking))
-    else:
-        click.echo(render(rankings, form), nl=False)  # type: ignore[arg-type] # click has checked it
+    _print(rankings, form)
     if figure:
         click.echo(f"Critical-difference diagram: {figure}", err=True)
 
 
-def _rank(
-    study: Study,
-    group: str,
-    *,
-    alpha: float,
-    target: float | None,
-    unit: Any,
-    tests: bool,
-    metric: Any,
-    anchor: Any,
-    correction: Any,
-    posthoc: Any,
-    intervals: bool,
-) -> Ranking:
-    """One ranking, with what else was asked for."""
-    from dataclasses import replace
+def _wanted(options: dict[str, Any]) -> Wanted:
+    """What the options ask for.
 
-    from surrobench.report.extras import with_intervals, with_target, with_tests
-    from surrobench.report.ranking import rank_methods
+    Raises:
+        UsageError: --rope without a test that has one.
+    """
+    from dataclasses import fields
 
-    ranking = rank_methods(
-        study.incumbents,
-        study.references,
-        control=study.control,
-        anchor=anchor,
-        alpha=alpha,
-        models=study.models,
-        metric=metric,
-        correction=correction,
-        posthoc=posthoc,
+    from surrobench.errors import UsageError
+    from surrobench.report.ranked import Wanted
+
+    if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["also"]):
+        raise UsageError("--rope is of the Bayesian tests.", "Add --also bayes or --also hierarchical.")
+    given = {field.name: options[field.name] for field in fields(Wanted)}
+    return Wanted(**{name: value for name, value in given.items() if value is not None})
+
+
+def _check(figure: Path, by: str | None) -> None:
+    from surrobench.errors import UsageError
+    from surrobench.report.figures.save import check_suffix
+
+    check_suffix(figure)
+    if by:
+        raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
+
+
+def _rankings(
+    folders: list[Results], by: str | None, wanted: Wanted, options: dict[str, Any]
+) -> list[Ranking]:
+    """One, or one for each group; the last with the suite's claims."""
+    from surrobench.cli.options import choice, load
+    from surrobench.cli.progress import bar
+    from surrobench.report.extras import with_claims
+    from surrobench.report.gather import Choice
+    from surrobench.report.ranked import rank_study
+
+    study = load(
+        folders,
+        options,
+        units=(wanted.unit,) if wanted.target else (),
+        area=wanted.metric == "auc",
+        tests=wanted.tests,
     )
-    if intervals:
-        ranking = with_intervals(ranking)
-    if target:
-        ranking = with_target(ranking, study.anytime(anchor), target, unit)
-    if tests:
-        ranking = with_tests(ranking, study.incumbents)
-    return replace(ranking, group=group, notes=(*ranking.notes, *study.notes))
+    rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
+    whole = not by and choice(options) == Choice()
+    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
+    return rankings
+
+
+def _parts(study: Study, by: str | None) -> list[tuple[str, Study]]:
+    """The groups by name; the whole study, without one, where none are asked for."""
+    if by is None:
+        return [("", study)]
+    depth = 1 if by == "family" else 2
+    return list(study.split(lambda name: "/".join(name.split("/")[:depth])))
+
+
+def _print(rankings: list[Ranking], form: Any) -> None:
+    from rich.console import Console
+
+    from surrobench.report.tables import render, rich_table
+
+    if form != "table":
+        click.echo(render(rankings, form), nl=False)
+        return
+    for ranking in rankings:
+        Console().print(rich_table(ranking))

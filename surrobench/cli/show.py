@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
 
     from surrobench.results import Results
@@ -43,17 +44,23 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
     entries = Journal(results.journal_path).of_run(found["run"])
     console = Console()
     _print_head(console, folder, results, found)
-    _print_trials(console, results, found)
+    trials = _trials(results, found)
+    _print_trials(console, trials, found)
     if not entries:
         return
     console.print(
-        f"{len(entries)} completions." + ("" if prompts else " Add --prompts to read them."), style="dim"
+        f"{len(entries)} completions; a reply is named by its call, attempt and sample."
+        + ("" if prompts else " Add --prompts to read them."),
+        style="dim",
+        highlight=False,
     )
     if prompts:
+        became = _became(trials)
         for entry in entries:
             console.rule(
                 f"call {entry.key.call}, attempt {entry.key.attempt}, sample {entry.sample} ({entry.purpose})"
             )
+            console.print(became.get(entry.where, "became no trial"), style="dim", highlight=False)
             for message in entry.prompt or ():
                 console.print(f"[bold]{message.role}[/]")
                 console.print(message.content, markup=False, highlight=False)
@@ -113,29 +120,48 @@ def _print_head(console: Console, folder: Path, results: Results, found: dict[st
         console.print(record.error, markup=False, style="red")
 
 
-def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> None:
+def _trials(results: Results, found: dict[str, Any]) -> pl.DataFrame:
+    """The run's trials in order; none while it is not finished."""
     import polars as pl
+
+    if found["run"] not in results.records():
+        return pl.DataFrame()
+    with results.reading():
+        return (
+            results.trials(scenario_key=str(found["benchmark"]).rpartition("/")[0])
+            .filter(pl.col("run") == found["run"])
+            .sort("trial")
+            .collect()
+        )
+
+
+def _became(trials: pl.DataFrame) -> dict[str, str]:
+    """Completion -> the trials that were read from it, in words."""
+    became: dict[str, list[str]] = {}
+    for row in trials.iter_rows(named=True):
+        if row["reply"]:
+            became.setdefault(row["reply"], []).append(str(row["trial"]))
+    return {
+        reply: f"became trial{'' if len(of) == 1 else 's'} {', '.join(of)}" for reply, of in became.items()
+    }
+
+
+def _print_trials(console: Console, trials: pl.DataFrame, found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from surrobench.benchmarks import benchmark
 
-    where = benchmark(str(found["benchmark"]))
-    if found["run"] not in results.records():
-        return
-    with results.reading():
-        trials = (
-            results.trials(scenario_key=where.scenario.key)
-            .filter(pl.col("run") == found["run"])
-            .sort("trial")
-            .collect()
-        )
     if trials.is_empty():
         return
+    where = benchmark(str(found["benchmark"]))
+    with_replies = trials["reply"].null_count() < len(trials)
     configuration = [name for name in trials.columns if name.startswith("config.")]
     table = Table(title=f"value: {where.objective.label}", title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "source", "value"):
         table.add_column(name, justify="left" if name == "source" else "right", no_wrap=True)
+    if with_replies:
+        table.add_column("reply", justify="right", no_wrap=True)
     table.add_column("configuration")
     table.add_column("remarks")
     sign, best = where.objective.sign, float("inf")
@@ -149,6 +175,7 @@ def _print_trials(console: Console, results: Results, found: dict[str, Any]) -> 
             str(row["trial"]),
             row["source"],
             f"[bold]{value}[/]" if better else value,
+            *([row["reply"] or ""] if with_replies else []),
             ", ".join(
                 f"{name.removeprefix('config.')} {_short(row[name])}"
                 for name in configuration

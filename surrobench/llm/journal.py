@@ -47,6 +47,11 @@ class Entry:
     prompt: tuple[Message, ...] | None
     """The messages; only with the first sample of a request."""
 
+    @property
+    def where(self) -> str:
+        """Which completion of its run it is, ``call.attempt.sample``: what trials name as their ``reply``."""
+        return f"{self.key.call}.{self.key.attempt}.{self.sample}"
+
 
 class Journal:
     """All completions of a results folder, in memory by call, and the file they are appended to.

@@ -98,8 +98,7 @@ def parse_configurations(
     if reply.finish_reason != "refusal":
         objects = _objects(reply.text, k)
     proposals = [_proposal(values, view, clip, default) for values in objects]
-    while len(proposals) < k:
-        proposals.append(_nothing(reply, len(proposals), k))
+    proposals += [_nothing(reply, len(objects), k)] * (k - len(objects))
     return [replace(proposal, reply=reply.where) for proposal in proposals]
 
 

@@ -9,11 +9,13 @@ Methods write and read configurations through a ``View`` alone, so that each wor
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
+from ConfigSpace import ConfigurationSpace
 from ConfigSpace.conditions import (
     AndConjunction,
     Conjunction,
@@ -71,6 +73,19 @@ class View:
     def abouts(self) -> tuple[str, ...]:
         """What is said of each hyperparameter: its range, and when it is used."""
         return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
+
+    def only(self, columns: Sequence[int]) -> View:
+        """The view of some hyperparameters alone, under the names they have here.
+
+        Its space is theirs, without conditions; its columns are in the order of that space's ``names``.
+        """
+        part = ConfigurationSpace()
+        part.add(*(copy.copy(self.space.hyperparameters[j]) for j in columns))
+        view = View(SearchSpace(part), self.variant)
+        places = [self.space.column(name) for name in view.space.names]
+        view.hyperparameters = tuple(self.hyperparameters[j] for j in places)
+        view.names = tuple(self.names[j] for j in places)
+        return view
 
     def write(self, x: Matrix) -> dict[str, Any]:
         """A configuration, shape (d,), as prompts show it: name -> value, what is inactive left out."""

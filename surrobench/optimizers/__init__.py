@@ -41,6 +41,9 @@ class Optimizer:
     """Whether it varies the first fidelity, and so needs a benchmark that has one."""
     reads: str | None = None
     """The parameter that names a file of configurations (``surrobench.given``); it must be given."""
+    then: str | None = None
+    """The parameter that names the method it hands over to (see ``follower``), whose parameters are in
+    ``THEN_parameters``."""
     needs: tuple[str, str] | None = None
     """An optional library as (module, extra to install); the method is unavailable without it."""
     own: bool = False
@@ -88,7 +91,23 @@ class Optimizer:
                     known,
                     "" if known else "It takes none.",
                 )
-        return {**known, **parameters}
+        resolved = {**known, **parameters}
+        if after := self.after(resolved):
+            resolved[f"{self.then}_parameters"] = after.resolve(resolved[f"{self.then}_parameters"] or {})
+        return resolved
+
+    def after(self, parameters: Mapping[str, Any]) -> Optimizer | None:
+        """The method that it hands over to with these parameters (not given: the defaults), if it does.
+
+        Raises:
+            UsageError: that cannot go on, see ``follower``.
+        """
+        return follower({**self.parameters(), **parameters}[self.then]) if self.then else None
+
+    def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it, or the method that it hands over to, depends on the budget."""
+        after = self.after(parameters)
+        return self.uses_horizon or (after is not None and after.uses_horizon)
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -195,6 +214,62 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.5,
         prompts="karpathy-agent",
     ),
+    "zero-shot": Optimizer(
+        "zero_shot:zero_shot",
+        "a language model proposes the first configurations, a classical method goes on with them",
+        seconds=0.3,
+        prompts="zero-shot",
+        then="then",
+    ),
+    "opro": Optimizer(
+        "opro:opro",
+        "a language model proposes from the best trials, worst first: 8 replies to each prompt",
+        seconds=1.5,
+        prompts="opro",
+    ),
+    "opro-1": Optimizer(
+        "opro:opro_1",
+        "a language model proposes from the best trials, worst first: 1 reply to each prompt",
+        seconds=1.5,
+        prompts="opro",
+    ),
+    "sllmbo": Optimizer(
+        "sllmbo:sllmbo",
+        "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
+        seconds=0.8,
+        prompts="sllmbo",
+    ),
+    "centaur": Optimizer(
+        "centaur:centaur",
+        "CMA-ES; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur",
+    ),
+    "centaur-tpe": Optimizer(
+        "centaur_tpe:centaur_tpe",
+        "TPE; a language model that sees its state proposes every third trial",
+        seconds=5e-1,
+        prompts="centaur-tpe",
+    ),
+    "llinbo": Optimizer(
+        "llinbo:llinbo",
+        "a language model proposes; a Gaussian process takes over, overrules it, or takes its hint",
+        seconds=1.0,
+        uses_horizon=True,
+        prompts="llinbo",
+    ),
+    "llambo": Optimizer(
+        "llambo:llambo",
+        "a language model samples candidates towards a target and predicts which is best",
+        seconds=100.0,
+        prompts="llambo",
+    ),
+    "llambo-optunahub": Optimizer(
+        "llambo_optunahub:llambo_optunahub",
+        "LLAMBO as ported to OptunaHub: random start, candidates classified, categoricals drawn",
+        seconds=15.0,
+        prompts="llambo-optunahub",
+    ),
 }
 
 
@@ -246,15 +321,40 @@ def optimizer(name: str) -> Optimizer:
     return _brought[name]
 
 
-def require(name: str) -> None:
-    """Check that an optimizer can be run on this machine.
+def follower(name: str) -> Optimizer:
+    """A method that can go on after another one's start, which enters its initial design.
+
+    Raises:
+        UnknownName: there is none of that name in the registry.
+        UsageError: it needs a model, a file, or lower fidelities, which the first method does not use.
+    """
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        raise UnknownName("optimizer", str(name), [key for key in OPTIMIZERS if _follows(key)])
+    if not _follows(name):
+        entry = OPTIMIZERS[name]
+        needs = "a language model" if entry.prompts else "a file" if entry.reads else "lower fidelities"
+        raise UsageError(
+            f"{name} cannot go on after another method: it needs {needs}.",
+            f"Use one of {', '.join(key for key in OPTIMIZERS if _follows(key))}.",
+        )
+    return OPTIMIZERS[name]
+
+
+def _follows(name: str) -> bool:
+    entry = OPTIMIZERS[name]
+    return entry.prompts is None and entry.reads is None and not entry.multi_fidelity
+
+
+def require(name: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Check that an optimizer, with the method it hands over to, can be run on this machine.
 
     Raises:
         UnknownName: there is none of that name.
         MissingLibrary: the optional library it needs is not installed.
     """
     entry = optimizer(name)
-    if entry.needs and not entry.available:
-        raise MissingLibrary(
-            f"Optimizer {name!r} needs {entry.needs[0]}, which is not installed.", entry.remedy
-        )
+    for part in (entry, entry.after(parameters or {})):
+        if part and part.needs and not part.available:
+            raise MissingLibrary(
+                f"Optimizer {name!r} needs {part.needs[0]}, which is not installed.", part.remedy
+            )

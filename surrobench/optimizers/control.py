@@ -4,8 +4,8 @@ They tell what the model itself adds. A method that is run with ``control:random
 keeps its loop, its surrogates and its schedule; only the proposals come from elsewhere:
 
 - ``control:random``: independent draws from the space's prior;
-- ``control:default``: the default's neighbourhood, each hyperparameter changed with probability 1/d, at least
-  one, by a normal step of a fifth of its range, or to any other category;
+- ``control:default``: the default's neighbourhood, each hyperparameter changed with probability 1/d, by a
+  normal step of a fifth of its range or to any other category, drawn until it is not the default itself;
 - ``control:tpe``: TPE, told every trial of the run.
 
 Questions that ask for no configuration are answered without knowledge, by all three alike: a prediction is
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Control = Literal["random", "default", "tpe"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 PREFIX = "control:"
-CONTROL_VERSION = 1
+CONTROL_VERSION = 2
 """Counts up when a control would answer something else; part of every run's identity."""
 
 
@@ -122,17 +122,22 @@ class StandIn:
         space, rng = self._task.space, self._rng
         own = np.array([space.nearest(name, space[name].default_value) for name in space.names])
         default = np.where(np.isnan(self._task.default), own, self._task.default)
-        u = space.to_unit(default[None, :])[0]
+        start = space.to_unit(default[None, :])
+        same: Matrix = space.from_unit(start)[0]
         free = np.flatnonzero(space.levels != 1)
-        changed = free[rng.random(len(free)) < 1 / len(free)]
-        for j in changed if len(changed) else [rng.choice(free)]:
-            middles = space.middles(int(j))
-            if space.is_categorical[j]:
-                u[j] = rng.choice(middles[~np.isclose(middles, u[j])])
-            else:
-                u[j] = np.clip(u[j] + 0.2 * rng.standard_normal(), 0.0, 1.0)
-        beside: Matrix = space.from_unit(u[None, :])[0]
-        return beside
+        while len(free):
+            u = start[0].copy()
+            for j in free[rng.random(len(free)) < 1 / len(free)]:
+                if space.is_categorical[j]:
+                    middles = space.middles(int(j))
+                    u[j] = rng.choice(middles[~np.isclose(middles, u[j])])
+                else:
+                    u[j] = np.clip(u[j] + 0.2 * rng.standard_normal(), 0.0, 1.0)
+            beside: Matrix = space.from_unit(u[None, :])[0]
+            # Nothing was drawn, or what was is inactive, or the step too small for the grid: draw again.
+            if not np.array_equal(beside, same, equal_nan=True):
+                return beside
+        return same
 
 
 def _tpe(task: Task, seed: int) -> OptunaStudy:

@@ -63,7 +63,7 @@ class History:
 
     def value(self, loss: float) -> str:
         """A loss as the value of the objective that prompts show."""
-        return f"{self._sign * loss:.4g}"
+        return f"{self._sign * loss + 0.0:.4g}"  # never -0
 
     @property
     def best(self) -> int | None:

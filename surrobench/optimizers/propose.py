@@ -33,11 +33,9 @@ def propose_several(
 
     With ``retry:n`` the model is asked again while any of them is invalid; the last reply counts.
     """
-    policy, _, times = task.invalid.partition(":")
-    tries = 1 + (int(times) if policy == "retry" else 0)
     schema = json_schema(task.shown, k)
     asked = messages
-    for attempt in range(tries):
+    for attempt in range(1 + _retries(task)):
         replies: list[Completion] = yield Complete(
             asked, "propose", schema=schema, sampling=sampling, attempt=attempt, configurations=k
         )
@@ -45,13 +43,45 @@ def propose_several(
         invalid = [proposal for proposal in proposals if proposal.configuration is None]
         if not invalid:
             break
-        wanted = "one valid JSON object" if k == 1 else f"one valid JSON array of {k} objects"
-        asked = (
-            *messages,
-            Message("assistant", replies[0].text),
-            Message("user", f"That is not valid: {invalid[0].detail}. Answer with {wanted}."),
-        )
+        asked = _asked_again(messages, replies[0], invalid[0], k)
     return proposals
+
+
+def propose_repeatedly(
+    task: Task, history: History, messages: tuple[Message, ...], sampling: Mapping[str, Any], n: int
+) -> Generator[Request, Any, list[Proposal]]:
+    """Ask for n replies to one prompt, a configuration each, by the same policies; always n proposals.
+
+    With ``retry:n`` each reply that is invalid is asked for again by itself.
+    """
+    schema, attempt = json_schema(task.shown), 0
+    replies: list[Completion] = yield Complete(messages, "propose", n=n, schema=schema, sampling=sampling)
+    proposals = []
+    for reply in replies:
+        answer, proposal = reply, read(task, history, reply)[0]
+        for _ in range(_retries(task)):
+            if proposal.configuration is not None:
+                break
+            attempt += 1  # counts on through the replies: it names the answer in the journal
+            asked = _asked_again(messages, answer, proposal)
+            [answer] = yield Complete(asked, "propose", schema=schema, sampling=sampling, attempt=attempt)
+            proposal = read(task, history, answer)[0]
+        proposals.append(proposal)
+    return proposals
+
+
+def _retries(task: Task) -> int:
+    policy, _, times = task.invalid.partition(":")
+    return int(times) if policy == "retry" else 0
+
+
+def _asked_again(
+    messages: tuple[Message, ...], reply: Completion, invalid: Proposal, k: int = 1
+) -> tuple[Message, ...]:
+    """The chat with an invalid reply and its defect."""
+    wanted = "one valid JSON object" if k == 1 else f"one valid JSON array of {k} objects"
+    correction = f"That is not valid: {invalid.detail}. Answer with {wanted}."
+    return (*messages, Message("assistant", reply.text), Message("user", correction))
 
 
 def read(task: Task, history: History, reply: Completion, k: int = 1) -> list[Proposal]:

@@ -1,4 +1,4 @@
-"""The runs of a study as an array: instances by methods by common seeds. No I/O."""
+"""The runs of a study as an array: blocks by methods by common seeds. No I/O."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from surrobench.claims import Metric
 from surrobench.errors import ResultsError
 from surrobench.report.study import Study
+from surrobench.stats.clusters import average_within
 from surrobench.stats.regret import normalised_regret, quantile_regret
 
 Floats = NDArray[np.float64]
@@ -21,8 +22,10 @@ Floats = NDArray[np.float64]
 class Cells:
     """Regret of k methods on n instances with s common seeds, lower is better.
 
+    Instances of one data set are one here, by the data set's name: the mean of them, seed by seed.
+
     Attributes:
-        methods, instances, seeds: sorted; of lengths k, n and s.
+        methods, instances, seeds: of lengths k, n and s.
         trials: after how many trials; None where their budget is another.
         regret: shape (n, k, s).
     """
@@ -72,4 +75,5 @@ def cells(study: Study, metric: Metric = "quantile", methods: Sequence[str] | No
     regret = np.stack(regrets)
     if metric == "log-quantile":
         regret = np.log10(regret)
-    return Cells(tuple(names), tuple(instances), tuple(seeds), most, regret)
+    regret, blocks = average_within(regret, [study.blocks[instance] for instance in instances])
+    return Cells(tuple(names), blocks, tuple(seeds), most, regret)

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from surrobench.budget import Budget
 from surrobench.claims import Claim, Pair
 from surrobench.errors import ResultsError
+from surrobench.llm.view import VARIANTS
+from surrobench.optimizers.control import PREFIX
 from surrobench.report.cells import Cells, cells
 from surrobench.report.study import Study, load_study
 from surrobench.results import Results
@@ -185,12 +187,22 @@ def _advantages(claim: Claim, part: Cells, known: Sequence[str]) -> NDArray[np.f
 
 
 def _expanded(labels: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The methods that labels stand for: a label without its model, for all of them; as runs.method_name."""
-    return [
-        method
-        for method in known
-        if any(method == label or method.startswith(f"{label} (") for label in labels)
-    ]
+    """The methods that labels stand for, in the order of ``known``."""
+    meant = {method for label in labels for method in _of_label(label, known)}
+    return [method for method in known if method in meant]
+
+
+def _of_label(label: str, known: Sequence[str]) -> list[str]:
+    """The method of that name; or of a label without its model, all of its language models, as they are shown
+    everything (as runs.method_name). A control in a model's place, and a model that something is hidden from,
+    are other methods: they count only where they are all there is.
+    """
+    if label in known:
+        return [label]
+    mine = [method for method in known if method.startswith(f"{label} (")]
+    hidden = tuple(f", {variant})" for variant in VARIANTS)
+    models = [m for m in mine if not m.startswith(f"{label} ({PREFIX}") and not m.endswith(hidden)]
+    return models or mine
 
 
 # ---------------------------------------------------------------------- in words
@@ -242,7 +254,7 @@ def note(judged: Sequence[Judged]) -> str:
     return (
         "A claim holds if a one-sided test says so (of two bounds, both: TOST), does not hold if the "
         f"opposite test does, at p <= {alpha:.3g} corrected by Holm over {m} claim{'s' if m > 1 else ''}; "
-        "else it is not resolved. Blocks are instances. "
+        "else it is not resolved. n counts instances, those of one data set as one. "
         f"Estimates are pseudomedians (sign test: medians) with {level:.0%} "
         "intervals, not corrected. p: of what the verdict says; of what is not resolved, that it holds. "
         f"Smallest corrected p that could be reached: {smallest:.2g}."

@@ -123,7 +123,7 @@ def limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
 
 
 def usable_runs(folders: Sequence[Results], plan: pl.DataFrame) -> pl.Series:
-    """The runs that are finished as far as the plan's budgets go."""
+    """The runs that are finished, as ``RunRecord.finishes`` for the plan's budgets, and did not fail."""
     parts = []
     units = ("trials", "equivalents", "seconds", "tokens")
     for number, folder in enumerate(folders):

@@ -11,11 +11,13 @@ known, so that incumbents are scored by the value itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
 from surrobench.benchmarks import benchmark
+from surrobench.budget import ROUNDING, Budget
 from surrobench.errors import ResultsError, UsageError
 from surrobench.report.gather import Portion
 from surrobench.stats.steps import Unit, incumbent_steps
@@ -86,7 +88,7 @@ def _form() -> str:
 
 
 def others_beside(
-    others: pl.DataFrame, plan: pl.DataFrame, units: Sequence[Unit]
+    others: pl.DataFrame, plan: pl.DataFrame, units: Sequence[Unit], limit: Budget | None = None
 ) -> tuple[pl.DataFrame, Portion, list[str]]:
     """Results of others as rows of a plan, as steps, and what must be said of them.
 
@@ -94,18 +96,23 @@ def others_beside(
         others: see ``read_others``.
         plan: the runs they are ranked along with; benchmarks that it lacks are left out.
         units: of the steps.
+        limit: what of them counts.
 
     Raises:
         ResultsError: no benchmark is common, or a method of theirs is called like one of ours.
         UsageError: they cannot be counted in a unit.
     """
-    unknown = set(units) - {"trials", "equivalents"}
-    if unknown:
+    limits = {unit: most for unit, most in asdict(limit or Budget()).items() if most is not None}
+    if unknown := {*units, *limits} - {"trials", "equivalents"}:
         raise UsageError(
             f"Results of others are known by trial, not by {', '.join(sorted(unknown))}.",
             "Leave out --with, or count in trials.",
         )
-    common = others.join(plan.select("benchmark").unique(), on="benchmark", how="semi", maintain_order="left")
+    # Their trials are at full fidelity.
+    within = others
+    for most in limits.values():
+        within = within.filter(pl.col("trial") + 1.0 <= most + ROUNDING)
+    common = within.join(plan.select("benchmark").unique(), on="benchmark", how="semi", maintain_order="left")
     if common.is_empty():
         raise ResultsError(
             "The results of others share no benchmark with the study.", "Compare on the same ids."

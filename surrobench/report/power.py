@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.report.cells import Cells
+from surrobench.report.cells import Cells, Floats
 from surrobench.stats.power import Power, detectable, powers, simulated, variation
 
 MOST = 200
@@ -102,25 +102,22 @@ def plan_power(
         )
     tried = sorted(set(seeds)) or sorted({max(1, s // 2), s, 2 * s, 4 * s} if s > 1 else {1})
     columns = sorted(set(instances)) or sorted({max(2, n // 2), n, 2 * n, 4 * n})
-    gains = (
-        pilot.regret[:, [pilot.methods.index(control)]]
-        - pilot.regret[:, [pilot.methods.index(method) for method in others]]
-    )
-    gains = gains.transpose(0, 2, 1)
-    found = variation(gains)
-
-    def simulate(instances: int, seeds: int) -> list[Power]:
-        rng = np.random.default_rng([seed, instances, seeds])
-        noise = simulated(found, instances, seeds, simulations, rng)
-        return powers(noise, found.centre, effect, alpha)
-
-    rows: list[Row] = []
+    found = variation(_gains(pilot, control, others))
     shown = [others.index(method) for method in (methods or others)]
-    as_run = simulated(found, n, s, simulations, np.random.default_rng([seed, n, s]))
+
+    def noise(size: int, count: int) -> Floats:
+        rng = np.random.default_rng([seed, size, count])
+        return simulated(found, size, count, simulations, rng)
+
+    def simulate(size: int, count: int) -> list[Power]:
+        return powers(noise(size, count), found.centre, effect, alpha)
+
+    as_run = noise(n, s)
     least = {j: detectable(as_run[:, :, j], alpha / len(others), wanted) for j in shown}
+    rows: list[Row] = []
     for count in progress(tried):
         table = [simulate(size, count) for size in columns]
-        needed = _needed(partial(simulate, seeds=count), shown, wanted)
+        needed = _needed(partial(simulate, count=count), shown, wanted)
         rows += [
             Row(
                 method=others[j],
@@ -134,9 +131,15 @@ def plan_power(
             for j in shown
         ]
     rows.sort(key=lambda row: (shown.index(others.index(row.method)), row.seeds))
-    return Plan(
-        tuple(rows), tuple(columns), wanted, tuple(_notes(rows, n, s, len(others), control, alpha, effect))
-    )
+    notes = _notes(rows, n, s, len(others), control, alpha, effect)
+    return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
+
+
+def _gains(pilot: Cells, control: str, others: Sequence[str]) -> Floats:
+    """Shape (n, s, m): positive where one of m methods is better than the control."""
+    columns = [pilot.methods.index(method) for method in others]
+    gains = pilot.regret[:, [pilot.methods.index(control)]] - pilot.regret[:, columns]
+    return gains.transpose(0, 2, 1)
 
 
 def _compared(pilot: Cells, control: str, methods: Sequence[str]) -> list[str]:
@@ -186,7 +189,7 @@ def _notes(
         f"Pilot: {n} instances, {s} common seed{'s' if s > 1 else ''}. Test: Wilcoxon signed-rank against "
         f"the control {control}, two-sided, Holm over {m} comparison{'s' if m > 1 else ''}, alpha = "
         f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard "
-        "error."
+        "error. Benchmarks of one data set count as one instance."
     )
     yield (
         "Effect: difference in quantile regret, positive where better than the control; 0.01 is one "

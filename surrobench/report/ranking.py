@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.report.beside import Beside
 from surrobench.report.claims import Judged
 from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean, mean
 from surrobench.stats.clusters import average_within
@@ -100,11 +101,13 @@ class Ranking:
         notes: what a reader must know, one sentence or two each, plain text.
         further: methods with more seeds or trials on what is common to them; None if there are none.
         metric: what ranks and tests use.
-        values: shape (n, k), that metric, mean over seeds.
+        values: shape (n, k), that metric, mean over seeds, without the rounding errors of floats.
         by_run: name of a measure -> shape (n, k, s), in the order of ``seeds``.
         extra: key of a column of the table -> shape (k,), NaN where there is no value; see ``extras.py``.
         group: which part of the study this is; empty for all of it.
         claims: of the suite, judged; see ``report.claims``.
+        also: further tests against the control; see ``report.also``.
+        correction: of p-values.
     """
 
     methods: tuple[str, ...]
@@ -134,6 +137,8 @@ class Ranking:
     extra: Mapping[str, Floats] = field(default_factory=dict)
     group: str = ""
     claims: tuple[Judged, ...] = ()
+    also: tuple[Beside, ...] = ()
+    correction: Correction = "holm"
 
     @property
     def further_by(self) -> str:
@@ -233,8 +238,8 @@ class Ranking:
             "IQM: interquartile mean of normalised regret over all runs, unclipped."
             + (improvement if self.versus_control else "")
             + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of "
-            f"the {_blocks(self.friedman.n, self.clusters)} and of seeds within them; they generalise to "
-            f"{of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
+            f"the {blocks_in_words(self.friedman.n, self.clusters)} and of seeds within them; they "
+            f"generalise to {of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
         )
 
     def comparison(self, method: int) -> Comparison | None:
@@ -406,62 +411,40 @@ def _rank(
             + ".",
             "Methods are compared on common seeds only: run some seed with all of them.",
         )
-    names, seeds, trials = sorted(reach), sorted(common.seeds), common.most
+    names = sorted(reach)
     instances = sorted(runs["benchmark"].unique())
-    chosen = runs.filter(
-        pl.col("method").is_in(names)
-        & pl.col("seed").is_in(seeds)
-        & pl.col("trials").eq_missing(pl.lit(trials, runs.schema["trials"]))
-    )
-    chosen = chosen.sort("benchmark", "method", "seed")
-    shape = len(instances), len(names), len(seeds)
-    scores = chosen["score"].to_numpy().reshape(shape)
-    known = [references[instance] for instance in instances]
-    best = np.array([reference.best for reference in known])
-    anchor_loss = np.array([getattr(reference, how.anchor) for reference in known], dtype=np.float64)
-    area = chosen["area"].to_numpy().reshape(shape) if how.metric == "auc" else None
-    quantile, values, by_run = _measured(scores, known, best, anchor_loss, how.metric, area)
+    seeds, trials = sorted(common.seeds), common.most
+    found = _measured(runs, instances, names, seeds, trials, references, how)
     clusters = tuple(how.clusters.get(instance, instance) for instance in instances)
-    blocks = values
+    blocks = found.means
     if len(set(clusters)) < len(instances):
-        blocks = average_within(values, clusters)[0].round(DECIMALS)
-    mean_ranks = rank_blocks(blocks).mean(axis=0)
-    means = values.mean(axis=0).round(DECIMALS)
+        blocks = average_within(found.means, clusters)[0]
+    mean_ranks = rank_blocks(blocks.round(DECIMALS)).mean(axis=0)
+    means = found.values.mean(axis=0).round(DECIMALS)
     order = sorted(range(len(names)), key=lambda j: (mean_ranks[j], means[j], names[j]))
-    values, blocks = values[:, order], blocks[:, order]
     methods = tuple(names[j] for j in order)
-    versus = None
-    if how.control in methods and len(methods) > 1:
-        versus = wilcoxon(blocks, methods.index(how.control), how.correction, DECIMALS)
-    overall, by_nemenyi = friedman(blocks), nemenyi(blocks, how.alpha)
-    pairs: Nemenyi | Conover | Comparisons = by_nemenyi
-    if how.posthoc == "conover":
-        pairs = conover(blocks, how.alpha, how.correction)
-    elif how.posthoc == "wilcoxon":
-        pairs = wilcoxon(blocks, None, how.correction, DECIMALS)
+    found, blocks = found.in_order(order), blocks[:, order]
+    tests = _tested(blocks, methods, how)
 
-    notes = _notes(overall, pairs, versus, how, clusters, _extent(seeds, trials))
-    if versus and versus.smallest_p <= how.alpha:
-        notes += _not_resolved(blocks, methods, versus, how)
-    exceeding = int((scores < best[:, None, None]).sum())
+    notes = _notes(tests, how, clusters, _extent(seeds, trials))
+    if tests.versus and tests.versus.smallest_p <= how.alpha:
+        notes += _not_resolved(blocks, methods, tests.versus, how)
+    exceeding = int((found.loss < found.best[:, None, None]).sum())
     if exceeding:
         notes.append(
-            f"{exceeding} of {scores.size} runs found less than the best loss known before: "
+            f"{exceeding} of {found.loss.size} runs found less than the best loss known before: "
             "their normalised regret is negative."
         )
-    further = None
     longer = {method: own for method, own in reach.items() if own.exceeds(common)}
+    further = None
+    # What they have more may have nothing in common; then there is no second ranking to show.
+    if longer and _Reach.common(longer.values()).exceeds(common):
+        theirs = runs.filter(pl.col("method").is_in(list(longer)))
+        further = _rank(theirs, longer, references, how, models)
     if longer:
-        which = ", ".join(sorted(longer))
-        # What they have more may have nothing in common; then there is no second ranking to show.
-        if _Reach.common(longer.values()).exceeds(common):
-            further = _rank(
-                runs.filter(pl.col("method").is_in(list(longer))),
-                longer, references, how, models,
-            )  # fmt: skip
         notes.append(
-            f"{which} {'has' if len(longer) == 1 else 'have'} more than what is common to all, "
-            f"{_extent(seeds, trials)}: "
+            f"{', '.join(sorted(longer))} {'has' if len(longer) == 1 else 'have'} more than what is common "
+            f"to all, {_extent(seeds, trials)}: "
             + ("left out here and shown apart." if further else "left out: none is common to them.")
         )
     return Ranking(
@@ -471,67 +454,140 @@ def _rank(
         clusters=clusters,
         seeds=tuple(seeds),
         trials=trials,
-        quantile=quantile[:, order],
-        normalised=by_run["normalised_regret"].mean(axis=2)[:, order],
-        loss=scores.mean(axis=2)[:, order],
-        best=best,
-        anchor_loss=anchor_loss,
+        quantile=found.quantile,
+        normalised=found.by_run["normalised_regret"].mean(axis=2),
+        loss=found.loss.mean(axis=2),
+        best=found.best,
+        anchor_loss=found.anchor_loss,
         anchor=how.anchor,
         control=how.control,
         alpha=how.alpha,
-        friedman=overall,
-        nemenyi=by_nemenyi,
+        friedman=tests.overall,
+        nemenyi=tests.nemenyi,
         posthoc=how.posthoc,
-        pairs=pairs,
-        versus_control=versus,
+        pairs=tests.pairs,
+        versus_control=tests.versus,
         notes=tuple(notes),
         further=further,
         metric=how.metric,
-        values=values,
-        by_run={name: runs_of[:, order] for name, runs_of in by_run.items()},
-        extra={} if how.metric in {"quantile", "normalised"} else {MEASURES[how.metric]: values.mean(axis=0)},
+        correction=how.correction,
+        values=found.values,
+        by_run=found.by_run,
+        extra={}
+        if how.metric in {"quantile", "normalised"}
+        else {MEASURES[how.metric]: found.values.mean(axis=0)},
     )
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What k methods reached on n instances with s seeds; see ``Ranking`` for the names.
+
+    Attributes:
+        means: shape (n, k), of the metric, mean over seeds, not rounded.
+    """
+
+    best: Floats
+    anchor_loss: Floats
+    quantile: Floats
+    means: Floats
+    by_run: Mapping[str, Floats]
+
+    @property
+    def values(self) -> Floats:
+        """Shape (n, k): what is ranked; means that are equal in exact arithmetic are equal."""
+        return self.means.round(DECIMALS)
+
+    @property
+    def loss(self) -> Floats:
+        """Shape (n, k, s)."""
+        return self.by_run["loss"]
+
+    def in_order(self, order: Sequence[int]) -> _Measured:
+        """With the methods in this order."""
+        return _Measured(
+            self.best,
+            self.anchor_loss,
+            self.quantile[:, order],
+            self.means[:, order],
+            {name: of_runs[:, order] for name, of_runs in self.by_run.items()},
+        )
+
+
 def _measured(
-    scores: Floats,
-    known: Sequence[Reference],
-    best: Floats,
-    anchor_loss: Floats,
-    metric: Metric,
-    area: Floats | None,
-) -> tuple[Floats, Floats, dict[str, Floats]]:
-    """Mean quantile regret and the metric's means, shapes (n, k), and the numbers of each run, (n, k, s)."""
+    runs: pl.DataFrame,
+    instances: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    trials: int | None,
+    references: Mapping[str, Reference],
+    how: _How,
+) -> _Measured:
+    """The regrets of some methods' runs, all in the order given, and the means that are ranked."""
+    chosen = runs.filter(
+        pl.col("method").is_in(methods)
+        & pl.col("seed").is_in(seeds)
+        & pl.col("trials").eq_missing(pl.lit(trials, runs.schema["trials"]))
+    ).sort("benchmark", "method", "seed")
+    shape = len(instances), len(methods), len(seeds)
+    scores = chosen["score"].to_numpy().reshape(shape)
+    known = [references[instance] for instance in instances]
+    best = np.array([reference.best for reference in known])
+    anchor_loss = np.array([getattr(reference, how.anchor) for reference in known], dtype=np.float64)
     sizes = np.array([len(reference.sorted_losses) + 1 for reference in known])[:, None]
     positions = np.stack(
         [quantile_position(*pair) for pair in zip(scores, (r.sorted_losses for r in known), strict=True)]
     )
     # Positions are summed, and divided once: methods with equal sums then tie exactly.
-    quantile = positions.sum(axis=2) / (scores.shape[2] * sizes)
+    quantile = positions.sum(axis=2) / (len(seeds) * sizes)
     regret = np.stack([normalised_regret(*one) for one in zip(scores, best, anchor_loss, strict=True)])
-    by_run = {"loss": scores, "quantile_regret": positions / sizes[:, None], "normalised_regret": regret}
-    if metric == "log":
+    by_run = {
+        "loss": scores,
+        "quantile_regret": positions / sizes[:, None],
+        "normalised_regret": regret,
+    }
+    if how.metric == "log":
         by_run["log_regret"] = np.log10(np.maximum(regret, LOG_FLOOR))
-    if area is not None:
-        by_run["area"] = area
-    if metric == "quantile":
-        return quantile, quantile, by_run
-    return quantile, by_run[MEASURES[metric]].mean(axis=2).round(DECIMALS), by_run
+    if how.metric == "auc":
+        by_run["area"] = chosen["area"].to_numpy().reshape(shape)
+    means = quantile if how.metric == "quantile" else by_run[MEASURES[how.metric]].mean(axis=2)
+    return _Measured(best, anchor_loss, quantile, means, by_run)
 
 
-def _notes(
-    overall: Friedman,
-    pairs: Nemenyi | Conover | Comparisons,
-    versus: Comparisons | None,
-    how: _How,
-    clusters: Sequence[str],
-    extent: str,
-) -> list[str]:
+@dataclass(frozen=True)
+class _Tests:
+    """What was tested; see ``Ranking`` for the names."""
+
+    overall: Friedman
+    nemenyi: Nemenyi
+    pairs: Nemenyi | Conover | Comparisons
+    versus: Comparisons | None
+
+
+def _tested(blocks: Floats, methods: Sequence[str], how: _How) -> _Tests:
+    """Friedman, all pairs, and all against the control, on blocks of shape (n, k)."""
+    # Ranks need what is equal to be equal. Differences are rounded by themselves: of rounded numbers, those
+    # that are equal in exact arithmetic would not tie.
+    ranked = blocks.round(DECIMALS)
+    versus = None
+    if how.control in methods and len(methods) > 1:
+        versus = wilcoxon(blocks, methods.index(how.control), how.correction, DECIMALS)
+    by_nemenyi = nemenyi(ranked, how.alpha)
+    pairs: Nemenyi | Conover | Comparisons = by_nemenyi
+    if how.posthoc == "conover":
+        pairs = conover(ranked, how.alpha, how.correction)
+    elif how.posthoc == "wilcoxon":
+        pairs = wilcoxon(blocks, None, how.correction, DECIMALS)
+    return _Tests(friedman(ranked), by_nemenyi, pairs, versus)
+
+
+def _notes(tests: _Tests, how: _How, clusters: Sequence[str], extent: str) -> list[str]:
     """What a table must state: n, tests, corrections, effect size, and what could have been found."""
+    overall, pairs, versus = tests.overall, tests.pairs, tests.versus
     n, k, alpha = overall.n, overall.k, how.alpha
     notes = [
-        f"n = {_blocks(n, clusters)}, on each the mean of {extent}: two seeds of one instance are not two "
-        "data sets.",
+        f"n = {blocks_in_words(n, clusters)}, on each the mean of {extent}: two seeds of one instance are "
+        "not two data sets.",
         f"Ranks and tests use {_METRIC_NOTES[how.metric]} "
         f"Normalised regret is 0 at the best known loss and 1 at the {how.anchor}; its means are clipped to "
         "[0, 1] where shown. Random trials: 1/q - 1 of the mean quantile regret q.",
@@ -597,8 +653,8 @@ _METRIC_NOTES = {
 }
 
 
-def _blocks(n: int, clusters: Sequence[str]) -> str:
-    """What n counts, in words."""
+def blocks_in_words(n: int, clusters: Sequence[str]) -> str:
+    """What n counts: instances, or the clusters that they are in."""
     if n == len(clusters):
         return f"{n} instances"
     return f"{n} clusters of {len(clusters)} instances, each averaged to one block"

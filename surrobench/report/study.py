@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -21,6 +23,9 @@ from surrobench.stats.curves import Anytime, anytime, areas
 from surrobench.stats.regret import Anchor, quantile_regret
 from surrobench.stats.steps import Steps, Unit
 
+Blocks = Literal["data-set", "instance"]
+"""What tests count: benchmarks of one data set as one block, or each by itself."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -36,6 +41,7 @@ class Study:
         runs: benchmark, method, seed; a row per run of ``steps``.
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how it came about.
+        data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
     """
 
     incumbents: pl.DataFrame
@@ -45,10 +51,18 @@ class Study:
     runs: pl.DataFrame = field(default_factory=pl.DataFrame)
     steps: Mapping[Unit, Steps] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    data_sets: Mapping[str, str] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median") -> Anytime:
         """The step curves of the seeds common to all methods, with both regrets."""
         return anytime(self.runs, self.steps, self.references, anchor=anchor)
+
+    @property
+    def blocks(self) -> dict[str, str]:
+        """Benchmark -> what tests count it as: its data set where others are on it too, else itself."""
+        of = {name: self.data_sets.get(name, name) for name in self.references}
+        shared = Counter(of.values())
+        return {name: data_set if shared[data_set] > 1 else name for name, data_set in of.items()}
 
     def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, Study]]:
         """Its parts by a key of the benchmark's id, and their names, in order."""
@@ -68,6 +82,7 @@ class Study:
             rows.drop("row"),
             {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
             self.notes,
+            self.data_sets,
         )
 
 
@@ -106,24 +121,18 @@ def load_study(
         UnknownName: a pattern of the choice matches nothing.
     """
     folders = [results] if isinstance(results, Results) else list(results)
-    plan = limited((choice or Choice()).of(joint_plan(folders)), limit or Budget())
-    plan = plan.with_row_index("row")
+    limit = limit or Budget()
+    plan = limited((choice or Choice()).of(joint_plan(folders)), limit).with_row_index("row")
     usable = usable_runs(folders, plan)
-    # An area is over trials, or what else limits the runs.
-    spent: Unit = "trials"
-    if area and plan["trials"].null_count():
-        spent = "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
-    wanted = tuple(dict.fromkeys(("trials", *units, spent)))
-    portions: list[Portion] = []
-    for number, folder in enumerate(folders):
-        mine = plan.filter(pl.col("folder") == number)
-        for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
-            portions += read_steps(folder, mine, key, wanted, tests)
-    notes: list[str] = (
-        [f"Only what was reached within {limit} counts."] if limit and limit != Budget() else []
-    )
+    spent = _spent_for_area(plan)
+    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
+    portions = _read(folders, plan, wanted, tests)
+    notes = [f"Only what was reached within {limit} counts."] if limit != Budget() else []
     if others is not None:
-        plan, usable = _along(others, plan, usable, portions, wanted, notes)
+        more, portion, said = others_beside(others, plan, wanted, limit)
+        plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
+        portions.append(_like(portion, tests=tests))
+        notes += said
     if not portions:
         raise _missing(folders, plan)
     found = Portion.concat(portions)
@@ -133,18 +142,9 @@ def load_study(
             "the best at the highest fidelity they reached, scored at the full one."
         )
     incumbents = _incumbents(plan, found, spent if area else None)
-    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
-    missing = incumbents.filter(absent).unique("run", maintain_order=True)
-    if len(missing):
-        if not partial:
-            raise _missing(folders, missing)
-        incumbents = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
-        if incumbents.is_empty():
-            raise _missing(folders, missing)
+    incumbents = _complete(incumbents, usable, folders, partial=partial)
     if partial and others is not None:
-        cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
-        whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
-        incumbents = incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
+        incumbents = _on_most_benchmarks(incumbents)
     names = incumbents["benchmark"].unique(maintain_order=True).to_list()
     study = Study(
         incumbents=incumbents.drop("run"),
@@ -154,8 +154,61 @@ def load_study(
         runs=plan.select("benchmark", "method", "seed")[found.rows],
         steps=found.steps,
         notes=tuple(notes),
+        data_sets={name: benchmark(name).data_set for name in names},
     )
     return study.on(names) if partial else study
+
+
+def _spent_for_area(plan: pl.DataFrame) -> Unit:
+    """What the area below a curve is taken over: trials, or what else limits the runs."""
+    if not plan["trials"].null_count():
+        return "trials"
+    return "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
+
+
+def _read(
+    folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool
+) -> list[Portion]:
+    """The runs of the plan, a scenario of a folder after the other."""
+    portions: list[Portion] = []
+    for number, folder in enumerate(folders):
+        mine = plan.filter(pl.col("folder") == number)
+        for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
+            portions += read_steps(folder, mine, key, units, tests)
+    return portions
+
+
+def _like(theirs: Portion, *, tests: bool) -> Portion:
+    """Results of others with the test metric that they lack, where ours have one."""
+    if not tests:
+        return theirs
+    trials = theirs.steps["trials"]
+    return replace(theirs, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
+
+
+def _complete(
+    incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
+) -> pl.DataFrame:
+    """The incumbents, once every run has one; or, if ``partial``, those on benchmarks where every run has.
+
+    Raises:
+        ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
+    """
+    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
+    missing = incumbents.filter(absent).unique("run", maintain_order=True)
+    if not len(missing):
+        return incumbents
+    left = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
+    if not partial or left.is_empty():
+        raise _missing(folders, missing)
+    return left
+
+
+def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
+    """Those on the benchmarks with the most runs: others may have only some of them."""
+    cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
+    whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
+    return incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
 
 
 def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
@@ -206,24 +259,6 @@ def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArr
     out = np.full(len(plan), np.nan)
     out[found.rows] = areas(steps, quantile, np.ones(len(found.rows)), most, unit)
     return out
-
-
-def _along(
-    others: pl.DataFrame,
-    plan: pl.DataFrame,
-    usable: pl.Series,
-    portions: list[Portion],
-    units: Sequence[Unit],
-    notes: list[str],
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Add the results of others to the plan, the usable runs, the portions and the notes."""
-    more, portion, said = others_beside(others, plan, units)
-    if portions and portions[0].tests is not None:
-        trials = portion.steps["trials"]
-        portion = replace(portion, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
-    portions.append(portion)
-    notes += said
-    return pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
 
 
 def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:

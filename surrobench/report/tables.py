@@ -25,7 +25,9 @@ from rich.text import Text
 
 from surrobench.errors import UnknownName
 from surrobench.report import claims
+from surrobench.report.beside import latex_beside, markdown_beside, rich_beside
 from surrobench.report.claims import Judged
+from surrobench.report.escape import latex_cell, markdown_cell
 from surrobench.report.ranking import Ranking
 from surrobench.stats.correction import NAMES as CORRECTIONS
 from surrobench.stats.curves import share_won
@@ -283,6 +285,10 @@ class _Terminal:
 
         yield from next((tables for tables in layouts if fits(tables)), layouts[-1])
         yield Text("\n".join(self.ranking.notes), style="dim")
+        for one in self.ranking.also:
+            yield Text()
+            yield rich_beside(one)
+            yield Text(one.note, style="dim")
         if self.ranking.further:
             yield Text(
                 f"\nWith more {self.ranking.further_by}: {', '.join(self.ranking.further.methods)}",
@@ -382,18 +388,14 @@ def _markdown(rankings: Sequence[Ranking]) -> str:
 
 
 def _markdown_one(ranking: Ranking) -> str:
-    def cell(text: str, bold: bool = False) -> str:
-        for special in "\\`*_[]<>|":
-            text = text.replace(special, "\\" + special)
-        return f"**{text}**" if bold and text else text
-
+    cell = markdown_cell
     shown = _shown(ranking)
     rows = [[cell(_heading(column, ranking)) for column in shown.columns]]
     rows.append([":---" if column.key in NAMES else "---:" for column in shown.columns])
     rows += [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
     lines = [f"**{_title(ranking)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
     lines += [f"- {cell(note)}" for note in ranking.notes]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n" + "".join(map(markdown_beside, ranking.also))
     if ranking.further:
         text += f"\nWith more {ranking.further_by}: {cell(', '.join(ranking.further.methods))}\n\n"
         text += _markdown_one(ranking.further)
@@ -406,34 +408,12 @@ def _markdown_one(ranking: Ranking) -> str:
     return text
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "*": r"\textsuperscript{*}",
-    '"': "''",
-    "[": "{[}",  # else an option of the row end before it
-    "]": "{]}",
-    **{special: "\\" + special for special in "&%$#_"},
-}
-
-
-def _latex_cell(text: str, bold: bool = False) -> str:
-    escaped = "".join(_LATEX.get(character, character) for character in text)
-    return rf"\textbf{{{escaped}}}" if bold and escaped else escaped
-
-
 def _latex(rankings: Sequence[Ranking]) -> str:
     return "\n".join(map(_latex_one, rankings))
 
 
 def _latex_one(ranking: Ranking) -> str:
-    cell = _latex_cell
+    cell = latex_cell
     shown = _shown(ranking)
     rows = [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
     for j, row in enumerate(rows):
@@ -457,7 +437,7 @@ def _latex_one(ranking: Ranking) -> str:
         r"\end{tabular}",
         r"\end{table}",
     ]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n" + "".join(map(latex_beside, ranking.also))
     if ranking.further:
         text += f"\n% With more {ranking.further_by}: {', '.join(ranking.further.methods)}\n"
         text += _latex_one(ranking.further)
@@ -467,7 +447,7 @@ def _latex_one(ranking: Ranking) -> str:
 
 
 def _latex_claims(judged: Sequence[Judged]) -> str:
-    cell = _latex_cell
+    cell = latex_cell
     rows = [[cell(text, j == 1) for j, text in enumerate(claims.row(one))] for one in judged]
     for row in rows:
         row[3:] = [re.sub(r"[+-][\d.]+(e[+-]\d+)?", r"$\g<0>$", text) for text in row[3:]]
@@ -494,14 +474,21 @@ def _csv(rankings: Sequence[Ranking]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     grouped = any(ranking.group for ranking in rankings)
-    keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS)]
+    # Only what was asked for of the tests beside: each has columns of its own.
+    also = list(dict.fromkeys(key for ranking in rankings for one in ranking.also for key in one.columns()))
+    keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS), *also]
     writer.writerow(["group", *keys] if grouped else keys)
     for ranking in rankings:
         part: Ranking | None = ranking
         while part:
             for j in range(len(part.methods)):
                 exact = [column.value(part, j) for column in COLUMNS]
-                row = [len(part.seeds), part.trials, len(part.instances), *exact]
+                beside = {
+                    key: value
+                    for one in part.also
+                    for key, value in zip(one.columns(), one.values.get(part.methods[j], ()), strict=False)
+                }
+                row = [len(part.seeds), part.trials, len(part.instances), *exact, *map(beside.get, also)]
                 writer.writerow([part.group, *row] if grouped else row)
             part = part.further
     return out.getvalue()
@@ -557,9 +544,12 @@ def _document(ranking: Ranking) -> dict[str, Any]:
             "smallest_reachable_p": versus.smallest_p,
             "statistic": {ranking.methods[c.method]: c.statistic for c in versus.comparisons},
         },
+        "also": [one.document() for one in ranking.also],
+        "blocks": ranking.friedman.n,
         "per_instance": [
             {
                 "benchmark": instance,
+                "block": ranking.clusters[i],
                 "best_loss": float(ranking.best[i]),
                 "anchor_loss": float(ranking.anchor_loss[i]),
                 "loss": by_method(ranking.loss[i]),

@@ -70,9 +70,9 @@ def render(sheets: Iterable[Sheet], citation: str, form: Format) -> str:
     whole = list(sheets)
     match form:
         case "markdown":
-            return f"{_plain(citation)}\n\n" + "\n".join(map(_markdown, whole))
+            return f"{_plain(citation)}\n\n" + "\n".join(map(markdown, whole))
         case "latex":
-            return f"% {citation}\n% Needs \\usepackage{{booktabs}}.\n" + "\n".join(map(_latex, whole))
+            return f"% {citation}\n% Needs \\usepackage{{booktabs}}.\n" + "\n".join(map(latex, whole))
         case "csv":
             return _csv(whole)
         case "json":
@@ -85,7 +85,8 @@ def _plain(text: str) -> str:
     return text
 
 
-def _markdown(sheet: Sheet) -> str:
+def markdown(sheet: Sheet) -> str:
+    """A sheet as a Markdown table, its notes as a list."""
     rows = [[_plain(column.title) for column in sheet.columns]]
     rows.append([":---" if column.words else "---:" for column in sheet.columns])
     rows += [[_plain(cell.shown) for cell in row] for row in sheet.rows]
@@ -110,7 +111,9 @@ _LATEX = {
 }
 
 
-def _latex(sheet: Sheet) -> str:
+def latex(sheet: Sheet) -> str:
+    """A sheet as a LaTeX table for a document with booktabs, its notes in the caption."""
+
     def cell(text: str) -> str:
         return "".join(_LATEX.get(character, character) for character in text)
 

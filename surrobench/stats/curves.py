@@ -12,10 +12,10 @@ profiles of scores; E. L. Kaplan & P. Meier, JASA 53 (1958) for censored times.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ from surrobench.stats.regret import Anchor, Reference, normalised_regret, quanti
 from surrobench.stats.steps import Floats, Steps, Unit
 
 Measure = Literal["quantile", "normalised"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Curves:
         grid: shape (t,), ascending.
         quantile: shape (n, k, s, t), quantile regret; NaN before the first observation.
         normalised: shape (n, k, s, t), normalised regret, unclipped; NaN before the first observation.
+            Either is NaN throughout where only the other was asked for.
         end: shape (n, k, s), what the run has spent in all: beyond it, its last value is carried forward.
     """
 
@@ -117,19 +119,24 @@ class Anytime:
         grid = np.geomspace(least, most, points) if 0 < least < most else np.array([most])
         return np.unique(np.ceil(grid)) if unit in {"trials", "tokens"} else grid
 
-    def curves(self, unit: Unit, grid: ArrayLike | None = None) -> Curves:
+    def curves(
+        self, unit: Unit, grid: ArrayLike | None = None, measures: Collection[Measure] = MEASURES
+    ) -> Curves:
         """The curves at common points.
 
         Args:
             unit: one of ``steps``.
             grid: shape (t,), ascending; by default that of ``grid(unit)``.
+            measures: which; of many runs either is large.
         """
         points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
         steps, shape = self.steps[unit], (*self.shape, len(points))
         # Each run is a row of stretches: one without a value, then one for each step.
         first, lengths = _stretches(steps, np.searchsorted(points + ROUNDING, steps.spent), len(points))
 
-        def on_grid(values: Floats) -> Floats:
+        def on_grid(measure: Measure, values: Floats) -> Floats:
+            if measure not in measures:
+                return np.broadcast_to(np.nan, shape)
             return np.repeat(np.insert(values, first, np.nan), lengths).reshape(shape)
 
         return Curves(
@@ -138,8 +145,8 @@ class Anytime:
             self.seeds,
             unit,
             points,
-            on_grid(self.quantile[unit]),
-            on_grid(self.normalised[unit]),
+            on_grid("quantile", self.quantile[unit]),
+            on_grid("normalised", self.normalised[unit]),
             steps.end.reshape(self.shape),
         )
 
@@ -245,9 +252,14 @@ def anytime(
     regrets: dict[Unit, tuple[Floats, Floats]] = {}
     known = [references[instance] for instance in instances]
     for unit, of_unit in steps.items():
-        taken[unit] = of_unit.take(order)
-        bounds = taken[unit].first[:: len(methods) * len(seeds)]
-        pieces = [taken[unit].score[low:high] for low, high in pairwise(bounds)]
+        mine = taken[unit] = of_unit.take(order)
+        # In most units the same incumbents follow each other: only in time they may be others.
+        like = next((one for one in regrets if _same_steps(taken[one], mine)), None)
+        if like is not None:
+            regrets[unit] = regrets[like]
+            continue
+        bounds = mine.first[:: len(methods) * len(seeds)]
+        pieces = [mine.score[low:high] for low, high in pairwise(bounds)]
         regrets[unit] = _regrets(pieces, known, anchor)
     return Anytime(
         tuple(instances),
@@ -258,6 +270,10 @@ def anytime(
         {unit: both[1] for unit, both in regrets.items()},
         np.array([normalised_regret(one.worst, one.best, getattr(one, anchor)) for one in known]),
     )
+
+
+def _same_steps(one: Steps, other: Steps) -> bool:
+    return np.array_equal(one.first, other.first) and np.array_equal(one.score, other.score)
 
 
 def _regrets(scores: list[Floats], known: list[Reference], anchor: Anchor) -> tuple[Floats, Floats]:

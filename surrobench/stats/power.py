@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_averages
+from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_rank
 
 Floats = NDArray[np.float64]
 
@@ -205,6 +205,5 @@ def detectable(noise: ArrayLike, alpha: float, power: float, *, one_sided: bool 
     needed = np.empty(r)
     step = max(1, CHUNK // (n * (n + 1)))
     for start in range(0, r, step):
-        averages = walsh_averages(noise[start : start + step])
-        needed[start : start + step] = -np.partition(averages, rank - 1, axis=1)[:, rank - 1]
+        needed[start : start + step] = -walsh_rank(noise[start : start + step], rank)
     return float(max(0.0, np.quantile(needed, power)))

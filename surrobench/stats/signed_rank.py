@@ -100,6 +100,36 @@ def walsh_averages(values: ArrayLike) -> Floats:
     return np.asarray((values[..., first] + values[..., second]) / 2)
 
 
+def walsh_rank(values: ArrayLike, rank: int) -> Floats:
+    """The ``rank``-th smallest mean of a pair, of each with itself too: shape (..., n) to shape (...).
+
+    It is that of ``walsh_averages`` in order, but means whose place is known to be another are left out: of
+    sorted values, the mean of i and j is at least that of any two that stand no later.
+
+    Args:
+        values: without NaN.
+        rank: from 1 to n (n + 1) / 2.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
+    first, second, place = _places(ordered.shape[-1], rank)
+    means = np.take(ordered, first, axis=-1)
+    means += np.take(ordered, second, axis=-1)
+    return np.asarray(np.partition(means, place, axis=-1)[..., place] / 2)
+
+
+@cache
+def _places(n: int, rank: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Pairs of n sorted values whose mean may be the rank-th smallest, and its place among these, from 0."""
+    total = n * (n + 1) // 2
+    if not 1 <= rank <= total:
+        raise ValueError(f"1 <= rank <= {total} must hold, but got {rank}")
+    i, j = np.triu_indices(n)
+    least = (i + 1) * (j + 1) - i * (i + 1) // 2  # pairs that stand no later, itself among them
+    most = total + 1 - ((n - j) * (n - i) - (n - 1 - j) * (n - j) // 2)
+    open_ = (least <= rank) & (most >= rank)
+    return i[open_], j[open_], rank - 1 - int(np.count_nonzero(most < rank))
+
+
 def pseudomedian(values: ArrayLike) -> Floats:
     """Hodges and Lehmann's estimate, the median of the Walsh averages: shape (..., n) to shape (...)."""
     return np.asarray(np.median(walsh_averages(values), axis=-1))

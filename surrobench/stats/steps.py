@@ -1,9 +1,10 @@
 """Trials to step curves: each change of a run's incumbent, and what the run had spent by then.
 
-The incumbent is chosen and scored as in ``incumbent.py``: the smallest observed loss, the first among equals,
-at the highest fidelity reached, scored by its configuration's mean. Losses are lower-is-better. A curve holds
-its value until the next change; nothing is interpolated. A run changes its incumbent a few times in a hundred
-trials, so that all that follows works on a few per cent of the rows.
+The incumbent is chosen by what was observed: the smallest loss, the first among equals, at the highest
+fidelity reached. It is scored by its configuration's mean: under noise, the best mean among a run's trials
+would reward having visited a good configuration that the run itself could not tell from others. Losses are
+lower-is-better. A curve holds its value until the next change; nothing is interpolated. A run changes its
+incumbent a few times in a hundred trials, so that all that follows works on a few per cent of the rows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Floats = NDArray[np.float64]
 Unit = Literal["trials", "equivalents", "seconds", "tokens"]
 """What a run spends, as in ``budget.Budget``."""
 UNITS: tuple[Unit, ...] = get_args(Unit)
+_SUMMED: dict[Unit, str] = {"equivalents": "share", "tokens": "tokens"}
+"""Units of which each trial costs some, and the column that says how much."""
 _CELLS = 1 << 20
 """Trials that are worked on at a time, as a matrix of runs."""
 
@@ -145,11 +148,12 @@ def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]
     rows = np.flatnonzero(improvements(_keys(trials), first))
     begins = np.searchsorted(rows, first)
     trial, score = trials["trial"].to_numpy()[rows].astype(np.int64), _floats(trials["score"])[rows]
+    ends = first[1:][np.diff(first) > 0] - 1
     out: dict[Unit, Steps] = {}
     for unit in units:
-        spent = spent_by(trials, first, unit)
-        end = np.where(np.diff(first) > 0, np.append(spent, 0.0)[first[1:] - 1], 0.0)
-        out[unit] = Steps(begins, spent[rows], score, trial, end)
+        end = np.zeros(len(first) - 1)
+        spent, end[np.diff(first) > 0] = _spent_at((rows, ends), trials, first, unit)
+        out[unit] = Steps(begins, spent, score, trial, end)
     return out
 
 
@@ -191,6 +195,27 @@ def _begins(first: NDArray[np.int64]) -> NDArray[np.int64]:
     return first[:-1][np.diff(first) > 0]
 
 
+def _spent_at(
+    places: tuple[NDArray[np.int64], NDArray[np.int64]],
+    trials: pl.DataFrame,
+    first: NDArray[np.int64],
+    unit: Unit,
+) -> tuple[Floats, Floats]:
+    """``spent_by`` at some rows, and at others, without working it out for all where that is not needed."""
+    one, other = places
+    if unit == "trials":
+        trial = trials["trial"].to_numpy()
+        return trial[one] + 1.0, trial[other] + 1.0
+    if unit in _SUMMED and len(trials):
+        each = _floats(trials[_SUMMED[unit]])
+        # Of equal whole numbers, as at full fidelity or without a model, a sum is a product, and exact.
+        if each[0].is_integer() and (each == each[0]).all():
+            number = np.arange(1, len(each) + 1) - np.repeat(first[:-1], np.diff(first))
+            return number[one] * each[0], number[other] * each[0]
+    spent = spent_by(trials, first, unit)
+    return spent[one], spent[other]
+
+
 def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
     """Shape (rows,): what each run had spent when each of its trials had finished."""
     match unit:
@@ -198,11 +223,8 @@ def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floa
             return trials["trial"].to_numpy().astype(np.float64) + 1
         case "seconds":
             return _floats(trials["finished"])
-        case "equivalents":
-            share = _floats(trials["share"])
-            return _along(np.cumsum, share, first)
         case _:
-            return _along(np.cumsum, _floats(trials["tokens"]), first)
+            return _along(np.cumsum, _floats(trials[_SUMMED[unit]]), first)
 
 
 def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:

@@ -26,6 +26,7 @@ from surrobench.report.study import load_study
 from surrobench.results import Results
 from surrobench.runs import Run, plan
 from surrobench.seeding import content_hash
+from surrobench.stats.curves import Anytime
 from surrobench.stats.steps import UNITS, Unit
 from surrobench.suite import Method, Suite
 from surrobench.trial import Outcome
@@ -130,9 +131,12 @@ def every_curve(folder: Path) -> dict[Unit, float]:
     study = load_study(Results(folder), units=UNITS)
     rank_methods(study.incumbents, study.references, control=study.control)
     curves = study.anytime()
-    return {
-        unit: float(curves.curves(unit).quantile[..., -1].mean() + curves.area(unit).mean()) for unit in UNITS
-    }
+    return {unit: _sum_of(curves, unit) for unit in UNITS}
+
+
+def _sum_of(curves: Anytime, unit: Unit) -> float:
+    on_grid = curves.curves(unit, measures=("quantile",))  # as ``surrobench plot`` asks for one
+    return float(on_grid.quantile[..., -1].mean() + curves.area(unit).mean())
 
 
 if __name__ == "__main__":

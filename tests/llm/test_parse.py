@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from surrobench.benchmarks import SCENARIOS, scenario
 from surrobench.llm.parse import Proposal, json_schema, parse_configuration
 from surrobench.llm.prompts import number
+from surrobench.llm.view import View
 from surrobench.requests import Completion, FinishReason
 from surrobench.space import SearchSpace, values_of
 
@@ -57,7 +58,9 @@ def parse(
     reply: Any, space: SearchSpace = MIXED, *, clip: bool = False, finish: FinishReason = "stop"
 ) -> Proposal:
     text = reply if isinstance(reply, str) else json.dumps(reply)
-    return parse_configuration(Completion(text, finish, 1, 1, 0.0), space, clip=clip, default=space.default)
+    return parse_configuration(
+        Completion(text, finish, 1, 1, 0.0), View(space), clip=clip, default=space.default
+    )
 
 
 def configuration(proposal: Proposal, space: SearchSpace = MIXED) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def defect(proposal: Proposal) -> str | None:
 
 
 def test_the_schema_shows_choices_as_enums_and_ranges_as_bounds() -> None:
-    properties = json_schema(MIXED)["properties"]
+    properties = json_schema(View(MIXED))["properties"]
     assert properties["kernel"] == {"enum": ["linear", "rbf", "none"]}
     assert properties["grid"] == {"enum": [1, 10, 100, 1000]}
     assert properties["version"] == {"enum": ["v1"]}
@@ -88,7 +91,7 @@ def test_the_schema_shows_choices_as_enums_and_ranges_as_bounds() -> None:
 
 
 def test_the_schema_requires_all_but_conditional_hyperparameters_and_nothing_else() -> None:
-    schema = json_schema(MIXED)
+    schema = json_schema(View(MIXED))
     assert set(schema["required"]) == set(MIXED.names) - {"gamma"}
     assert list(schema["properties"]) == list(MIXED.names)
     assert schema["additionalProperties"] is False
@@ -97,7 +100,7 @@ def test_the_schema_requires_all_but_conditional_hyperparameters_and_nothing_els
 @pytest.mark.parametrize("key", SCENARIOS)
 def test_the_schema_of_a_table_is_json_and_lists_each_value_as_prompts_show_it(key: str) -> None:
     space = scenario(key).space
-    schema = json.loads(json.dumps(json_schema(space)))
+    schema = json.loads(json.dumps(json_schema(View(space))))
     assert schema["required"] == list(space.names)
     for name in space.names:
         choices = values_of(space[name]) or []
@@ -357,7 +360,7 @@ def test_clip_fills_only_what_is_active() -> None:
 def test_clip_fills_with_the_benchmarks_default() -> None:
     space = scenario("hpobench/mlp").space
     default = scenario("hpobench/mlp").default()
-    empty = parse_configuration(Completion("{}", "stop", 1, 1, 0.0), space, clip=True, default=default)
+    empty = parse_configuration(Completion("{}", "stop", 1, 1, 0.0), View(space), clip=True, default=default)
     assert empty.configuration is not None
     assert np.array_equal(empty.configuration, default)
     assert not np.array_equal(default, space.default)

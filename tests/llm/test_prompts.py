@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jinja2
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from surrobench.benchmarks import SCENARIOS, benchmark, scenario, scenarios
 from surrobench.errors import DataError
 from surrobench.llm import prompts
-from surrobench.llm.prompts import describe, number, prompts_hash, template
+from surrobench.llm.prompts import COMMON, describe, number, prompts_hash, template
+from surrobench.llm.view import Variant, View, shown_card
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.space import values_of
 
@@ -23,6 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     template.cache_clear()
     prompts_hash.cache_clear()
     (tmp_path / "m").mkdir()
+    (tmp_path / COMMON).mkdir()
+    (tmp_path / COMMON / "space.jinja").write_text("shared by all methods")
     return tmp_path / "m"
 
 
@@ -47,13 +51,11 @@ def hash_of(folder: Path, **files: str) -> str:
 @pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
 def test_the_head_renders_for_every_benchmark(id_: str) -> None:
     where = benchmark(id_)
-    text = template("karpathy-agent", "head").render(
-        card=where.card, hyperparameters=where.space.hyperparameters
-    )
-    assert where.card.dataset in text
+    text = template("karpathy-agent", "head").render(card=where.card, view=View(where.space))
+    assert str(where.card.dataset) in text
     assert where.card.metric in text
     for hp in where.space.hyperparameters:
-        assert f"- {hp.name}: {describe(hp)}\n" in text
+        assert f"- {hp.name}: {describe(hp)}" in text
     assert "None" not in text
     assert "{{" not in text
     assert "{%" not in text
@@ -80,6 +82,28 @@ def test_lines_of_template_logic_leave_no_empty_lines(folder: Path) -> None:
     assert template("m", "t").render() == "a\nb\nc"
 
 
+@pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
+def test_a_variant_shows_nothing_that_it_hides(id_: str) -> None:
+    where = benchmark(id_)
+
+    def head(variant: Variant) -> str:
+        view = View(where.space, variant)
+        return template("karpathy-agent", "head").render(card=shown_card(where.card, variant), view=view)
+
+    without, anonymous, misleading = head("no-dataset"), head("anonymous"), head("misleading")
+    assert "Data set" not in without
+    assert str(where.card.dataset) not in without
+    assert str(where.card.learner) in without
+    for word in (where.card.dataset, where.card.learner, where.card.metric, *where.space.names):
+        assert not re.search(rf"\b{re.escape(str(word))}\b", anonymous)
+    assert f"black box with {where.space.d} hyperparameters" in anonymous
+    assert all(f"- {name}: " in misleading for name in where.space.names)
+    assert misleading != head("full")
+    for text in (without, anonymous, misleading):
+        assert "None" not in text
+        assert "{" not in text
+
+
 # ---------------------------------------------------------------------- hash
 
 
@@ -96,6 +120,12 @@ def test_the_hash_depends_on_the_text_of_every_template(folder: Path) -> None:
         hash_of(folder, head="aquestion", question=""),
     ]
     assert len({before, *changed}) == len(changed) + 1
+
+
+def test_the_hash_depends_on_what_all_methods_share(folder: Path) -> None:
+    before = hash_of(folder, head="a")
+    (folder.parent / COMMON / "space.jinja").write_text("said otherwise")
+    assert hash_of(folder, head="a") != before
 
 
 def test_the_hash_ignores_files_that_are_no_templates(folder: Path) -> None:

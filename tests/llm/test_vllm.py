@@ -268,14 +268,17 @@ def test_ctrl_c_stops_surrobench_serve_and_all_that_it_started(tmp_path: Path) -
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here()
     ) as process:
         assert process.stdout is not None
-        said = [next(process.stdout) for _ in range(2)]
+        said = ""
+        while "surrobench run quick" not in said:
+            said += (line := process.stdout.readline())
+            assert line, said
         started = descendants(process.pid)
-        assert f"http://127.0.0.1:{port}/v1" in said[0]
         assert len(started) >= 3, "a keeper, a server and an engine"
         process.send_signal(signal.SIGINT)
-        rest, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert f'[models.{Path(WEIGHTS).name}]\nurl = "http://127.0.0.1:{port}/v1"\n' in rest
+    assert f'[models.{Path(WEIGHTS).name}]\nurl = "http://127.0.0.1:{port}/v1"\n' in said
+    assert "seed = false" in said, "this build takes none"
     wait_for(lambda: gone(started), "the end of all it started")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from surrobench.benchmarks import benchmark
+from surrobench.budget import Budget
 from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.others import read_others
 from surrobench.report.study import load_study
@@ -90,6 +91,19 @@ def test_what_cannot_be_ranked_along_is_refused(tmp_path, folder):
     fine = read_others(write(tmp_path / "fine.csv", f"theirs,{MLP},0,0,0.5"))
     with pytest.raises(UsageError, match="by trial, not by seconds"):
         load_study(results, others=fine, units=("seconds",))
+    with pytest.raises(UsageError, match="by trial, not by seconds"):
+        load_study(results, Budget(seconds=5), others=fine)
+
+
+@pytest.mark.parametrize("limit", [Budget(trials=2), Budget(equivalents=2)])
+def test_a_limit_holds_for_others_too(tmp_path, folder, limit):
+    others = read_others(
+        write(tmp_path / "o.csv", *(f"theirs,{MLP},0,{t},{v}" for t, v in enumerate([0.5, 0.6, 0.9])))
+    )
+    study = load_study(Results(folder), limit, others=others)
+    [mine] = study.incumbents.filter(method="theirs").rows(named=True)
+    assert mine["score"] == benchmark(MLP).objective.sign * 0.6
+    assert study.anytime().horizon("trials") == 2
 
 
 def test_partial_leaves_out_the_benchmarks_that_others_lack(tmp_path):

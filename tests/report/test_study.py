@@ -10,9 +10,9 @@ from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.gather import Choice
 from surrobench.report.study import load_study
 from surrobench.results import Results
-from surrobench.stats.incumbent import final_incumbents
 from surrobench.stats.regret import quantile_regret
 from surrobench.stats.steps import UNITS
+from tests.incumbent import final_incumbents
 from tests.studies import FCN, MLP, NAS, run, suite_text
 
 

@@ -179,3 +179,20 @@ def test_profiles_of_scores_and_of_ratios():
     assert score_profile(values, [0.25])[0, 0] == stats.ecdf(values[:, 0].ravel()).cdf.evaluate(0.25)
     costs = [[10, 20], [30, 10], [math.inf, 5], [math.inf, math.inf]]
     assert ratio_profile(costs, [1, 2, 3]).tolist() == [[0.25, 0.25, 0.5], [0.5, 0.75, 0.75]]
+
+
+def test_where_trials_finish_in_another_order_their_regrets_are_in_it_too():
+    rows = [("r", 0, 0.2, 0.2, 5.0), ("r", 1, 0.5, 0.5, 3.0), ("r", 2, 0.1, 0.1, 6.0)]
+    trials = pl.DataFrame(rows, schema=["run", "trial", "loss", "score", "finished"], orient="row")
+    _, steps = incumbent_steps(trials, ("trials", "seconds"))
+    runs = pl.DataFrame({"benchmark": ["b"], "method": ["x"], "seed": [0]})
+    found = anytime(runs, steps, {"b": REFERENCE})
+    assert found.normalised["trials"] == pytest.approx([0.4, 0.2])
+    assert found.normalised["seconds"] == pytest.approx([1.0, 0.4, 0.2])
+
+
+def test_a_measure_that_was_not_asked_for_is_nan_and_takes_no_memory():
+    both, one = study(TWO).curves("trials"), study(TWO).curves("trials", measures=["normalised"])
+    assert np.array_equal(one.normalised, both.normalised, equal_nan=True)
+    assert np.isnan(one.quantile).all()
+    assert not any(one.quantile.strides)

@@ -8,6 +8,7 @@ from surrobench.stats.signed_rank import (
     pseudomedian,
     signed_rank,
     walsh_averages,
+    walsh_rank,
 )
 
 
@@ -59,6 +60,18 @@ def test_the_interval_ends_where_the_one_sided_test_begins_to_reject(n, alpha):
     if rank:
         assert p(ordered[rank - 1] - tiny) <= alpha
     assert p(ordered[rank] - tiny) > alpha
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize("kind", ["distinct", "tied"])
+def test_every_place_among_the_walsh_averages_is_that_of_sorting_them(n, kind):
+    rng = np.random.default_rng(n)
+    rows = rng.standard_normal((4, n)) if kind == "distinct" else rng.integers(-2, 3, (4, n)).astype(float)
+    ordered = np.sort(walsh_averages(rows), axis=1)
+    for rank in range(1, ordered.shape[1] + 1):
+        assert np.array_equal(walsh_rank(rows, rank), ordered[:, rank - 1])
+    with pytest.raises(ValueError, match="1 <= rank <="):
+        walsh_rank(rows, ordered.shape[1] + 1)
 
 
 def test_the_pseudomedian_by_hand():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrobench.stats import steps as steps_module
-from surrobench.stats.incumbent import final_incumbents
 from surrobench.stats.steps import UNITS, Steps, incumbent_steps
+from tests.incumbent import final_incumbents
 
 SCHEMA = {
     "run": pl.String,

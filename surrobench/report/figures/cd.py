@@ -282,7 +282,10 @@ def _levels(bars: Sequence[tuple[float, float]]) -> list[int]:
 
 def _notes(ranking: Ranking) -> list[str]:
     test, seeds = ranking.friedman, len(ranking.seeds)
-    n = f"{test.n} instance{'s' if test.n > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''} each"
+    blocks = f"{test.n} instance{'s' if test.n > 1 else ''}"
+    if test.n < len(ranking.instances):
+        blocks = f"{test.n} data sets ({len(ranking.instances)} instances)"
+    n = f"{blocks}, {seeds} seed{'s' if seeds > 1 else ''} each"
     blue = " Blue: with a language model." if ranking.models else ""
     if not math.isfinite(ranking.nemenyi.critical_difference):
         return [f"n = {n}: no critical difference with fewer than two instances.{blue}"]

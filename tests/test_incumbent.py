@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrobench.stats.incumbent import final_incumbents
+from tests.incumbent import final_incumbents
 
 SCHEMA = {"run": pl.String, "trial": pl.Int64, "loss": pl.Float64, "score": pl.Float64}
 

@@ -1,0 +1,63 @@
+"""``surrobench replies``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
+@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only these models; 'control:*' are those that stand in for one.",
+)
+@click.option(
+    "--variant", "variants", multiple=True, metavar="PATTERN", help="Only what was shown in these variants."
+)
+def command(
+    results: tuple[Path, ...],
+    form: Any,
+    benchmarks: tuple[str, ...],
+    methods: tuple[str, ...],
+    models: tuple[str, ...],
+    variants: tuple[str, ...],
+) -> None:
+    """What the language models' replies in RESULTS came to: valid, repeated or defective, and their cost.
+
+    A row per method, model and prompt variant. To read the replies themselves: surrobench show RUN --prompts.
+
+    \b
+    Examples:
+      surrobench replies results/quick
+      surrobench replies results/mine --model 'qwen*' --format latex > replies.tex
+    """
+    from rich.console import Console
+
+    from surrobench.report.gather import Choice
+    from surrobench.report.replies import load_replies, sheets_of
+    from surrobench.report.sheets import render, rich_sheet
+    from surrobench.results import Results
+
+    choice = Choice(benchmarks, methods, models, variants)
+    sheets = sheets_of(load_replies([Results(folder) for folder in results], choice))
+    if form == "table":
+        console = Console()
+        for sheet in sheets:
+            console.print(rich_sheet(sheet))
+    else:
+        click.echo(render(sheets, form), nl=False)
