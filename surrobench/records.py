@@ -75,6 +75,11 @@ class Records(Sequence[RunRecord]):
             raise ValueError("columns of different lengths")
         return Records(columns)
 
+    def shown_in_full(self) -> Records:
+        """The same with the one prompt variant that there was before there were others."""
+        models = self._columns.get("model", [])
+        return Records({**self._columns, "variant": ["full" if model else None for model in models]})
+
     def as_json(self) -> dict[str, Any]:
         """The columns, each as short as it can be."""
         return {"n": len(self), "columns": {name: _encoded(column) for name, column in self._columns.items()}}

@@ -413,7 +413,9 @@ def _read_records(path: Path) -> tuple[int, Records]:
     """
     try:
         metadata = json.loads(pl.read_parquet_metadata(path)[_METADATA])
-        return int(metadata["schema_version"]), Records.from_json(metadata["runs"])
+        version, records = int(metadata["schema_version"]), Records.from_json(metadata["runs"])
+        # As their trials, whose rows are found by the place of the record.
+        return version, records.shown_in_full() if version <= _WITHOUT_VARIANTS else records
     except FileNotFoundError as error:
         raise _merged(path) from error
     except (OSError, LookupError, ValueError, TypeError, pl.exceptions.PolarsError) as error:

@@ -385,6 +385,13 @@ def test_old_results_go_on_with_variants_and_are_read_together(tmp_path: Path) -
     replied = found.filter(pl.col("source") == "llm").group_by("variant").agg(pl.col("reply").count())
     assert dict(replied.iter_rows()) == {"anonymous": 12, "full": 0}
     assert surrobench("rank", old, "--by", "variant").status == 0
-    [full] = [one for one in load_replies([Results(old)]) if one.variant == "full"]
+    folder = Results(old)
+    for key in ("hpobench/mlp", "nasbench201/cell"):  # merged, every record stands where its trials do
+        of_run = folder.trials(["run", "score"], key).collect()
+        for ids, first, rows in folder.runs_in(key, ["trial", "score"]):
+            for i, one in enumerate(ids):
+                mine = rows["score"][int(first[i]) : int(first[i + 1])]
+                assert mine.to_list() == of_run.filter(run=one)["score"].to_list()
+    [full] = [one for one in load_replies([folder]) if one.variant == "full"]
     assert (full.unrecorded, full.runs) == (4, 4)
     assert surrobench("show", f"{AGENT} (m):{MLP}:0", "--results", old).status == 0

@@ -179,7 +179,7 @@ def load_arms(
     arms = [arm for arm in asking if arm.name in known]
     if study.control in known and study.control not in {arm.name for arm in arms}:
         arms.append(Arm(study.control, study.control, None, None))
-    final = cells(study, methods=[arm.name for arm in arms])
+    final = cells(study, methods=[arm.name for arm in arms], by_data_set=False)
     first, late = _first_proposals(folders, plan, arms, final, study)
     at = [final.methods.index(arm.name) for arm in arms]
     block_of = study.blocks if blocks == "data-set" else {}

@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 class Cells:
     """Regret of k methods on n instances with s common seeds, lower is better.
 
-    Instances of one data set are one here, by the data set's name: the mean of them, seed by seed.
+    Instances of one data set are one here, by the data set's name: the mean of them, seed by seed; where they
+    were asked for one by one, by their own.
 
     Attributes:
         methods, instances, seeds: of lengths k, n and s.
@@ -37,13 +38,20 @@ class Cells:
     regret: Floats
 
 
-def cells(study: Study, metric: Metric = "quantile", methods: Sequence[str] | None = None) -> Cells:
+def cells(
+    study: Study,
+    metric: Metric = "quantile",
+    methods: Sequence[str] | None = None,
+    *,
+    by_data_set: bool = True,
+) -> Cells:
     """The regrets after the most trials, and with all seeds, that are common to some methods.
 
     Args:
         study: complete, as ``load_study`` makes it.
         metric: which regret.
         methods: by default all.
+        by_data_set: whether instances of one data set are averaged to one.
 
     Raises:
         ResultsError: they have no seed or no number of trials in common.
@@ -75,5 +83,6 @@ def cells(study: Study, metric: Metric = "quantile", methods: Sequence[str] | No
     regret = np.stack(regrets)
     if metric == "log-quantile":
         regret = np.log10(regret)
-    regret, blocks = average_within(regret, [study.blocks[instance] for instance in instances])
+    labels = [study.blocks[name] if by_data_set else name for name in instances]
+    regret, blocks = average_within(regret, labels)
     return Cells(tuple(names), blocks, tuple(seeds), most, regret)

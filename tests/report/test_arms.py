@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ import pytest
 from scipy import stats
 
 from surrobench.benchmarks import benchmark
+from surrobench.benchmarks.base import Benchmark
 from surrobench.report.arms import Arm, Arms, Row, arms_of, compared, load_arms
 from surrobench.report.arms_sheets import sheets_of
 from surrobench.report.gather import Choice
@@ -214,6 +217,20 @@ def test_first_proposals_are_those_of_the_trials(folder: Path) -> None:
         if row.regret is not None:
             assert row.regret.estimate == pytest.approx(np.mean([np.mean(of) for of in observed if of]))
     assert [row.arm.name for row in arms.first][-1] == "random"
+
+
+def test_benchmarks_of_one_data_set_keep_their_runs_and_are_one_block_unless_told_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = load_arms([Results(folder)], "variant")
+    monkeypatch.setattr(Benchmark, "data_set", "the same")
+    together = load_arms([Results(folder)], "variant")
+    assert (together.instances, together.blocks) == (2, 1)
+    assert load_arms([Results(folder)], "variant", blocks="instance") == replace(alone, notes=ANY)
+    for joint, one in zip((*together.first, *together.final), (*alone.first, *alone.final), strict=True):
+        assert (joint.runs, joint.never, joint.late) == (one.runs, one.never, one.late)
+        if one.regret is not None and joint.regret is not None:
+            assert joint.regret.estimate == pytest.approx(one.regret.estimate)
 
 
 def test_incumbents_are_those_of_the_ranking(folder: Path) -> None:
