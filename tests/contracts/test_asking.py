@@ -5,7 +5,11 @@ A slot control answers for the model (``optimizers.control``), or somebody whose
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,15 +112,22 @@ def usual(name, where, seed=0) -> str:
     return digest(trials_of(at_work(name, task_in(where), where, seed), where, N))
 
 
+def pairs(*among):
+    return pytest.mark.parametrize(
+        ("name", "where"),
+        [
+            pytest.param(name, where, marks=[pytest.mark.yahpo] if where in SURROGATES else [])
+            for name in NAMES
+            for where in places(name)
+            if where in among
+        ],
+    )
+
+
 each_optimizer = pytest.mark.parametrize("name", NAMES)
-each_pair = pytest.mark.parametrize(
-    ("name", "where"),
-    [
-        pytest.param(name, where, marks=[pytest.mark.yahpo] if where in SURROGATES else [])
-        for name in NAMES
-        for where in places(name)
-    ],
-)
+each_pair = pairs(*TABLES, *SURROGATES)
+in_two_kinds_of_space = pairs(TABLES[0], SURROGATES[1])
+"""A grid of numbers; ranges, categories and conditions."""
 
 
 @each_pair
@@ -125,7 +136,20 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(name, where
     assert again == usual(name, where) != usual(name, where, seed=1)
 
 
-@each_pair
+def test_the_same_seed_gives_the_same_trials_in_a_fresh_process():
+    printed = subprocess.run(
+        [sys.executable, "-m", "tests.contracts.test_asking"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    ).stdout
+    assert json.loads(printed) == {name: usual(name, TABLES[0]) for name in NAMES}
+
+
+@in_two_kinds_of_space
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_prompt_variant_is_understood(name, where, variant):
     task = task_in(where, variant=variant)
@@ -134,7 +158,7 @@ def test_every_prompt_variant_is_understood(name, where, variant):
     assert {verdict.rpartition(":")[2] for verdict in task.answers} <= {"valid", "duplicate"}
 
 
-@each_pair
+@in_two_kinds_of_space
 @pytest.mark.parametrize("control", CONTROLS)
 def test_what_a_slot_control_proposes_is_evaluated_under_its_name(name, where, control):
     trials = trials_of(at_work(name, task_in(where), where, control=control), where, N)
@@ -153,7 +177,7 @@ def test_a_model_whose_replies_are_of_no_use_costs_the_budget_and_is_never_credi
     assert not [kind for kind in task.answers if kind == "propose:valid" and invalid != "clip"]
 
 
-@each_pair
+@in_two_kinds_of_space
 @pytest.mark.parametrize(
     "fails", [lambda i: i % 3 == 0, lambda i: i < 7, lambda i: True], ids=["some", "first", "all"]
 )
@@ -209,3 +233,7 @@ def test_its_parameters_are_keywords_with_defaults_that_json_can_hold(name):
     parameters = OPTIMIZERS[name].resolve({})
     assert json.loads(json.dumps(parameters)) == parameters
     assert OPTIMIZERS[name].summary
+
+
+if __name__ == "__main__":  # a fresh process, for the test above
+    print(json.dumps({name: usual(name, TABLES[0]) for name in NAMES}))

@@ -1,7 +1,4 @@
-"""What every optimizer of the registry promises; a new one needs no test of its own.
-
-Those that ask a language model are given ``control:random`` in its place, which is always valid.
-"""
+"""What every optimizer of the registry that needs no model promises; a new one needs no test of its own."""
 
 import hashlib
 import json
@@ -23,14 +20,13 @@ from surrobench.engine import drive as drive_in_engine
 from surrobench.errors import UsageError
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.control import controlled
 from surrobench.requests import Evaluated
 from surrobench.runs import Run
 from surrobench.seeding import stream
 from surrobench.space import Matrix, SearchSpace
 from tests.optimizers.driving import Loss, drive, epochs, share
 
-NAMES = [name for name, entry in OPTIMIZERS.items() if entry.reads is None]
+NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is entry.reads is None]
 VARIES = [name for name in NAMES if OPTIMIZERS[name].multi_fidelity]
 HERE = [name for name in NAMES if OPTIMIZERS[name].available]
 SLOW = {"smac": 12, "gp": 4}
@@ -128,8 +124,6 @@ def proposals(name, where, n=None, *, seed=0, horizon=None, initial=None, fails=
         workers=4,
     )
     program = entry.function(task, stream("optimizer", where, name, seed), **entry.resolve({}))
-    if entry.prompts:
-        program = controlled(program, task, "random", stream("control", where, name, seed))
     trials = drive(program, task, at.loss, n, lambda i: bool(fails) and fails(i, n))
     return np.array([trial.x for trial in trials])
 
@@ -311,7 +305,7 @@ def test_in_the_engine_every_run_spends_its_budget_or_says_that_it_stopped(name,
             method=name,
             optimizer=name,
             parameters=OPTIMIZERS[name].resolve({}),
-            model="control:random" if OPTIMIZERS[name].prompts else None,
+            model=None,
             seed=0,
             trials=None if name in VARIES else trials,
             equivalents=float(trials),
