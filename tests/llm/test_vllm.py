@@ -50,7 +50,8 @@ SERVED: dict[str, Any] = {
     "extra": ["--enforce-eager"],
 }
 # What a method must do without here: a small model on few cores writes thirty tokens a second.
-SMALL = {"max_tokens": 96, "candidates": 2, "samples": 2, "proposals": 2, "templates": 1}
+SMALL = {"max_tokens": 160, "warmup": 2, "startup": 2, "start": 2, "n_initial": 2, "k": 2, "per_step": 2}
+SMALL |= {"candidates": 2, "templates": 1, "n_gens": 2, "rounds": 2, "at_least": 1}
 PATIENCE = 600.0
 """Seconds until something that is waited for counts as not happening; loading takes one, with others two."""
 
@@ -98,7 +99,7 @@ def suite(
     }
     return Suite(
         name="tiny",
-        benchmarks=[MLP, NAS],
+        benchmarks=[MLP, "hpobench/mlp/car"],  # llambo-optunahub refuses a space of nothing but categories
         trials=trials,
         seeds=1,
         optimizers={"random": Method(), **asking},
