@@ -287,15 +287,19 @@ class Active:
 
     # ------------------------------------------------------------------ thinking and completions
 
-    def hear(self, completions: Sequence[Completion]) -> None:
-        """Book what the completions of one request, or of several in flight together, cost."""
-        for completion in completions:
+    def hear(self, answers: Sequence[Sequence[Completion]]) -> None:
+        """Book what the completions of one request, or of several in flight together, cost.
+
+        Those of one request came together, and the first has its latency; or one after the other, each with
+        its own, where the server gives but one at a time.
+        """
+        for completion in (completion for completions in answers for completion in completions):
             self.account.tokens += completion.tokens_in + completion.tokens_out
             self.spent = self.spent.plus(
                 Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)
             )
         if self.run.overhead:
-            self.overhead += max(completion.latency for completion in completions)
+            self.overhead += max(sum(one.latency for one in completions) for completions in answers)
 
     @property
     def may_ask(self) -> bool:

@@ -285,7 +285,7 @@ class _Engine:
         except SurrobenchError as error:
             self._end(active, "failed", str(error))
             return
-        active.hear([completion for answer in answers for completion in answer])
+        active.hear(answers)
         self._advance(active, answers[0] if alone else answers)
 
     # ------------------------------------------------------------------ evaluation

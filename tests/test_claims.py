@@ -150,9 +150,9 @@ def test_wrong_usage_of_power_is_one_line(results, flags, says):
 
 
 @pytest.mark.yahpo
-@pytest.mark.parametrize(("name", "runs"), [("ferreira2026", 800), ("default-seed", 480)])
+@pytest.mark.parametrize(("name", "runs"), [("ferreira2026", 2304), ("default-seed", 480)])
 def test_the_suites_that_repeat_a_study_plan_and_say_what_they_would_cost(name, runs, tmp_path):
     suite, _ = load_suite(name)
     assert len(plan(suite)) == runs
     done = surrobench("run", name, "--out", tmp_path / "r", "--dry-run")
-    assert f"{runs} of {runs} to do" in done.out
+    assert f"{runs:,} of {runs:,} to do" in done.out

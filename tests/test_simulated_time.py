@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surrobench.active import Active
 from surrobench.benchmarks import benchmark
 from surrobench.budget import Account, Budget
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Steps, Task
 from surrobench.records import Records
-from surrobench.requests import Evaluate, Finished, Next, Submit, Waste
+from surrobench.requests import Completion, Evaluate, Finished, Next, Submit, Waste
 from surrobench.results import Results
+from surrobench.trial import NOTHING_SPENT
 from tests.incumbent import final_incumbents
 from tests.studies import MLP, files, run, suite_text, surrobench, trials
 from tests.test_engine import CAR, Register, assert_same, only, outcomes, register, run_of
@@ -549,6 +552,26 @@ def test_thinking_is_replayed_where_time_decides_what_is_dropped(
         again = tmp_path / f"again-{number}"
         assert run(text, again, replay=folder).complete
         assert files(again) == files(folder)
+
+
+@pytest.mark.parametrize(
+    ("latencies", "seconds"),
+    [
+        ([[3.0]], 3.0),
+        ([[3.0, 0.0, 0.0]], 3.0),  # one request for three
+        ([[3.0, 2.0, 2.0]], 7.0),  # a server that gives but one at a time is asked three times
+        ([[3.0, 2.0], [4.0, 0.0]], 5.0),  # in flight together
+    ],
+)
+def test_a_model_is_waited_for_as_long_as_its_answers_took(
+    latencies: list[list[float]], seconds: float
+) -> None:
+    answers = [[Completion("", "stop", 1, 1, latency) for latency in of] for of in latencies]
+    run = SimpleNamespace(overhead=True)
+    one: Any = SimpleNamespace(run=run, account=Account(Budget(5)), spent=NOTHING_SPENT, overhead=1.0)
+    Active.hear(one, answers)
+    assert one.overhead == 1.0 + seconds
+    assert one.spent.calls == sum(map(len, latencies))
 
 
 @pytest.mark.parametrize(

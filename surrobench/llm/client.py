@@ -159,10 +159,15 @@ class Client:
 
 
 def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str, Any]:
-    """The JSON body of a chat request; the suite's sampling parameters win over the method's."""
+    """The JSON body of a chat request; the suite's sampling parameters win over the method's.
+
+    ``max_completion_tokens`` is the same as ``max_tokens``, and the only name that some servers take.
+    """
+    sampling = {**request.sampling, **spec.sampling}
+    if "max_completion_tokens" in spec.sampling and "max_tokens" not in spec.sampling:
+        sampling.pop("max_tokens", None)
     body: dict[str, Any] = {
-        **request.sampling,
-        **spec.sampling,
+        **sampling,
         "model": spec.model,
         "messages": [message._asdict() for message in request.messages],
     }

@@ -92,11 +92,15 @@ def parse_configurations(
 ) -> list[Proposal]:
     """The first k configurations that a reply lists, each by itself as in ``parse_configuration``.
 
-    Those that are missing are invalid: always k proposals.
+    Those that are missing are invalid: always k proposals. Where there are to be several, an object that
+    holds nothing but objects, or lists of them, is their list: a server that lets a model write nothing but
+    an object (``structured = "json_object"``) leaves it no other way, and no value of a configuration is one.
     """
     objects: list[dict[str, Any]] = []
     if reply.finish_reason != "refusal":
         objects = _objects(reply.text, k)
+    if k > 1:
+        objects = [part for found in objects for part in _listed(found)][:k]
     proposals = [_proposal(values, view, clip, default) for values in objects]
     proposals += [_nothing(reply, len(objects), k)] * (k - len(objects))
     return [replace(proposal, reply=reply.where) for proposal in proposals]
@@ -210,6 +214,12 @@ def _objects(text: str, k: int) -> list[dict[str, Any]]:
             found.append(value)  # what begins with a brace is an object
         start = text.find("{", end)
     return found
+
+
+def _listed(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects that an object holds if it holds nothing else, or else itself."""
+    parts = [part for held in value.values() for part in (held if isinstance(held, list) else [held])]
+    return parts if parts and all(isinstance(part, dict) for part in parts) else [value]
 
 
 def _integer(digits: str) -> int | float:

@@ -81,6 +81,15 @@ def test_sampling_of_the_suite_wins_over_the_method() -> None:
     assert "seed" not in body
 
 
+def test_the_other_name_of_max_tokens_takes_its_place() -> None:
+    request = Complete(ASK.messages, "propose", sampling={"temperature": 0.7, "max_tokens": 500})
+    body = Client(spec(sampling={"max_completion_tokens": 900})).body(request, None)
+    assert (body["max_completion_tokens"], body["temperature"]) == (900, 0.7)
+    assert "max_tokens" not in body  # a server that takes the one refuses the other
+    both = {"max_completion_tokens": 900, "max_tokens": 800}
+    assert Client(spec(sampling=both)).body(request, None)["max_tokens"] == 800
+
+
 @pytest.mark.parametrize(
     ("structured", "expected"),
     [

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from surrobench.benchmarks import SCENARIOS, scenario
-from surrobench.llm.parse import Proposal, json_schema, parse_configuration
+from surrobench.llm.parse import Proposal, json_schema, parse_configuration, parse_configurations
 from surrobench.llm.prompts import number
 from surrobench.llm.view import View
 from surrobench.requests import Completion, FinishReason
@@ -437,3 +437,34 @@ def test_clip_makes_every_object_legal_and_records_all_that_it_changed(reply: di
         number_kept = isinstance(kept, float) and isinstance(said, int | float)
         same = math.isclose(kept, said, rel_tol=1e-9) if number_kept and abs(said) < 1e9 else kept == said
         assert same or name in changed
+
+
+# ---------------------------------------------------------------------- several at once
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [LINEAR, RBF],
+        {"configurations": [LINEAR, RBF]},  # all that a server with json_object alone lets a model write
+        {"1": LINEAR, "2": RBF},
+        {"first": [LINEAR], "then": [RBF, LINEAR]},
+    ],
+)
+def test_several_configurations_are_read_in_an_array_or_in_an_object_that_holds_nothing_else(
+    said: Any,
+) -> None:
+    reply = Completion(json.dumps(said), "stop", 1, 1, 0.0)
+    found = parse_configurations(reply, View(MIXED), 2, clip=False, default=MIXED.default)
+    assert [configuration(one)["kernel"] for one in found] == ["linear", "rbf"]
+
+
+@pytest.mark.parametrize("said", [{"all": [LINEAR, 1]}, {"all": []}, {"all": LINEAR, "kernel": "rbf"}])
+def test_an_object_that_holds_something_else_is_no_list(said: Any) -> None:
+    reply = Completion(json.dumps(said), "stop", 1, 1, 0.0)
+    found = parse_configurations(reply, View(MIXED), 2, clip=False, default=MIXED.default)
+    assert [defect(one) for one in found] == ["unknown-name", "unparsable"]
+
+
+def test_one_configuration_is_not_looked_for_within_another_object() -> None:
+    assert defect(parse({"configuration": LINEAR})) == "unknown-name"
