@@ -428,9 +428,9 @@ def test_it_works_on_every_kind_of_space(id_: str, variant: Any, surrogate: str)
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"surrogate": "gp"}, "no surrogate 'gp'"),
+        ({"surrogate": "gp"}, r"Unknown surrogate 'gp'\. Known: discriminative, generative\."),
         ({"n_gens": 0}, "n_gens = 0 counts nothing"),
-        ({"candidates": 2.5}, r"candidates = 2\.5"),
+        ({"candidates": 2.5}, r"candidates must be a whole number, but got 2\.5"),
     ],
 )
 def test_a_parameter_without_a_meaning_is_an_error(parameters: dict[str, Any], message: str) -> None:

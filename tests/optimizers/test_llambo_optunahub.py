@@ -335,7 +335,7 @@ def test_the_same_seed_gives_the_same_prompts_and_another_one_others() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("n_initial", 0), ("templates", 0), ("surrogate", "forest")])
 def test_a_parameter_without_a_meaning_is_an_error(name: str, value: Any) -> None:
-    with pytest.raises(UsageError, match="llambo-optunahub"):
+    with pytest.raises(UsageError, match=f"llambo-optunahub: {name} = 0|Unknown {name} 'forest'"):
         port(**{name: value}).run()
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.errors import UnknownName
 from surrobench.llm.prompts import describe
 from surrobench.optimizers.opro import opro, opro_1
 from surrobench.requests import Complete, Completion, Evaluate, Message, Waste
@@ -174,11 +173,6 @@ def test_chronological_lists_the_same_pairs_and_only_grows() -> None:
     assert [len(listed(prompt)) for prompt in played.prompts] == [min(5 + i, 20) for i in range(20)]
     # The 21st trial drives the worst of the first out, the others stay in order.
     assert [value for _, value in listed(played.prompts[16])][:4] == ["0.5", "0.3", "0.9", "0.4"]
-
-
-def test_an_unknown_order_is_named() -> None:
-    with pytest.raises(UnknownName, match=r"Unknown order 'sortde'\. Did you mean 'sorted'"):
-        first(task(), order="sortde")
 
 
 @pytest.mark.parametrize("variant", EVERYWHERE)
