@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -22,6 +23,7 @@ _WORDS: dict[Any, str] = {
 }
 
 
+@cache  # every run of a study asks
 def annotated(function: Callable[..., Any]) -> inspect.Signature:
     """The signature, with annotations for their text where they can be had: a user's may name anything."""
     try:
@@ -33,18 +35,16 @@ def annotated(function: Callable[..., Any]) -> inspect.Signature:
 def check(parameter: inspect.Parameter, value: Any) -> None:
     """See that a parameter may have this value.
 
-    A whole number is a number; true and false are none. Where the default is None, None is right.
+    A whole number is a number; true and false are none. None, which TOML cannot say, passes.
 
     Raises:
         UnknownName: no choice of a ``Literal``; the message names the nearest.
         UsageError: of another type than the annotation says.
     """
     kinds = _kinds(parameter.annotation)
-    if kinds is None or (value is None and parameter.default is None):
+    if not kinds or value is None or any(_is_of(value, kind) for kind in kinds):
         return
-    choices = [kind for kind in kinds if kind not in _WORDS and kind is not NoneType]
-    if any(_is_of(value, kind) for kind in kinds):
-        return
+    choices = [kind for kind in kinds if kind not in _WORDS]
     if choices and isinstance(value, str) and str not in kinds:
         raise UnknownName(parameter.name, value, map(str, choices))
     words = [*map(repr, choices), *(word for kind, word in _WORDS.items() if kind in kinds)]
@@ -52,11 +52,9 @@ def check(parameter: inspect.Parameter, value: Any) -> None:
 
 
 def _kinds(annotation: Any) -> list[Any] | None:
-    """The types and choices that an annotation allows; None: it says something else."""
-    if annotation is None or annotation is NoneType:
-        return [NoneType]
+    """The types and choices that an annotation allows, beside None; None: it says something else."""
     if get_origin(annotation) in (Union, UnionType):
-        parts = [_kinds(part) for part in get_args(annotation)]
+        parts = [_kinds(part) for part in get_args(annotation) if part is not NoneType]
         return None if None in parts else [kind for part in parts for kind in part or ()]
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
