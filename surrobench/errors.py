@@ -20,7 +20,8 @@ is shown only for what is not in this tree, because that is a defect of ours.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SurrobenchError(Exception):
@@ -38,9 +39,14 @@ class SurrobenchError(Exception):
 
 
 class UsageError(SurrobenchError):
-    """The command line or a value given to it is wrong."""
+    """The command line or a value given to it is wrong.
+
+    Attributes:
+        keys: of the value that is wrong, where it stands in a table of a suite; the outermost first.
+    """
 
     exit_code = 2
+    keys: tuple[str, ...] = ()
 
 
 class UnknownName(UsageError):
@@ -91,6 +97,16 @@ class ClusterError(SurrobenchError):
 
 class ReplayDiverged(SurrobenchError):
     """A replayed run made a request, or got an objective value, that differs from the recorded one."""
+
+
+@contextmanager
+def located_at(key: str) -> Iterator[None]:
+    """A ``UsageError`` raised within the ``with`` block is about this key, or one below it."""
+    try:
+        yield
+    except UsageError as error:
+        error.keys = (key, *error.keys)
+        raise
 
 
 def _rebuild(kind: type[SurrobenchError], message: str, remedy: str) -> SurrobenchError:

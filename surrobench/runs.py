@@ -108,8 +108,8 @@ def plan(suite: Suite) -> list[Run]:
     """All runs of a suite, in the order benchmark, method, seed.
 
     Raises:
-        UsageError: an unknown benchmark, optimizer or parameter, or one method under two labels; or the
-            suite is only listed.
+        UsageError: an unknown benchmark, optimizer or parameter, one method under two labels, or a method or
+            prompt variant that a benchmark has no use for; or the suite is only listed.
         DataError: the data of a benchmark is missing.
         MissingLibrary: an optional library that a method needs is not installed.
     """
@@ -130,6 +130,13 @@ def plan(suite: Suite) -> list[Run]:
             raise SuiteError(
                 f"optimizers.{run.method} varies a fidelity, and {run.benchmark} has none.",
                 "Leave one of them out: yahpo/* have fidelities.",
+            )
+        if run.variant == "misleading" and benchmark(run.benchmark).space.d == 1:
+            # It would see what "full" shows, and a study of the two would find no difference.
+            raise SuiteError(
+                f"Nothing on {run.benchmark} can mislead {run.method}: it has one hyperparameter, "
+                "and so no names to permute.",
+                f'Leave out {run.benchmark}, or the variant "misleading".',
             )
         if (same := labels.setdefault(run.id, run)) is not run:
             raise SuiteError(f"Methods {same.name!r} and {run.name!r} are the same.", "Drop one of them.")

@@ -115,7 +115,7 @@ class Suite(BaseModel):
                     raise UsageError(f"Two files offer {entry.target}.", "Rename one of the files.")
             except UsageError as error:
                 keys = ("optimizers", label, key) if key else ("optimizers", label)
-                raise _Misfit(f"{'.'.join(keys)}: {error}", *keys) from error
+                raise _Misfit(f"{'.'.join(keys)}: {error}", *keys, *error.keys) from error
         return methods
 
     @field_validator("models")
@@ -355,7 +355,8 @@ def _first_problem(error: ValidationError, text: str) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     raised = problem.get("ctx", {}).get("error")
     if isinstance(raised, _Misfit):
-        return str(raised) + _at(_line(list(raised.keys), text), text)
+        nearest = (_line(list(raised.keys[:n]), text) for n in range(len(raised.keys), 0, -1))
+        return str(raised) + _at(next(filter(None, nearest), None), text)
     keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
     key = ".".join(keys) or "the suite"
     if problem["type"] == "extra_forbidden":
@@ -406,8 +407,8 @@ def _line(keys: list[str], text: str) -> int | None:
             table = header[1].strip()
             if table == ".".join(keys):
                 return number
-        elif match := re.match(r"\s*([\w-]+)\s*=", line):
-            here = [*table.split("."), match[1]] if table else [match[1]]
+        elif match := re.match(r"\s*([\w.-]+)\s*=", line):
+            here = [*(table.split(".") if table else ()), *match[1].split(".")]
             if here == keys or (here == keys[: len(here)] and len(here) > 1):
                 return number
     return None

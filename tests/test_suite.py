@@ -124,7 +124,13 @@ def test_a_misspelt_key_is_named_with_its_line_and_the_near_miss(
             "[optimizers.random]",
             "[optimizers.random]\n[optimizers.tpe.parameters]\nsartup = 3",
             r"optimizers\.tpe\.parameters: .*'sartup'.*Did you mean 'startup'",
-            10,
+            11,
+        ),
+        (
+            "[optimizers.random]",
+            "[optimizers.random]\n[optimizers.tpe]\nseeds = 1\nparameters.sartup = 3",
+            r"optimizers\.tpe\.parameters: .*'sartup'.*Did you mean 'startup'",
+            12,
         ),
         (
             "[optimizers.random]",

@@ -27,6 +27,7 @@ from surrobench.suite import add_models, parse_suite
 from surrobench.workers import InlineExecutor, process_pool
 from tests.llm.faulty_server import FaultyServer
 from tests.old_results import as_version_3
+from tests.own_tables import made_up
 from tests.studies import AGENT, MLP, NAS, answer, files, run, suite_text, surrobench, trials
 
 URL = "http://model.invalid/v1"
@@ -121,6 +122,24 @@ def test_what_is_misspelt_is_one_line_with_the_near_miss(
 def test_variants_of_a_method_without_a_model_are_refused() -> None:
     with pytest.raises(SuiteError, match="has no language model that variants could be shown to"):
         parse_suite(text(["m"]).replace("[optimizers.random]", '[optimizers.random]\nvariants = ["full"]'))
+
+
+def test_misleading_is_refused_where_there_are_no_names_to_permute(tmp_path: Path) -> None:
+    columns = ["config.lr", "instance", "minimize.val_loss"]
+    path = tmp_path / "one.csv"
+    made_up().select(columns).unique(columns[:2], maintain_order=True).write_csv(path)
+
+    def planned_there(models: list[str], variants: list[str]) -> list[Run]:
+        head = f"variants = {json.dumps(variants)}"
+        return plan(parse_suite(text(models, head=head).replace(NAS, f"table:{path}")))
+
+    with pytest.raises(SuiteError) as caught:
+        planned_there(["m"], ["full", "misleading"])
+    name = r"table/one@\w+/iris"
+    says = f"Nothing on {name} can mislead {AGENT}: it has one hyperparameter, and so no names to permute"
+    assert re.fullmatch(rf'{says}\. Leave out {name}, or the variant "misleading"\.', str(caught.value))
+    assert planned_there(["m"], ["full", "no-dataset", "anonymous"])
+    assert planned_there(["control:random"], ["misleading"])  # it reads no prompt
 
 
 def test_one_variant_named_twice_is_refused() -> None:

@@ -2,7 +2,8 @@
 
 A variant separates what a model knows from how it searches: ``full`` shows real names, data set and metric;
 ``no-dataset`` leaves the data set out; ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1] and a
-metric y, nothing to recognise; ``misleading`` permutes the hyperparameters' names, ranges staying in place.
+metric y, nothing to recognise; ``misleading`` permutes the hyperparameters' names, ranges staying in place
+(one hyperparameter alone keeps its name: ``runs.plan`` refuses such a study).
 Methods write and read configurations through a ``View`` alone, so that each works with every variant.
 """
 
@@ -149,7 +150,10 @@ def _anonymous(j: int, hp: Hyperparameter) -> Hyperparameter:
 
 
 def _with_permuted_names(space: SearchSpace) -> tuple[Hyperparameter, ...]:
-    """The hyperparameters with each other's names, none with its own; the same for the space everywhere."""
+    """The hyperparameters with each other's names, none with its own; the same for the space everywhere.
+
+    One hyperparameter alone keeps its name.
+    """
     names, rng = list(space.names), stream("misleading", list(space.names))
     order = rng.permutation(space.d)
     given = {int(j): names[int(k)] for j, k in zip(order, np.roll(order, 1), strict=True)}  # one cycle

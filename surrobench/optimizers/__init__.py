@@ -14,11 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import MissingLibrary, UnknownName, UsageError
+from surrobench.errors import MissingLibrary, UnknownName, UsageError, located_at
+from surrobench.optimizers.parameters import annotated, check
 from surrobench.paths import find_file
 
 if TYPE_CHECKING:
     from surrobench.optimizers.base import Steps
+
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True)
@@ -68,32 +71,34 @@ class Optimizer:
         function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
         return function
 
+    def signature(self) -> dict[str, inspect.Parameter]:
+        """The keyword parameters."""
+        parameters = annotated(self.function).parameters.values()
+        return {parameter.name: parameter for parameter in parameters if parameter.kind is _KEYWORD_ONLY}
+
     def parameters(self) -> dict[str, Any]:
         """The keyword parameters with their defaults."""
-        return {
-            name: parameter.default
-            for name, parameter in inspect.signature(self.function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        return {name: parameter.default for name, parameter in self.signature().items()}
 
     def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All keyword parameters, those not given with their defaults.
 
         Raises:
-            UsageError: the function takes no such parameter.
+            UsageError: the function takes no such parameter, or not this value (see ``parameters.check``);
+                ``keys`` name the parameter.
         """
-        known = self.parameters()
-        for name in parameters:
-            if name not in known:
-                raise UnknownName(
-                    f"parameter of {self.target.rpartition(':')[2]}",
-                    name,
-                    known,
-                    "" if known else "It takes none.",
-                )
-        resolved = {**known, **parameters}
+        known = self.signature()
+        for name, value in parameters.items():
+            with located_at(name):
+                if name not in known:
+                    kind = f"parameter of {self.target.rpartition(':')[2]}"
+                    raise UnknownName(kind, name, known, "" if known else "It takes none.")
+                check(known[name], value)
+        resolved = {name: parameter.default for name, parameter in known.items()} | dict(parameters)
         if after := self.after(resolved):
-            resolved[f"{self.then}_parameters"] = after.resolve(resolved[f"{self.then}_parameters"] or {})
+            then = f"{self.then}_parameters"
+            with located_at(then):
+                resolved[then] = after.resolve(resolved[then] or {})
         return resolved
 
     def after(self, parameters: Mapping[str, Any]) -> Optimizer | None:
@@ -102,7 +107,10 @@ class Optimizer:
         Raises:
             UsageError: that cannot go on, see ``follower``.
         """
-        return follower({**self.parameters(), **parameters}[self.then]) if self.then else None
+        if self.then is None:
+            return None
+        with located_at(self.then):
+            return follower({**self.parameters(), **parameters}[self.then])
 
     def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it, or the method that it hands over to, depends on the budget."""

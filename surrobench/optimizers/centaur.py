@@ -6,7 +6,7 @@ Ferreira et al., arXiv 2603.24647 (``centaur_backend.py`` of autoresearch-automl
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -21,7 +21,7 @@ from surrobench.requests import Evaluate, Evaluated, Message
 from surrobench.space import values_of
 
 PROMPTS = "centaur"
-INJECTIONS = ("published", "clipped", "untold")
+Injection = Literal["published", "clipped", "untold"]
 
 
 def centaur(
@@ -32,7 +32,7 @@ def centaur(
     warmup: int = 10,
     history: int = 20,
     top: int = 5,
-    injection: str = "published",
+    injection: Injection = "published",
     sigma: float = 1 / 6,
     temperature: float = 0.7,
     max_tokens: int = 2048,
@@ -77,11 +77,9 @@ def centaur(
         max_tokens: of a reply.
 
     Raises:
-        UsageError: a parameter is not as said here.
+        UsageError: ``ratio`` is no share.
     """
     check_ratio("centaur", ratio)
-    if injection not in INJECTIONS:
-        raise UsageError(f"centaur: injection is {', '.join(INJECTIONS)}, but got {injection!r}.")
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past, trials = History(task), len(task.initial.losses)
     with task.library.running():
@@ -123,7 +121,7 @@ def check_ratio(method: str, ratio: float) -> None:
         raise UsageError(f"{method}: 0 <= ratio <= 1 must hold, but got {ratio}.")
 
 
-def _instead(strategy: Restarting, drawn: Drawn, answer: Evaluated, injection: str) -> tuple[Any, bool]:
+def _instead(strategy: Restarting, drawn: Drawn, answer: Evaluated, injection: Injection) -> tuple[Any, bool]:
     """What CMA-ES is told in the place of its sample, and whether it is told at all."""
     x, loss = answer.configurations[0], answer.losses[0]
     if injection == "published":

@@ -103,9 +103,9 @@ def llambo(
       are no examples for a number. While nothing at all was observed, it goes on zero-shot.
 
     Raises:
-        UsageError: an unknown surrogate, or a count below 1.
+        UsageError: a count below 1.
     """
-    check(PROMPTS, surrogate, candidates=candidates, templates=templates, n_gens=n_gens, rounds=rounds)
+    check(PROMPTS, candidates=candidates, templates=templates, n_gens=n_gens, rounds=rounds)
     sampler = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     asked = {"temperature": surrogate_temperature, "top_p": top_p, "max_tokens": surrogate_max_tokens}
     past = History(task)

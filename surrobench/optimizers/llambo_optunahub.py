@@ -91,9 +91,9 @@ def llambo_optunahub(
     candidate.
 
     Raises:
-        UsageError: no hyperparameter is a number, an unknown surrogate, or a count below 1.
+        UsageError: no hyperparameter is a number, or a count below 1.
     """
-    check(NAME, surrogate, templates=templates, n_initial=n_initial, at_least=at_least, rounds=rounds)
+    check(NAME, templates=templates, n_initial=n_initial, at_least=at_least, rounds=rounds)
     part = _numbers(task)
     past, ranks = History(task), list[Vector]()
     while True:

@@ -33,16 +33,14 @@ _CUT = re.compile(r"(?:[eE][-+]?\d*|(?<![\d.])[-+]?\d+)\Z")
 """A number at the very end that may have been cut where it matters: in its exponent, or before its point."""
 
 
-def check(name: str, surrogate: str, **counts: int) -> None:
-    """Refuse parameters that have no meaning.
+def check(name: str, **counts: int) -> None:
+    """Refuse counts that have no meaning.
 
     Raises:
-        UsageError: an unknown surrogate, or a count below 1.
+        UsageError: one is below 1.
     """
-    if surrogate not in ("discriminative", "generative"):
-        raise UsageError(f"{name} has no surrogate {surrogate!r}.", 'It is "discriminative" or "generative".')
     for parameter, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+        if count < 1:
             raise UsageError(f"{name}: {parameter} = {count!r} counts nothing.", "It is at least 1.")
 
 

@@ -5,11 +5,10 @@ Chang et al., arXiv 2505.14756 (``LLM_agent_HPT.py`` and ``helper_func.py`` of L
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from numpy.random import Generator
 
-from surrobench.errors import UsageError
 from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.gp_ucb import GpUcb
@@ -19,14 +18,14 @@ from surrobench.requests import Evaluate, Message, Request
 from surrobench.space import Matrix
 
 PROMPTS = "llinbo"
-MODES = ("transient", "justify", "constrained")
+Mode = Literal["transient", "justify", "constrained"]
 
 
 def llinbo(
     task: Task,
     rng: Generator,
     *,
-    mode: str = "transient",
+    mode: Mode = "transient",
     temperature: float = 1.0,
     max_tokens: int = 2000,
 ) -> Steps:
@@ -55,12 +54,7 @@ def llinbo(
     elsewhere by its root: here the fitted process is conditioned in closed form, and it is always the root.
     The temperature, unset in the source, is its server's default. Its 50 tokens for a bare vector would cut
     off a JSON object, so it is the 2000 that it grants the first configurations. There is no system message.
-
-    Raises:
-        UsageError: there is no such mode.
     """
-    if mode not in MODES:
-        raise UsageError(f"llinbo: mode is {', '.join(MODES)}, but got {mode!r}.")
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past = History(task)
     k = min(max(task.space.d - len(task.initial.losses), 0), task.horizon)
@@ -90,7 +84,7 @@ class _Check:
 
     DRAWS = 10_000  # of the posterior, in the first iteration
 
-    def __init__(self, task: Task, rng: Generator, mode: str) -> None:
+    def __init__(self, task: Task, rng: Generator, mode: Mode) -> None:
         self._task, self._rng, self._mode = task, rng, mode
         self._first_variance: float | None = None
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Generator as Generates
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from numpy.random import Generator
 
-from surrobench.errors import UnknownName
 from surrobench.llm.parse import Proposal
 from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
@@ -56,12 +55,7 @@ def opro(
     changes wherever a new value belongs.
 
     The last step asks for ``per_step`` replies even where fewer trials are left.
-
-    Raises:
-        UnknownName: another ``order``.
     """
-    if order not in get_args(Order):
-        raise UnknownName("order", order, get_args(Order))
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past = History(task)
     if (missing := start - len(task.initial.losses)) > 0:

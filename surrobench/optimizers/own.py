@@ -30,6 +30,7 @@ from surrobench.errors import UsageError
 from surrobench.optimizers import Optimizer
 from surrobench.optimizers.ask_tell import Translated, ask_tell
 from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.parameters import annotated
 from surrobench.paths import find_file
 
 GROUP = "surrobench.optimizers"
@@ -50,14 +51,14 @@ class OwnOptimizer(Optimizer):
         """The generator function, made of what the user wrote."""
         return _as_steps(self.target, self.made_by)
 
-    def parameters(self) -> dict[str, Any]:
-        """Everything after task and generator, with the defaults.
+    def signature(self) -> dict[str, inspect.Parameter]:
+        """Everything after task and generator, with defaults.
 
         Raises:
             UsageError: a parameter has no default, or the optimizer cannot be called with task and generator.
         """
         try:
-            signature = inspect.signature(self.made_by)
+            signature = annotated(self.made_by)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.target} is no function or class: {error}.") from None
         positional = [p for p in signature.parameters.values() if p.kind in _BY_POSITION]
@@ -77,7 +78,7 @@ class OwnOptimizer(Optimizer):
                     f"Parameter {p.name!r} of {self.target} has the default {p.default!r}.",
                     "It must be a value that JSON has: it is part of a run's identity.",
                 )
-            known[p.name] = p.default
+            known[p.name] = p
         return known
 
 
@@ -186,7 +187,7 @@ def _entry(
         file=file,
         made_by=made_by,
     )
-    entry.parameters()  # refuse now what cannot be called
+    entry.signature()  # refuse now what cannot be called
     return entry
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator as Generates
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
 
 from surrobench.benchmarks.base import TaskCard
-from surrobench.errors import UnknownName
 from surrobench.llm.parse import Proposal, json_schema
 from surrobench.llm.prompts import template
 from surrobench.optimizers import follower
@@ -63,11 +62,8 @@ def zero_shot(
     (autoresearch-automl's rule) only under the policy ``clip``; the prompt does not ask for known defaults.
 
     Raises:
-        UnknownName: another ``context``.
         UsageError: ``then`` cannot go on, see ``optimizers.follower``.
     """
-    if context not in get_args(Context):
-        raise UnknownName("context", context, get_args(Context))
     after = follower(then)
     sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     prompt = template(PROMPTS, "question").render(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from surrobench.llm.view import VARIANTS
 from surrobench.report.arms import Advantage, Arms, Row
 from surrobench.report.ranking import RESAMPLES
+from surrobench.report.sheet import Cell, Column, Sheet, word
 from surrobench.report.sheets import NONE, Ranged, Sign, Signed
-from surrobench.reproduce.sheet import Cell, Column, Sheet, word
 from surrobench.stats.bootstrap import Interval
 from surrobench.stats.correction import holm
 

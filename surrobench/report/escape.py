@@ -16,6 +16,8 @@ _LATEX = {
     "[": "{[}",  # else an option of the row end before it
     "]": "{]}",
     "±": r"$\pm$",  # known to new engines only
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
     **{special: "\\" + special for special in "&%$#_"},
 }
 

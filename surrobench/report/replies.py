@@ -17,8 +17,8 @@ import polars as pl
 from surrobench.errors import ResultsError
 from surrobench.optimizers.control import PREFIX
 from surrobench.report.gather import Choice, joint_plan
+from surrobench.report.sheet import Cell, Column, Sheet, word
 from surrobench.report.sheets import NONE
-from surrobench.reproduce.sheet import Cell, Column, Sheet, word
 from surrobench.requests import Purpose
 from surrobench.results import Results
 

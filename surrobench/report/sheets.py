@@ -8,16 +8,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrobench.reproduce.render import latex, markdown
-from surrobench.reproduce.sheet import Cell, Sheet
+from surrobench.report.sheet import Cell, FittedTable, Sheet, finite, heading, latex, markdown
 
 Format = Literal["markdown", "latex", "csv", "json"]
 Sign = Literal["better", "worse", ""]
@@ -61,21 +60,7 @@ def rich_sheet(sheet: Sheet) -> RenderableType:
     Where that is too narrow, an interval is a second line below its figure.
     """
     notes = Text("".join(f"{note}\n" for note in sheet.notes), style="dim")
-    return Group(Text(sheet.title, style="bold"), _Terminal(_trimmed(sheet)), notes)
-
-
-class _Terminal:
-    """Chooses the layout once the width is known."""
-
-    def __init__(self, sheet: Sheet) -> None:
-        self.sheet = sheet
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = _rich_table(self.sheet, stacked=False)
-        unbounded = options.update(max_width=10_000)
-        if Measurement.get(console, unbounded, table).maximum > options.max_width:
-            table = _rich_table(self.sheet, stacked=True)
-        yield table
+    return Group(Text(sheet.title, style="bold"), FittedTable(partial(_rich_table, _trimmed(sheet))), notes)
 
 
 def _rich_table(shown: Sheet, stacked: bool) -> Table:
@@ -85,9 +70,7 @@ def _rich_table(shown: Sheet, stacked: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if stacked else 1, 0, 0), pad_edge=False)
     table.add_column(", ".join(shown.columns[i].title for i in words[1:]), overflow="fold")
     for i in numbers:
-        # A heading of two words takes two lines, numbers never do.
-        heading = Text(shown.columns[i].title.replace(" ", "\n", 1), justify="right")
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading(shown.columns[i]), justify="right", no_wrap=True)
     group = None
     for row in shown.rows:
         name = Text(", ".join(row[i].text for i in words[1:] if row[i].text))
@@ -150,11 +133,7 @@ def _values(sheet: Sheet, row: Sequence[Cell]) -> dict[str, Any]:
     """Key -> the exact value; an interval's ends as ``KEY_low`` and ``KEY_high``."""
     values: dict[str, Any] = {}
     for column, cell in zip(sheet.columns, row, strict=True):
-        values[column.key] = _finite(cell.value)
+        values[column.key] = finite(cell.value)
         if isinstance(cell, Ranged):
-            values |= {f"{column.key}_low": _finite(cell.low), f"{column.key}_high": _finite(cell.high)}
+            values |= {f"{column.key}_low": finite(cell.low), f"{column.key}_high": finite(cell.high)}
     return values
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from surrobench.errors import UnknownName
 
 if TYPE_CHECKING:
-    from surrobench.reproduce.sheet import Sheet
+    from surrobench.report.sheet import Sheet
     from surrobench.study import Status
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from surrobench.report.sheet import Cell, Column, Sheet, number, word
 from surrobench.reproduce import Means
+from surrobench.reproduce.published import LEGEND, against, published
 from surrobench.reproduce.seeds import (
     LEVEL,
     exact_p,
@@ -21,7 +23,6 @@ from surrobench.reproduce.seeds import (
     t_interval,
     welch_interval,
 )
-from surrobench.reproduce.sheet import LEGEND, Cell, Column, Sheet, against, number, published, word
 
 Floats = NDArray[np.float64]
 Who = tuple[str, str]

@@ -21,10 +21,11 @@ from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Benchmark
 from surrobench.errors import ResultsError
 from surrobench.paths import cache_dir
+from surrobench.report.sheet import Cell, Column, Sheet, number
 from surrobench.report.study import load_study
 from surrobench.reproduce import Means
+from surrobench.reproduce.published import published
 from surrobench.reproduce.seeds import t_interval
-from surrobench.reproduce.sheet import Cell, Column, Sheet, number, published
 from surrobench.results import Results
 from surrobench.stats.regret import normalised_regret, quantile_regret, random_trials_worth
 from surrobench.study import Options, run_study

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from surrobench.reproduce.sheet import Cell, Sheet
+from surrobench.report.escape import markdown_cell
+from surrobench.report.sheet import FittedTable, Sheet, finite, heading, latex, markdown
 
 Format = Literal["markdown", "latex", "csv", "json"]
 _STYLES = {"matches": "green", "differs": "bold red", "unknown": "yellow", None: ""}
@@ -28,21 +28,7 @@ def rich_sheet(sheet: Sheet) -> RenderableType:
     """
     # A table's own title would be broken at the table's width.
     notes = Text("".join(f"{note}\n" for note in sheet.notes), style="dim")
-    return Group(Text(sheet.title, style="bold"), _Terminal(sheet), notes)
-
-
-class _Terminal:
-    """Chooses the layout once the width is known."""
-
-    def __init__(self, sheet: Sheet) -> None:
-        self.sheet = sheet
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = _rich_table(self.sheet, stacked=False)
-        unbounded = options.update(max_width=10_000)
-        if Measurement.get(console, unbounded, table).maximum > options.max_width:
-            table = _rich_table(self.sheet, stacked=True)
-        yield table
+    return Group(Text(sheet.title, style="bold"), FittedTable(partial(_rich_table, sheet)), notes)
 
 
 def _rich_table(sheet: Sheet, stacked: bool) -> Table:
@@ -53,9 +39,7 @@ def _rich_table(sheet: Sheet, stacked: bool) -> Table:
         if column.words and not (stacked and i == 1):
             table.add_column(column.title, overflow="fold")
         elif not column.words:
-            # A heading of two words takes two lines, numbers never do.
-            heading = Text(column.title.replace(" ", "\n", 1), justify="right")
-            table.add_column(heading, justify="right", no_wrap=True)
+            table.add_column(heading(column), justify="right", no_wrap=True)
     for row in sheet.rows:
         cells = [Text(cell.shown, style=_STYLES[cell.mark]) for cell in row]
         if stacked:
@@ -70,74 +54,13 @@ def render(sheets: Iterable[Sheet], citation: str, form: Format) -> str:
     whole = list(sheets)
     match form:
         case "markdown":
-            return f"{_plain(citation)}\n\n" + "\n".join(map(markdown, whole))
+            return f"{markdown_cell(citation)}\n\n" + "\n".join(map(markdown, whole))
         case "latex":
             return f"% {citation}\n% Needs \\usepackage{{booktabs}}.\n" + "\n".join(map(latex, whole))
         case "csv":
             return _csv(whole)
         case "json":
             return _json(whole, citation)
-
-
-def _plain(text: str) -> str:
-    for special in "\\`*_[]<>|":
-        text = text.replace(special, "\\" + special)
-    return text
-
-
-def markdown(sheet: Sheet) -> str:
-    """A sheet as a Markdown table, its notes as a list."""
-    rows = [[_plain(column.title) for column in sheet.columns]]
-    rows.append([":---" if column.words else "---:" for column in sheet.columns])
-    rows += [[_plain(cell.shown) for cell in row] for row in sheet.rows]
-    lines = [f"**{_plain(sheet.title)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
-    return "\n".join([*lines, *(f"- {_plain(note)}" for note in sheet.notes)]) + "\n"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",  # else an option of the row end before it
-    "]": "{]}",
-    "✓": r"$\surd$",
-    "✗": r"$\times$",
-    "±": r"$\pm$",
-    **{special: "\\" + special for special in "{}&%$#_"},
-}
-
-
-def latex(sheet: Sheet) -> str:
-    """A sheet as a LaTeX table for a document with booktabs, its notes in the caption."""
-
-    def cell(text: str) -> str:
-        return "".join(_LATEX.get(character, character) for character in text)
-
-    def figure(one: Cell) -> str:
-        text = cell(one.shown)
-        return text.replace("-", "$-$") if isinstance(one.value, float) else text
-
-    title = cell(sheet.title)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption[{title}]{{{title}. {cell(' '.join(sheet.notes))}}}",
-        rf"\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in sheet.columns)}}}",
-        r"\toprule",
-        " & ".join(cell(column.title) for column in sheet.columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(figure, row)) + r" \\" for row in sheet.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _csv(sheets: list[Sheet]) -> str:
@@ -151,7 +74,7 @@ def _csv(sheets: list[Sheet]) -> str:
             name = ", ".join(cell.text for column, cell in cells if column.words and cell.text)
             for column, cell in cells:
                 if not column.words:
-                    writer.writerow([sheet.key, name, column.key, _finite(cell.value), cell.mark])
+                    writer.writerow([sheet.key, name, column.key, finite(cell.value), cell.mark])
     return out.getvalue()
 
 
@@ -164,9 +87,9 @@ def _json(sheets: list[Sheet], citation: str) -> str:
                 "rows": [
                     {
                         column.key: (
-                            {"value": _finite(cell.value), "mark": cell.mark}
+                            {"value": finite(cell.value), "mark": cell.mark}
                             if cell.mark
-                            else _finite(cell.value)
+                            else finite(cell.value)
                         )
                         for column, cell in zip(sheet.columns, row, strict=True)
                     }
@@ -178,7 +101,3 @@ def _json(sheets: list[Sheet], citation: str) -> str:
         },
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

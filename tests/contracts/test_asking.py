@@ -17,14 +17,14 @@ import pytest
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.yahpo import available
 from surrobench.engine import drive as drive_in_engine
-from surrobench.llm.view import VARIANTS, shown_card
+from surrobench.llm.view import VARIANTS
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.control import CONTROLS, controlled
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Waste
-from surrobench.runs import Run
+from surrobench.requests import Completion, Evaluate, Waste
 from surrobench.seeding import stream
 from surrobench.space import Matrix
+from tests.optimizers.chatting import engine_run, in_turn, losses_of, play, task_of
 
 NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts]
 TABLES = ("hpobench/mlp/car", "hpolib/fcnet/protein_structure", "nasbench201/cell/cifar10")
@@ -39,59 +39,27 @@ def places(name):
     return [where for where in (*TABLES, *SURROGATES) if (name, where) != NO_NUMBERS]
 
 
-def task_in(where, initial=None, *, invalid="waste", variant="full") -> Task:
-    at = benchmark(where)
-    return Task(
-        space=at.space,
-        objective=at.objective,
-        card=shown_card(at.card, variant),
-        default=at.scenario.default(),
-        initial=initial or Evaluated(np.empty((0, at.space.d)), np.empty(0)),
-        horizon=N,
-        invalid=invalid,
-        variant=variant,
-    )
+def task_in(where, initial=None, losses=(), **more) -> Task:
+    return task_of(where, initial, losses, horizon=N, **more)
 
 
-def losses(where, X) -> Matrix:
-    at = benchmark(where)
-    return at.objective.sign * at.evaluate(X)[at.objective.name]
-
-
-def design(where, n) -> Evaluated:
+def design(where, n) -> tuple[Matrix, Matrix]:
+    """Configurations and losses of a granted design."""
     X = benchmark(where).space.sample(n, np.random.default_rng(9))
-    return Evaluated(X, losses(where, X))
+    return X, losses_of(where, X)
 
 
-def trials_of(program, where, n, fails=lambda i: False) -> list[Evaluate | Waste]:
+def trials_of(program, task, where, n, fails=lambda i, source: False) -> list[Evaluate | Waste]:
     """Its first n trials, all legal; a completion that nobody has answered gets one that is of no use."""
-    space, trials, answer, asked = benchmark(where).space, [], None, 0
-    while len(trials) < n:
-        request = program.send(answer)
-        if isinstance(request, Evaluate):
-            assert len(request.configurations) > 0
-            assert space.legal(request.configurations).all()
-            told = losses(where, request.configurations)
-            told[[fails(len(trials) + i) for i in range(len(told))]] = np.nan
-            answer = Evaluated(request.configurations, told)
-            trials += [request] * len(told)
-        elif isinstance(request, Waste):
-            assert request.reason
-            answer = Evaluated(np.full((1, space.d), np.nan), np.array([np.nan]))
-            trials.append(request)
-        else:
-            batch = [request] if isinstance(request, Complete) else list(request)
-            asked += len(batch)
-            assert asked < 1000 * n, "it asks for ever"
-            replies = [[useless(asked + i) for i in range(part.n)] for part in batch]
-            answer = replies[0] if isinstance(request, Complete) else replies
-    program.close()
-    return trials[:n]
+    return play(program, task, useless(), n, lambda X: losses_of(where, X), fails).trials
 
 
-def useless(i) -> Completion:
-    finish = ("stop", "length", "refusal")[i % 3]
-    return Completion(USELESS[i % len(USELESS)], finish, 1, 1, 0.0)
+def useless():
+    """Each text with each reason why it ends there."""
+    finishes = ("stop", "length", "refusal")
+    return in_turn(
+        *(Completion(USELESS[i % len(USELESS)], finishes[i % 3], 1, 1, 0.0) for i in range(3 * len(USELESS)))
+    )
 
 
 def at_work(name, task, where, seed=0, control="random"):
@@ -109,7 +77,8 @@ def digest(trials) -> str:
 
 @cache
 def usual(name, where, seed=0) -> str:
-    return digest(trials_of(at_work(name, task_in(where), where, seed), where, N))
+    task = task_in(where)
+    return digest(trials_of(at_work(name, task, where, seed), task, where, N))
 
 
 def pairs(*among):
@@ -132,7 +101,8 @@ in_two_kinds_of_space = pairs(TABLES[0], SURROGATES[1])
 
 @each_pair
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others(name, where):
-    again = digest(trials_of(at_work(name, task_in(where), where), where, N))
+    task = task_in(where)
+    again = digest(trials_of(at_work(name, task, where), task, where, N))
     assert again == usual(name, where) != usual(name, where, seed=1)
 
 
@@ -153,7 +123,7 @@ def test_the_same_seed_gives_the_same_trials_in_a_fresh_process():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_prompt_variant_is_understood(name, where, variant):
     task = task_in(where, variant=variant)
-    trials = trials_of(at_work(name, task, where), where, N)
+    trials = trials_of(at_work(name, task, where), task, where, N)
     assert all(isinstance(trial, Evaluate) for trial in trials)
     assert {verdict.rpartition(":")[2] for verdict in task.answers} <= {"valid", "duplicate"}
 
@@ -161,7 +131,8 @@ def test_every_prompt_variant_is_understood(name, where, variant):
 @in_two_kinds_of_space
 @pytest.mark.parametrize("control", CONTROLS)
 def test_what_a_slot_control_proposes_is_evaluated_under_its_name(name, where, control):
-    trials = trials_of(at_work(name, task_in(where), where, control=control), where, N)
+    task = task_in(where)
+    trials = trials_of(at_work(name, task, where, control=control), task, where, N)
     assert f"control:{control}" in {trial.source for trial in trials}
     assert "llm" not in {trial.source for trial in trials}
 
@@ -170,7 +141,7 @@ def test_what_a_slot_control_proposes_is_evaluated_under_its_name(name, where, c
 @pytest.mark.parametrize("invalid", ["waste", "retry:2", "clip"])
 def test_a_model_whose_replies_are_of_no_use_costs_the_budget_and_is_never_credited(name, where, invalid):
     task = task_in(where, invalid=invalid)
-    trials = trials_of(at_work(name, task, where, control=None), where, N)
+    trials = trials_of(at_work(name, task, where, control=None), task, where, N)
     evaluated = [trial for trial in trials if isinstance(trial, Evaluate)]
     if invalid != "clip":
         assert "llm" not in {trial.source for trial in evaluated}
@@ -179,50 +150,37 @@ def test_a_model_whose_replies_are_of_no_use_costs_the_budget_and_is_never_credi
 
 @in_two_kinds_of_space
 @pytest.mark.parametrize(
-    "fails", [lambda i: i % 3 == 0, lambda i: i < 7, lambda i: True], ids=["some", "first", "all"]
+    "fails",
+    [lambda i, source: i % 3 == 0, lambda i, source: i < 7, lambda i, source: True],
+    ids=["some", "first", "all"],
 )
 def test_failed_evaluations_are_survived(name, where, fails):
-    trials_of(at_work(name, task_in(where), where), where, N, fails)
+    task = task_in(where)
+    trials_of(at_work(name, task, where), task, where, N, fails)
 
 
 @each_pair
 @pytest.mark.parametrize("granted", [1, 12])
 def test_a_granted_initial_design_is_accepted(name, where, granted):
-    initial = design(where, granted)
-    before = initial.configurations.copy(), initial.losses.copy()
-    trials_of(at_work(name, task_in(where, initial), where), where, N)
-    assert np.array_equal(initial.configurations, before[0], equal_nan=True)
-    assert np.array_equal(initial.losses, before[1])
+    X, losses = design(where, granted)
+    task = task_in(where, X.copy(), losses.copy())
+    trials_of(at_work(name, task, where), task, where, N)
+    assert np.array_equal(task.initial.configurations, X, equal_nan=True)
+    assert np.array_equal(task.initial.losses, losses)
 
 
 @each_optimizer
 def test_an_initial_design_that_failed_is_accepted(name):
-    initial = design(TABLES[0], 3)
-    initial.losses[:] = np.nan
-    trials_of(at_work(name, task_in(TABLES[0], initial), TABLES[0]), TABLES[0], N)
+    X, losses = design(TABLES[0], 3)
+    task = task_in(TABLES[0], X, np.full_like(losses, np.nan))
+    trials_of(at_work(name, task, TABLES[0]), task, TABLES[0], N)
 
 
 @each_optimizer
 @pytest.mark.parametrize("initial", ["default", "random:3", "none"])
 def test_in_the_engine_every_run_spends_its_budget(name, initial):
     there = [where for where in places(name) if where in TABLES or where.split("/")[1] in available()]
-    runs = [
-        Run(
-            id=where,
-            benchmark=where,
-            method=name,
-            optimizer=name,
-            parameters=OPTIMIZERS[name].resolve({}),
-            model="control:random",
-            seed=0,
-            trials=9,
-            equivalents=None,
-            initial=initial,
-            noise="seeded",
-            invalid="waste",
-        )
-        for where in there
-    ]
+    runs = [engine_run(name, where, "random", 9, initial) for where in there]
     outcomes = []
     drive_in_engine(runs, outcomes.append)
     assert [(outcome.state, outcome.share.sum()) for outcome in outcomes] == [("ok", 9.0)] * len(there)

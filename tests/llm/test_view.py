@@ -220,6 +220,14 @@ def test_misleading_gives_every_hyperparameter_the_name_of_another(id_: str) -> 
     assert shown_card(where.card, "misleading") == where.card
 
 
+def test_one_hyperparameter_alone_has_no_name_but_its_own() -> None:
+    space = ConfigurationSpace()
+    space.add(Float("eta", (0.1, 1.0)))
+    view = View(SearchSpace(space), "misleading")
+    assert view.names == ("eta",)
+    assert read(view, '{"eta": 0.5}').defect is None
+
+
 def test_the_misleading_names_are_the_same_everywhere() -> None:
     code = (
         "from surrobench.benchmarks import benchmark; from surrobench.llm.view import View;"

@@ -1,6 +1,8 @@
 import json
 import re
+from functools import partial
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,10 +15,10 @@ from surrobench.optimizers import centaur as module
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.centaur import centaur, is_models_turn
 from surrobench.optimizers.cma_es import Restarting, cma_es
-from surrobench.requests import Evaluated, Waste
+from surrobench.requests import Waste
 from surrobench.seeding import stream
+from tests.optimizers.chatting import INVALID, engine_run, exactly, losses_of, play, randomly, task_of
 from tests.optimizers.driving import batches
-from tests.optimizers.hybrids import INVALID, engine_run, exactly, loss_of, play, randomly, task_of
 
 CAR, FCN, NAS, XGB = (
     "hpobench/mlp/car",
@@ -26,7 +28,8 @@ CAR, FCN, NAS, XGB = (
 )
 PLACES = [CAR, FCN, NAS, "continuous", "mixed", pytest.param(XGB, marks=pytest.mark.yahpo)]
 each_place = pytest.mark.parametrize("where", PLACES)
-each_injection = pytest.mark.parametrize("injection", module.INJECTIONS)
+INJECTIONS = get_args(module.Injection)
+each_injection = pytest.mark.parametrize("injection", INJECTIONS)
 
 
 def rng():
@@ -36,7 +39,7 @@ def rng():
 def trials(where, n=20, says=None, fails=lambda i, source: False, task=None, **parameters):
     task = task or task_of(where)
     program = centaur(task, rng(), **parameters)
-    return play(program, task, loss_of(where, task), n, says or randomly(task), fails)
+    return play(program, task, says or randomly(task), n, partial(losses_of, where), fails).turns
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ def test_the_models_turns_are_the_published_ones(parameters, first, every):
 def test_granted_trials_count_as_turns():
     task = task_of(CAR)
     X = task.space.sample(2, np.random.default_rng(0))
-    granted = task_of(CAR, initial=Evaluated(X, np.array([-0.5, np.nan])))
+    granted = task_of(CAR, initial=X, losses=np.array([-0.5, np.nan]))
     turns = trials(CAR, 14, task=granted)
     assert [i for i, turn in enumerate(turns) if turn.source == "llm"] == [10, 13]
     assert "Trials so far: 12\n" in turns[10].prompt
@@ -97,11 +100,6 @@ def test_the_model_is_asked_on_its_turns_only():
 def test_a_ratio_that_is_no_share_is_refused(ratio):
     with pytest.raises(UsageError, match="0 <= ratio <= 1 must hold"):
         trials(CAR, ratio=ratio)
-
-
-def test_an_unknown_injection_is_refused():
-    with pytest.raises(UsageError, match="injection is published, clipped, untold, but got 'all'"):
-        trials(CAR, injection="all")
 
 
 # ---------------------------------------------------------------------- what the prompt says
@@ -265,7 +263,7 @@ def test_an_anonymous_prompt_gives_nothing_away(where):
 @pytest.mark.parametrize("injection", ["published", "clipped"])
 def test_a_model_that_repeats_the_proposal_changes_nothing(where, injection, spied):
     task = task_of(where)
-    loss = loss_of(where, task)
+    loss = partial(losses_of, where)
     turns = trials(
         where,
         45,
@@ -283,7 +281,7 @@ def test_a_model_that_repeats_the_proposal_changes_nothing(where, injection, spi
 @each_place
 def test_without_turns_of_the_model_it_is_cma_es(where):
     task = task_of(where)
-    plain = np.concatenate(batches(cma_es(task, rng()), loss_of(where, task), 40)[0])[:40]
+    plain = np.concatenate(batches(cma_es(task, rng()), partial(losses_of, where), 40)[0])[:40]
     turns = trials(where, 40, ratio=0.0)
     assert np.array_equal(np.array([turn.x for turn in turns]), plain, equal_nan=True)
 
@@ -291,9 +289,9 @@ def test_without_turns_of_the_model_it_is_cma_es(where):
 def test_a_granted_design_moves_the_mean():
     task = task_of(CAR)
     X = task.space.sample(3, np.random.default_rng(1))
-    granted = Evaluated(X, np.array([-0.1, -0.9, np.nan]))
-    turns = trials(CAR, 24, task=task_of(CAR, initial=granted), ratio=0.0)
-    plain = np.concatenate(batches(cma_es(task_of(CAR, initial=granted), rng()), loss_of(CAR, task), 24)[0])
+    granted = task_of(CAR, X, [-0.1, -0.9, np.nan])
+    turns = trials(CAR, 24, task=granted, ratio=0.0)
+    plain = np.concatenate(batches(cma_es(granted, rng()), partial(losses_of, CAR), 24)[0])
     assert np.array_equal([turn.x for turn in turns], plain)
     assert not np.array_equal([turn.x for turn in turns], [turn.x for turn in trials(CAR, 24, ratio=0.0)])
 
@@ -303,8 +301,7 @@ CORNER = np.array([1.0, 0.0, 1.0, 0.0])
 
 def by_hand(n, injection, what="far"):
     """The samples of CMA-ES in the ``continuous`` space, told as each injection says; and its losses."""
-    task = task_of("continuous")
-    loss = loss_of("continuous", task)
+    loss = partial(losses_of, "continuous")
     seed = int(rng().integers(2**32))
     library = CMA(np.full(4, 0.5), 1 / 6, np.array([[0.0, 1.0]] * 4), seed=seed, population_size=8)
     own, generation, worst = [], [], -np.inf
@@ -353,7 +350,7 @@ def test_what_cma_es_hears_of_the_models_turns(injection, what):
 
 
 def test_the_injections_differ():
-    runs = [by_hand(70, injection) for injection in module.INJECTIONS]
+    runs = [by_hand(70, injection) for injection in INJECTIONS]
     for one, other in [*pairwise(runs), (runs[0], runs[2])]:
         assert np.array_equal(one[:12], other[:12])
         assert not np.array_equal(one, other)
@@ -366,7 +363,7 @@ def test_clipping_keeps_a_corner_from_dragging_the_mean(spied):
         spied.clear()
         task = task_of("continuous")
         program = centaur(task, rng(), warmup=0, ratio=0.5, injection=injection)
-        play(program, task, lambda X: np.abs(X - CORNER).sum(axis=1), 9, lambda request: CORNER)
+        play(program, task, lambda request: CORNER, 9, lambda X: np.abs(X - CORNER).sum(axis=1))
         return np.abs(spied[0].state().mean - 0.5).max()
 
     assert shift("untold") == 0.0  # four samples of its own are no generation
@@ -374,9 +371,9 @@ def test_clipping_keeps_a_corner_from_dragging_the_mean(spied):
 
 
 @each_injection
-@pytest.mark.parametrize(("reply", "finish", "defect"), INVALID)
-def test_every_invalid_reply_is_wasted_and_leaves_no_trace_in_the_prompt(injection, reply, finish, defect):
-    turns = trials(CAR, 31, lambda request: (reply, finish), injection=injection)
+@pytest.mark.parametrize(("defect", "reply"), INVALID.items())
+def test_every_invalid_reply_is_wasted_and_leaves_no_trace_in_the_prompt(injection, defect, reply):
+    turns = trials(CAR, 31, lambda request: reply, injection=injection)
     wasted = [turn for turn in turns if isinstance(turn.request, Waste)]
     assert len(wasted) == 7
     assert all(turn.source == "llm" and turn.request.reason.startswith(f"{defect}: ") for turn in wasted)
@@ -416,7 +413,7 @@ def test_retry_asks_again_and_clip_mends():
 
 def restarting(where, generations=3):
     task = task_of(where)
-    loss = loss_of(where, task)
+    loss = partial(losses_of, where)
     strategy = Restarting(task, rng(), 1 / 6)
     for _ in range(generations):
         X = strategy.ask()

@@ -1,5 +1,6 @@
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from surrobench.llm.prompts import describe
 from surrobench.optimizers import centaur_tpe as module
 from surrobench.optimizers.centaur_tpe import centaur_tpe, good_group
 from surrobench.optimizers.tpe import OptunaStudy, tpe
-from surrobench.requests import Evaluated, Waste
+from surrobench.requests import Waste
 from surrobench.seeding import stream
+from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
 from tests.optimizers.driving import batches
-from tests.optimizers.hybrids import INVALID, engine_run, loss_of, play, randomly, task_of
 
 CAR, FCN, XGB = "hpobench/mlp/car", "hpolib/fcnet/protein_structure", "yahpo/rbv2_xgboost/16"
 each_place = pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def rng():
 def trials(where, n=20, says=None, fails=lambda i, source: False, task=None, **parameters):
     task = task or task_of(where)
     program = centaur_tpe(task, rng(), **parameters)
-    return play(program, task, loss_of(where, task), n, says or randomly(task), fails)
+    return play(program, task, says or randomly(task), n, partial(losses_of, where), fails).turns
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_the_models_turns_are_those_of_centaur(ratio, turns):
 
 def test_granted_trials_count_as_turns_and_towards_the_random_ones():
     X = task_of(CAR).space.sample(10, np.random.default_rng(0))
-    task = task_of(CAR, initial=Evaluated(X, -np.arange(10) / 10))
+    task = task_of(CAR, initial=X, losses=-np.arange(10) / 10)
     turns = trials(CAR, 3, task=task)
     assert [turn.source for turn in turns] == ["tpe", "tpe", "llm"]
     assert "Trials so far: 12\n" in turns[2].prompt
@@ -116,7 +117,7 @@ def test_a_good_group_larger_than_top_is_shown_whole_and_no_group_while_tpe_is_r
 @each_place
 def test_a_model_that_repeats_the_proposal_changes_nothing_and_without_turns_it_is_tpe(where, spied):
     task = task_of(where)
-    plain = np.concatenate(batches(tpe(task, rng()), loss_of(where, task), 25)[0])
+    plain = np.concatenate(batches(tpe(task, rng()), partial(losses_of, where), 25)[0])
     turns = trials(where, 25, lambda request: spied[-1]._asked[0].copy(), task=task, warmup=0, ratio=1.0)
     assert {turn.source for turn in turns} == {"llm"}
     assert np.allclose(np.array([turn.x for turn in turns]), plain, rtol=0, atol=1e-9, equal_nan=True)
@@ -133,9 +134,9 @@ def test_another_configuration_becomes_a_trial_of_the_study(spied):
     assert [trial.state.name for trial in spied[0]._study.trials].count("FAIL") == 1  # what it replaced
 
 
-@pytest.mark.parametrize(("reply", "finish", "defect"), INVALID)
-def test_every_invalid_reply_is_wasted_and_tpe_does_not_learn_from_it(reply, finish, defect, spied):
-    turns = trials(CAR, 17, lambda request: (reply, finish))
+@pytest.mark.parametrize(("defect", "reply"), INVALID.items())
+def test_every_invalid_reply_is_wasted_and_tpe_does_not_learn_from_it(defect, reply, spied):
+    turns = trials(CAR, 17, lambda request: reply)
     wasted = [turn for turn in turns if isinstance(turn.request, Waste)]
     assert len(wasted) == 2
     assert all(turn.request.reason.startswith(f"{defect}: ") for turn in wasted)

@@ -22,12 +22,13 @@ from tests.optimizers.chatting import (
     CAR,
     EVERYWHERE,
     XGBOOST,
-    drawing,
     losses_of,
+    nobody,
     play,
+    randomly,
     samples,
-    shown,
-    task,
+    task_of,
+    written,
 )
 
 RNG = np.random.default_rng
@@ -38,10 +39,6 @@ METHODS = [name for name, entry in OPTIMIZERS.items() if entry.prompts]
 
 def asking(purpose: Any = "propose", n: int = 1, k: int = 1) -> Complete:
     return Complete((Message("user", "?"),), purpose, n=n, configurations=k)
-
-
-def no_model(request: Complete) -> Any:
-    raise AssertionError("the model was asked")
 
 
 def proposed(of: Task, stand_in: StandIn, n: int, k: int = 1) -> Matrix:
@@ -83,7 +80,7 @@ def test_a_control_is_named_with_its_prefix(name: str, control: str | None) -> N
 def test_proposals_are_valid_in_every_variant_as_objects_and_as_arrays(
     control: Control, variant: Any, id_: str
 ) -> None:
-    of = task(id_, variant=variant)
+    of = task_of(id_, variant=variant)
     stand_in = StandIn(of, control, RNG(0))
     assert proposed(of, stand_in, 3).shape == (3, of.space.d)
     assert proposed(of, stand_in, 2, 5).shape == (10, of.space.d)
@@ -96,7 +93,7 @@ def test_proposals_are_valid_in_every_variant_as_objects_and_as_arrays(
 @each_control
 def test_the_same_seed_gives_the_same_replies_and_another_seed_others(control: Control) -> None:
     def replies(seed: int) -> list[str]:
-        of = task(initial=samples(task(), 4), losses=[-0.1, -0.2, -0.3, -0.4])
+        of = task_of(initial=samples(task_of(), 4), losses=[-0.1, -0.2, -0.3, -0.4])
         stand_in = StandIn(of, control, RNG(seed))
         requests = [asking(k=3), asking("predict"), asking("classify", n=20), asking("propose", n=4)]
         return [reply.text for request in requests for reply in stand_in.answer(request)]
@@ -106,7 +103,7 @@ def test_the_same_seed_gives_the_same_replies_and_another_seed_others(control: C
 
 
 def test_random_draws_from_the_spaces_prior() -> None:
-    of = task()
+    of = task_of()
     X = proposed(of, StandIn(of, "random", RNG(0)), 300)
     U = of.space.to_unit(X)
     assert np.allclose(U.mean(axis=0), 0.5, atol=0.06)
@@ -117,7 +114,7 @@ def test_random_draws_from_the_spaces_prior() -> None:
 
 @everywhere
 def test_default_stays_near_the_default(id_: str) -> None:
-    of = task(id_)
+    of = task_of(id_)
     X = proposed(of, StandIn(of, "default", RNG(0)), 400)
     own = np.array([of.space.nearest(hp.name, hp.default_value) for hp in of.space.hyperparameters])
     default = np.where(np.isnan(of.default), own, of.default)
@@ -139,7 +136,7 @@ def test_default_stays_near_the_default(id_: str) -> None:
 
 
 def test_default_does_not_know_what_was_observed() -> None:
-    of = task()
+    of = task_of()
     fresh, told = (StandIn(of, "default", RNG(0)) for _ in range(2))
     X = samples(of, 5)
     told.hear(Evaluated(X, losses_of(CAR, X)))
@@ -151,17 +148,17 @@ def test_default_does_not_know_what_was_observed() -> None:
 
 @pytest.mark.parametrize("granted", [0, 4])
 def test_in_a_method_that_only_asks_the_tpe_control_is_tpe_trial_for_trial(granted: int) -> None:
-    X = samples(task(), granted, seed=3)
+    X = samples(task_of(), granted, seed=3)
     losses = losses_of(CAR, X)
 
     def evaluate(rows: Matrix) -> Matrix:
         values = losses_of(CAR, rows)
         return np.where(rows[:, 0] == 3, np.nan, values)  # some fail
 
-    here, there = (task(initial=X, losses=losses) for _ in range(2))
+    here, there = (task_of(initial=X, losses=losses) for _ in range(2))
     steps = controlled(karpathy_agent(here, RNG(0)), here, "tpe", RNG(7))
-    mine = play(steps, here, no_model, 30, evaluate)
-    theirs = play(tpe(there, RNG(7)), there, no_model, 30, evaluate)
+    mine = play(steps, here, nobody, 30, evaluate)
+    theirs = play(tpe(there, RNG(7)), there, nobody, 30, evaluate)
     assert np.array_equal(mine.X, theirs.X)
     assert np.isnan(mine.losses).any()
     assert set(mine.sources) == {"control:tpe"}
@@ -169,18 +166,18 @@ def test_in_a_method_that_only_asks_the_tpe_control_is_tpe_trial_for_trial(grant
 
 
 def test_the_tpe_control_hears_of_trials_that_were_not_its_own() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 30)
     losses = np.linspace(0, 1, 30)  # the first are the best
     told, fresh = StandIn(of, "tpe", RNG(0)), StandIn(of, "tpe", RNG(0))
     told.hear(Evaluated(X, losses))
-    granted = task(initial=X, losses=losses)
+    granted = task_of(initial=X, losses=losses)
     assert np.array_equal(proposed(of, told, 5), proposed(granted, StandIn(granted, "tpe", RNG(0)), 5))
     assert not np.array_equal(proposed(of, told, 5), proposed(of, fresh, 5))
 
 
 def test_trials_that_finish_one_by_one_are_heard_and_wasted_ones_are_none() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 12)
     one, many = StandIn(of, "tpe", RNG(0)), StandIn(of, "tpe", RNG(0))
     for i, x in enumerate(X):
@@ -196,7 +193,7 @@ def test_trials_that_finish_one_by_one_are_heard_and_wasted_ones_are_none() -> N
 
 @each_control
 def test_a_prediction_is_one_of_the_losses_observed_as_prompts_show_it(control: Control) -> None:
-    of = task(initial=samples(task(), 3), losses=[-0.123456, np.nan, -0.5])
+    of = task_of(initial=samples(task_of(), 3), losses=[-0.123456, np.nan, -0.5])
     stand_in = StandIn(of, control, RNG(0))
     stand_in.hear(Evaluated(samples(of, 1, seed=9), np.array([-0.75])))
     answers = [reply.text for reply in stand_in.answer(asking("predict", n=60))]
@@ -205,7 +202,7 @@ def test_a_prediction_is_one_of_the_losses_observed_as_prompts_show_it(control: 
 
 @each_control
 def test_without_knowledge_the_other_answers_are_without_content(control: Control) -> None:
-    stand_in = StandIn(task(), control, RNG(0))
+    stand_in = StandIn(task_of(), control, RNG(0))
     assert [reply.text for reply in stand_in.answer(asking("predict"))] == ["0"]
     assert {reply.text for reply in stand_in.answer(asking("classify", n=40))} == {"0", "1"}
     assert [reply.text for reply in stand_in.answer(asking("reflect", n=2))] == ["", ""]
@@ -218,10 +215,10 @@ def test_without_knowledge_the_other_answers_are_without_content(control: Contro
 @each_control
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_goes_on_as_if_it_were_a_model(name: str, control: Control, id_: str) -> None:
-    of = task(id_)
+    of = task_of(id_)
     entry = OPTIMIZERS[name]
     program = entry.function(of, RNG(0), **entry.resolve({}))
-    played = play(controlled(program, of, control, RNG(1)), of, no_model, 18, lambda X: losses_of(id_, X))
+    played = play(controlled(program, of, control, RNG(1)), of, nobody, 18, lambda X: losses_of(id_, X))
     assert len(played.X) == 18
     assert f"control:{control}" in played.sources
     assert "llm" not in played.sources
@@ -233,10 +230,10 @@ def test_every_method_goes_on_as_if_it_were_a_model(name: str, control: Control,
 
 @pytest.mark.parametrize(("method", "own"), [(opro, "random"), (sllmbo, "tpe"), (zero_shot, "tpe")], ids=str)
 def test_only_what_the_model_proposed_is_renamed(method: Callable[..., Any], own: str) -> None:
-    of = task()
-    usual = play(method(of, RNG(0)), of, drawing(of), 14).sources
-    of = task()
-    played = play(controlled(method(of, RNG(0)), of, "random", RNG(1)), of, no_model, 14).sources
+    of = task_of()
+    usual = play(method(of, RNG(0)), of, randomly(of), 14).sources
+    of = task_of()
+    played = play(controlled(method(of, RNG(0)), of, "random", RNG(1)), of, nobody, 14).sources
     assert set(played) == {own, "control:random"}
     assert [source.replace("control:random", "llm") for source in played] == usual
 
@@ -244,13 +241,13 @@ def test_only_what_the_model_proposed_is_renamed(method: Callable[..., Any], own
 def test_the_methods_own_randomness_is_that_with_a_model() -> None:
     runs = []
     for control in ("random", "default"):
-        of = task()
-        runs.append(play(controlled(opro(of, RNG(3)), of, control, RNG(1)), of, no_model, 5).X)
+        of = task_of()
+        runs.append(play(controlled(opro(of, RNG(3)), of, control, RNG(1)), of, nobody, 5).X)
     assert np.array_equal(runs[0], runs[1])
 
 
 def test_requests_of_every_kind_are_passed_on_and_renamed() -> None:
-    of = task()
+    of = task_of()
     x = samples(of, 1)[0]
     got: list[Any] = []
 
@@ -280,18 +277,18 @@ def test_closing_it_closes_the_method() -> None:
 
     def method() -> Any:
         try:
-            yield Evaluate(samples(task(), 1))
+            yield Evaluate(samples(task_of(), 1))
         finally:
             closed.append(True)
 
-    steps = controlled(method(), task(), "random", RNG(0))
+    steps = controlled(method(), task_of(), "random", RNG(0))
     next(steps)
     steps.close()
     assert closed == [True]
 
 
 def test_a_configuration_is_written_as_prompts_write_it() -> None:
-    of = task(variant="anonymous")
+    of = task_of(variant="anonymous")
     stand_in = StandIn(of, "random", RNG(0))
     [reply] = stand_in.answer(asking())
-    assert reply.text == shown(of, of.space.sample(1, RNG(0))[0])
+    assert reply.text == written(of, of.space.sample(1, RNG(0))[0])

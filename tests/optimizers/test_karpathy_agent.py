@@ -9,63 +9,29 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.llm.prompts import describe, number
-from surrobench.optimizers.base import Steps, Task
+from surrobench.llm.prompts import describe
+from surrobench.optimizers.base import Task
 from surrobench.optimizers.karpathy_agent import karpathy_agent
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Message, Waste
+from surrobench.requests import Complete, Evaluate, Message, Waste
 from surrobench.space import Matrix
+from tests.optimizers.chatting import Chat, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 QUESTION = "Next configuration, not tried before, as one line of JSON:"
-
-
-def task(
-    invalid: str = "waste", id_: str = "hpobench/mlp/car", initial: Matrix | None = None, losses: Any = ()
-) -> Task:
-    where = benchmark(id_)
-    X = np.empty((0, where.space.d)) if initial is None else initial
-    return Task(
-        space=where.space,
-        objective=where.objective,
-        card=where.card,
-        default=where.scenario.default(),
-        initial=Evaluated(X, np.asarray(losses, dtype=float)),
-        horizon=100,
-        invalid=invalid,
-    )
 
 
 def samples(n: int, seed: int = 0) -> Matrix:
     return CAR.space.sample(n, np.random.default_rng(seed))
 
 
-def shown(x: Matrix, space: Any = CAR.space) -> str:
+def shown(x: Matrix, id_: str = "hpobench/mlp/car") -> str:
     """A configuration as the model sees and writes it."""
-    return json.dumps({name: number(value) for name, value in space.decode(x)[0].items()})
+    return written(task_of(id_), x)
 
 
-class Chat:
-    """Drives the agent by hand: ``say`` answers its question, ``score`` its trial."""
-
-    def __init__(self, of: Task, **parameters: Any) -> None:
-        self.program: Steps = karpathy_agent(of, np.random.default_rng(0), **parameters)
-        self.request: Any = next(self.program)
-        self.prompts = [self.prompt]
-
-    @property
-    def prompt(self) -> str:
-        assert isinstance(self.request, Complete)
-        return self.request.messages[0].content
-
-    def say(self, text: str, finish: Any = "stop") -> Any:
-        self.request = self.program.send([Completion(text, finish, 10, 5, 0.1)])
-        return self.request
-
-    def score(self, loss: float) -> str:
-        X = self.request.configurations if isinstance(self.request, Evaluate) else np.full((1, 5), np.nan)
-        self.request = self.program.send(Evaluated(X, np.array([loss])))
-        self.prompts.append(self.prompt)
-        return self.prompt
+def talk(of: Task, **parameters: Any) -> Chat:
+    """With the agent, by hand."""
+    return Chat(karpathy_agent(of, np.random.default_rng(0), **parameters), of)
 
 
 # ---------------------------------------------------------------------- what the prompt says
@@ -73,7 +39,7 @@ class Chat:
 
 def test_the_prompt_is_task_space_history_question_in_this_order() -> None:
     X = samples(2)
-    prompt = Chat(task(initial=X, losses=[-0.5, -0.25])).prompt
+    prompt = talk(task_of(initial=X, losses=[-0.5, -0.25])).prompt
     parts = [
         CAR.card.learner,
         CAR.card.dataset,
@@ -99,9 +65,9 @@ def test_the_prompt_is_task_space_history_question_in_this_order() -> None:
 def test_metric_and_direction_are_the_true_ones(id_: str, metric: str) -> None:
     where = benchmark(id_)
     default = where.scenario.default()
-    prompt = Chat(task(id_=id_, initial=default[None, :], losses=[where.objective.sign * 0.125])).prompt
+    prompt = talk(task_of(id_=id_, initial=default[None, :], losses=[where.objective.sign * 0.125])).prompt
     assert metric in prompt
-    assert f"{shown(default, where.space)} -> 0.125" in prompt  # in its natural direction
+    assert f"{shown(default, id_)} -> 0.125" in prompt  # in its natural direction
 
 
 @pytest.mark.parametrize(
@@ -109,34 +75,34 @@ def test_metric_and_direction_are_the_true_ones(id_: str, metric: str) -> None:
 )
 def test_without_initial_design_the_prompt_does_not_give_the_default_away(id_: str) -> None:
     where = benchmark(id_)
-    prompt = Chat(task(id_=id_)).prompt
+    prompt = talk(task_of(id_=id_)).prompt
     assert "default" not in prompt.lower()
-    assert shown(where.scenario.default(), where.space) not in prompt
+    assert shown(where.scenario.default(), id_) not in prompt
     assert "->" not in prompt
 
 
 def test_numbers_have_three_digits_and_outcomes_four() -> None:
     X = samples(1)
-    prompt = Chat(task(initial=X, losses=[-0.123456789])).prompt
+    prompt = talk(task_of(initial=X, losses=[-0.123456789])).prompt
     assert f"{shown(X[0])} -> 0.1235\n" in prompt
 
 
 def test_a_failed_trial_is_shown_as_failed_and_is_not_the_best() -> None:
     X = samples(3)
-    chat = Chat(task(initial=X, losses=[np.nan, -0.5, np.nan]), history=1)
+    chat = talk(task_of(initial=X, losses=[np.nan, -0.5, np.nan]), history=1)
     assert f"{shown(X[2])} -> failed" in chat.prompt
     assert f"Best so far: {shown(X[1])} -> 0.5" in chat.prompt
-    assert "Best" not in Chat(task(initial=X[:1], losses=[np.nan]), history=1).prompt
+    assert "Best" not in talk(task_of(initial=X[:1], losses=[np.nan]), history=1).prompt
 
 
 def test_the_request_carries_the_published_sampling_and_the_schema() -> None:
-    request = Chat(task()).request
+    request = talk(task_of()).request
     assert request.purpose == "propose"
     assert request.n == 1
     assert request.sampling == {"temperature": 0.7, "max_tokens": 2048}
     assert set(request.schema["properties"]) == set(CAR.space.names)
     assert [message.role for message in request.messages] == ["user"]
-    other = Chat(task(), temperature=0.0, max_tokens=9).request
+    other = talk(task_of(), temperature=0.0, max_tokens=9).request
     assert other.sampling == {"temperature": 0.0, "max_tokens": 9}
 
 
@@ -145,7 +111,7 @@ def test_the_request_carries_the_published_sampling_and_the_schema() -> None:
 
 def test_the_proposal_is_evaluated_and_its_value_shown_next_time() -> None:
     x = samples(1)[0]
-    chat = Chat(task())
+    chat = talk(task_of())
     trial = chat.say(f"I suggest {shown(x)}.")
     assert isinstance(trial, Evaluate)
     assert trial.source == "llm"
@@ -154,28 +120,28 @@ def test_the_proposal_is_evaluated_and_its_value_shown_next_time() -> None:
 
 
 def test_the_prompt_only_grows_until_the_history_is_full() -> None:
-    chat = Chat(task(), history=6)
+    chat = talk(task_of(), history=6)
     for i, x in enumerate(samples(9)):
         chat.say(shown(x))
         chat.score(-i / 10)
-    before = [prompt.removesuffix(f"\n{QUESTION}").rstrip("\n") for prompt in chat.prompts]
-    assert all(prompt.endswith(QUESTION) for prompt in chat.prompts)
+    before = [prompt.removesuffix(f"\n{QUESTION}").rstrip("\n") for prompt in chat.prompts()]
+    assert all(prompt.endswith(QUESTION) for prompt in chat.prompts())
     assert all(new.startswith(old) for old, new in pairwise(before[:7]))
     assert not before[7].startswith(before[6])  # now the oldest trial has gone
-    for number_, prompt in enumerate(chat.prompts):
+    for number_, prompt in enumerate(chat.prompts()):
         assert prompt.count(" -> ") == min(number_, 6)
 
 
 def test_the_last_trials_are_shown_in_the_order_they_were_made() -> None:
     X = samples(7)
-    prompt = Chat(task(initial=X, losses=-np.arange(7) / 10), history=3).prompt
+    prompt = talk(task_of(initial=X, losses=-np.arange(7) / 10), history=3).prompt
     lines = [line for line in prompt.splitlines() if " -> " in line]
     assert lines == [f"{shown(X[i])} -> {i / 10:g}" for i in (4, 5, 6)]
 
 
 def test_the_incumbent_is_repeated_only_when_it_has_left_the_history() -> None:
     X = samples(4)
-    chat = Chat(task(initial=X[:1], losses=[-0.9]), history=2)
+    chat = talk(task_of(initial=X[:1], losses=[-0.9]), history=2)
     for i in (1, 2, 3):
         assert ("Best so far:" in chat.prompt) == (i == 3)
         chat.say(shown(X[i]))
@@ -187,7 +153,7 @@ def test_the_incumbent_is_repeated_only_when_it_has_left_the_history() -> None:
 
 def test_of_equal_trials_the_first_stays_the_incumbent() -> None:
     X = samples(4)
-    prompt = Chat(task(initial=X, losses=[-0.5, -0.5, -0.1, -0.1]), history=2).prompt
+    prompt = talk(task_of(initial=X, losses=[-0.5, -0.5, -0.1, -0.1]), history=2).prompt
     assert f"Best so far: {shown(X[0])} -> 0.5" in prompt
 
 
@@ -210,18 +176,18 @@ BAD = '{"width": 16}'
 def test_an_invalid_reply_wastes_a_trial_and_leaves_no_trace_in_the_history(
     reply: str, finish: str, reason: str
 ) -> None:
-    chat = Chat(task(initial=samples(1), losses=[-0.5]))
+    chat = talk(task_of(initial=samples(1), losses=[-0.5]))
     waste = chat.say(reply, finish)
     assert isinstance(waste, Waste)
     assert waste.reason.startswith(reason)
     assert waste.source == "llm"
     chat.score(np.nan)
-    assert chat.prompts[1] == chat.prompts[0]
+    assert chat.prompts()[1] == chat.prompts()[0]
     assert chat.request.attempt == 0  # a new call, not a re-ask
 
 
 def test_retry_shows_the_model_its_reply_and_the_error() -> None:
-    chat = Chat(task("retry:2"))
+    chat = talk(task_of(invalid="retry:2"))
     first = chat.request
     again = chat.say(BAD)
     assert isinstance(again, Complete)
@@ -238,18 +204,18 @@ def test_retry_shows_the_model_its_reply_and_the_error() -> None:
 
 
 def test_retry_ends_with_a_wasted_trial_after_n_re_asks() -> None:
-    chat = Chat(task("retry:2"))
+    chat = talk(task_of(invalid="retry:2"))
     assert isinstance(chat.say(BAD), Complete)
     assert isinstance(chat.say(BAD), Complete)
     assert isinstance(chat.say("{}"), Waste)
     chat.score(np.nan)
     assert chat.request.attempt == 0
-    assert chat.prompts[1] == chat.prompts[0]
+    assert chat.prompts()[3] == chat.prompts()[0]  # two re-asks were in between
 
 
 def test_retry_evaluates_the_first_valid_reply() -> None:
     x = samples(1)[0]
-    chat = Chat(task("retry:3"))
+    chat = talk(task_of(invalid="retry:3"))
     chat.say(BAD)
     trial = chat.say(shown(x))
     assert np.array_equal(trial.configurations, x[None, :])
@@ -257,7 +223,7 @@ def test_retry_evaluates_the_first_valid_reply() -> None:
 
 
 def test_clip_mends_the_reply_and_records_what_it_mended() -> None:
-    chat = Chat(task("clip"))
+    chat = talk(task_of(invalid="clip"))
     trial = chat.say('{"width": 99999, "depth": 2, "batch_size": 100}')
     [configuration] = CAR.space.decode(trial.configurations)
     [default] = CAR.space.decode(CAR.scenario.default())
@@ -272,13 +238,13 @@ def test_clip_mends_the_reply_and_records_what_it_mended() -> None:
 
 
 def test_clip_still_wastes_a_trial_on_what_is_no_object() -> None:
-    assert isinstance(Chat(task("clip")).say("no idea"), Waste)
+    assert isinstance(talk(task_of(invalid="clip")).say("no idea"), Waste)
 
 
 def test_a_value_off_the_grid_is_shown_as_it_was_evaluated() -> None:
     x = samples(1)[0]
     proposal = json.loads(shown(x)) | {"width": 17}
-    chat = Chat(task())
+    chat = talk(task_of())
     trial = chat.say(json.dumps(proposal))
     assert trial.repairs == ("snapped:width",)
     prompt = chat.score(-0.5)

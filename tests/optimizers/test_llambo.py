@@ -13,7 +13,7 @@ from surrobench.llm.parse import json_schema
 from surrobench.llm.prompts import describe
 from surrobench.requests import Completion, Evaluate, Waste
 from surrobench.space import Matrix
-from tests.optimizers.scripting import Chat, Reply, fresh, in_turn, task_on, written
+from tests.optimizers.chatting import Chat, Reply, chat_with, in_turn, randomly, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 SOME = [-0.5, -0.25, -0.75, -0.6]
@@ -30,8 +30,8 @@ def llambo(propose: Reply | None = None, **settings: Any) -> Chat:
     """On a table, with four trials granted unless told otherwise."""
     of = {key: settings.pop(key) for key in ("invalid", "variant") if key in settings}
     losses = settings.pop("losses", SOME)
-    task = task_on("hpobench/mlp/car", samples(len(losses)), losses, **of)
-    return Chat("llambo", task, propose or fresh(task), **settings)
+    task = task_of("hpobench/mlp/car", samples(len(losses)), losses, **of)
+    return chat_with("llambo", task, propose or randomly(task), **settings)
 
 
 def last_configuration(prompt: str) -> str:
@@ -72,8 +72,8 @@ def test_the_sampler_is_shown_task_space_target_examples_and_the_target_again() 
 
 @pytest.mark.yahpo
 def test_where_there_are_ranges_extremes_and_rounded_values_are_discouraged() -> None:
-    task = task_on("yahpo/lcbench/167168")
-    chat = Chat("llambo", task, fresh(task), warm_start=1)
+    task = task_of("yahpo/lcbench/167168")
+    chat = chat_with("llambo", task, randomly(task), warm_start=1)
     chat.run(2)
     said = "no values at the minimum or maximum of a range and no rounded values"
     assert said in chat.prompts("propose")[1]
@@ -120,7 +120,7 @@ def test_as_published_ten_candidates_of_two_prompts_and_twenty_predictions_of_ea
 def test_fewer_may_be_asked_for() -> None:
     chat = llambo(candidates=3, templates=1, n_gens=2)
     chat.run()
-    assert [request.n for request in chat.asked] == [3, 2, 2, 2]
+    assert [request.n for request in chat.questions] == [3, 2, 2, 2]
     assert chat.batches == [1, 3]  # three kept are as many as there can be
 
 
@@ -135,9 +135,9 @@ def test_candidates_that_do_not_divide_by_templates_are_as_many_all_the_same() -
 
 def test_more_rounds_are_asked_until_enough_are_kept() -> None:
     X = samples(6, seed=1)
-    task = task_on("hpobench/mlp/car", samples(4), SOME)
+    task = task_of("hpobench/mlp/car", samples(4), SOME)
     twice = in_turn(*(written(task, x) for x in [*X[:3], *X[:3], *X[3:], *X[3:]]))
-    chat = Chat("llambo", task, twice, candidates=6)
+    chat = chat_with("llambo", task, twice, candidates=6)
     chat.run()
     assert [request.n for request in chat.of("propose")] == [3] * 4
     asked = [last_configuration(prompt) for prompt in chat.prompts("predict")]
@@ -146,8 +146,8 @@ def test_more_rounds_are_asked_until_enough_are_kept() -> None:
 
 def test_after_the_last_round_it_goes_on_with_those_that_are_kept() -> None:
     X = samples(2, seed=1)
-    task = task_on("hpobench/mlp/car", samples(4), SOME)
-    chat = Chat("llambo", task, in_turn(*(written(task, x) for x in X)))
+    task = task_of("hpobench/mlp/car", samples(4), SOME)
+    chat = chat_with("llambo", task, in_turn(*(written(task, x) for x in X)))
     [trial] = chat.run()
     assert len(chat.of("propose")) == 2 * 4
     assert len(chat.of("predict")) == 2 * 2
@@ -179,11 +179,11 @@ def test_where_all_valid_ones_were_evaluated_before_one_of_these_is_again() -> N
 def test_the_candidate_of_the_highest_expected_improvement_is_evaluated() -> None:
     """Against scipy: the second has the better mean, the third the better chance."""
     X = samples(3, seed=1)
-    task = task_on("hpobench/mlp/car", samples(4), SOME)
+    task = task_of("hpobench/mlp/car", samples(4), SOME)
     names = [written(task, x) for x in X]
     said = {names[0]: [0.5, 0.5], names[1]: [0.76, 0.72], names[2]: [0.9, 0.52]}
     answers = {name: in_turn(*map(str, values)) for name, values in said.items()}
-    chat = Chat(
+    chat = chat_with(
         "llambo",
         task,
         in_turn(*names),
@@ -219,10 +219,10 @@ def test_a_prediction_is_asked_with_examples_and_the_candidate_last() -> None:
 
 def test_the_generative_surrogate_is_shown_classes_and_the_most_often_good_one_wins() -> None:
     X = samples(3, seed=1)
-    task = task_on("hpobench/mlp/car", samples(4), SOME)
+    task = task_of("hpobench/mlp/car", samples(4), SOME)
     names = [written(task, x) for x in X]
     answers = dict(zip(names, (in_turn("0", "1"), in_turn("1", "1", "0"), in_turn("0")), strict=True))
-    chat = Chat(
+    chat = chat_with(
         "llambo",
         task,
         in_turn(*names),
@@ -269,8 +269,8 @@ def test_a_class_that_only_white_space_follows_is_whole() -> None:
 
 def test_where_no_answer_can_be_read_the_models_first_candidate_is_evaluated() -> None:
     X = samples(5, seed=1)
-    task = task_on("hpobench/mlp/car", samples(4), SOME)
-    chat = Chat("llambo", task, in_turn(*(written(task, x) for x in X)), predict=lambda request: "?")
+    task = task_of("hpobench/mlp/car", samples(4), SOME)
+    chat = chat_with("llambo", task, in_turn(*(written(task, x) for x in X)), predict=lambda request: "?")
     [trial] = chat.run()
     assert isinstance(trial, Evaluate)
     assert np.array_equal(trial.configurations[0], X[0])
@@ -283,7 +283,7 @@ def _cut(text: str) -> Completion:
     return Completion(text[: len(text) // 2], "length", 1, 1, 0.0, where="7.0.0")
 
 
-GOOD = json.loads(written(task_on("hpobench/mlp/car"), samples(1, seed=2)[0]))
+GOOD = json.loads(written(task_of("hpobench/mlp/car"), samples(1, seed=2)[0]))
 INVALID = {
     "unparsable": "I would try a wider network.",
     "missing": json.dumps({key: value for key, value in GOOD.items() if key != "alpha"}),
@@ -297,7 +297,7 @@ each_defect = pytest.mark.parametrize("defect", INVALID)
 
 @each_defect
 def test_an_invalid_candidate_is_left_out(defect: str) -> None:
-    valid = written(task_on("hpobench/mlp/car"), samples(1, seed=1)[0])
+    valid = written(task_of("hpobench/mlp/car"), samples(1, seed=1)[0])
     chat = llambo(in_turn(INVALID[defect], valid))
     [trial] = chat.run()
     assert isinstance(trial, Evaluate)
@@ -340,14 +340,14 @@ def test_with_clip_a_candidate_is_mended_and_says_so() -> None:
 
 
 def test_without_a_granted_design_five_configurations_are_asked_for_first() -> None:
-    task = task_on("hpobench/mlp/car")
+    task = task_of("hpobench/mlp/car")
     X = samples(5)
     listed = f"[{', '.join(written(task, x) for x in X)}]"
-    chat = Chat(
-        "llambo", task, lambda request: listed if request.configurations == 5 else fresh(task)(request)
+    chat = chat_with(
+        "llambo", task, lambda request: listed if request.configurations == 5 else randomly(task)(request)
     )
     trials = chat.run(5)
-    [request] = chat.asked
+    [request] = chat.questions
     assert request.sampling["temperature"] == 0.7
     prompt = request.messages[0].content
     assert "Recommend 5 diverse yet effective configurations" in prompt
@@ -362,8 +362,8 @@ def test_without_a_granted_design_five_configurations_are_asked_for_first() -> N
 
 
 def test_what_is_invalid_in_the_warm_start_goes_by_the_policy() -> None:
-    task = task_on("hpobench/mlp/car")
-    chat = Chat("llambo", task, lambda request: json.dumps([GOOD, {"width": 64}]))
+    task = task_of("hpobench/mlp/car")
+    chat = chat_with("llambo", task, lambda request: json.dumps([GOOD, {"width": 64}]))
     trials = chat.run(5)
     assert [type(trial) for trial in trials] == [Evaluate, Waste, Waste, Waste, Waste]
     assert isinstance(trials[-1], Waste)
@@ -373,10 +373,10 @@ def test_what_is_invalid_in_the_warm_start_goes_by_the_policy() -> None:
 def test_a_granted_design_is_the_start() -> None:
     chat = llambo()
     chat.run()
-    assert all(request.configurations == 1 for request in chat.asked)
+    assert all(request.configurations == 1 for request in chat.questions)
     chat = llambo(warm_start=2)
     chat.run()
-    assert chat.asked[0].configurations == 2
+    assert chat.questions[0].configurations == 2
 
 
 def test_failed_trials_are_shown_as_such_and_are_no_examples_for_a_number() -> None:
@@ -409,7 +409,7 @@ def test_the_anonymous_variant_gives_nothing_away() -> None:
     for surrogate in ("discriminative", "generative"):
         chat = llambo(variant="anonymous", surrogate=surrogate)
         chat.run()
-        text = "".join(message.content for request in chat.asked for message in request.messages)
+        text = "".join(message.content for request in chat.questions for message in request.messages)
         hidden = [*CAR.space.names, CAR.card.dataset, CAR.card.learner, CAR.card.metric, "accuracy", "car"]
         assert not [word for word in hidden if str(word) in text]
         assert "x1" in text
@@ -419,8 +419,10 @@ def test_the_anonymous_variant_gives_nothing_away() -> None:
 @pytest.mark.parametrize("variant", ["full", "no-dataset", "anonymous", "misleading"])
 @pytest.mark.parametrize("surrogate", ["discriminative", "generative"])
 def test_it_works_on_every_kind_of_space(id_: str, variant: Any, surrogate: str) -> None:
-    task = task_on(id_, variant=variant)
-    chat = Chat("llambo", task, fresh(task), surrogate=surrogate, warm_start=1, loss=lambda i: 0.1 * i - 3)
+    task = task_of(id_, variant=variant)
+    chat = chat_with(
+        "llambo", task, randomly(task), surrogate=surrogate, warm_start=1, loss=lambda i: 0.1 * i - 3
+    )
     assert all(isinstance(trial, Evaluate) for trial in chat.run(6))
     assert task.answers["propose:valid"] == 1 + 5 * 10
 
@@ -428,9 +430,9 @@ def test_it_works_on_every_kind_of_space(id_: str, variant: Any, surrogate: str)
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"surrogate": "gp"}, "no surrogate 'gp'"),
+        ({"surrogate": "gp"}, r"Unknown surrogate 'gp'\. Known: discriminative, generative\."),
         ({"n_gens": 0}, "n_gens = 0 counts nothing"),
-        ({"candidates": 2.5}, r"candidates = 2\.5"),
+        ({"candidates": 2.5}, r"candidates must be a whole number, but got 2\.5"),
     ],
 )
 def test_a_parameter_without_a_meaning_is_an_error(parameters: dict[str, Any], message: str) -> None:

@@ -13,7 +13,7 @@ from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.control import controlled
 from surrobench.requests import Completion, Evaluate, Evaluated, Waste
 from surrobench.space import Matrix
-from tests.optimizers.scripting import Chat, Reply, fresh, in_turn, task_on, written
+from tests.optimizers.chatting import Chat, Reply, chat_with, in_turn, randomly, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 FCNET = "hpolib/fcnet/naval_propulsion"  # six ordinals, three categorical ones
@@ -29,8 +29,8 @@ def port(propose: Reply | None = None, **settings: Any) -> Chat:
     """On a table, with five trials granted unless told otherwise."""
     of = {key: settings.pop(key) for key in ("invalid", "variant") if key in settings}
     losses = settings.pop("losses", SOME)
-    task = task_on("hpobench/mlp/car", samples(len(losses)), losses, **of)
-    return Chat("llambo-optunahub", task, propose or fresh(task), **settings)
+    task = task_of("hpobench/mlp/car", samples(len(losses)), losses, **of)
+    return chat_with("llambo-optunahub", task, propose or randomly(task), **settings)
 
 
 def last_configuration(prompt: str) -> str:
@@ -39,7 +39,7 @@ def last_configuration(prompt: str) -> str:
 
 def numbers(id_: str, seed: int = 0, **of: Any) -> tuple[Any, Reply]:
     """A task, and replies with random configurations of the part that its prompts show."""
-    task = task_on(id_, **of)
+    task = task_of(id_, **of)
     shown = [
         task.shown.names[j]
         for j in range(task.space.d)
@@ -107,7 +107,7 @@ def test_the_sampler_is_shown_what_the_port_shows_in_its_order() -> None:
 @pytest.mark.yahpo
 def test_integers_are_named_as_such() -> None:
     task, reply = numbers("yahpo/lcbench/167168")
-    chat = Chat("llambo-optunahub", task, reply)
+    chat = chat_with("llambo-optunahub", task, reply)
     chat.run(6)
     [line] = [line for line in chat.prompts("propose")[0].splitlines() if line.startswith("Integers only")]
     assert "batch_size" in line
@@ -127,8 +127,8 @@ def test_the_note_on_random_trials_is_there_while_they_are_half_of_all() -> None
 def test_as_published_one_reply_per_template_and_nothing_of_sampling_is_sent() -> None:
     chat = port()
     chat.run()
-    assert {request.n for request in chat.asked} == {1}
-    assert all(request.sampling == {} for request in chat.asked)
+    assert {request.n for request in chat.questions} == {1}
+    assert all(request.sampling == {} for request in chat.questions)
     assert chat.batches == [2, 2, 2, 12]  # until five are kept; two classes of each of the six
     assert chat.of("classify")[0].schema == {"enum": [0, 1]}
     assert chat.task.answers == {"propose:valid": 6, "classify:valid": 12}
@@ -136,8 +136,8 @@ def test_as_published_one_reply_per_template_and_nothing_of_sampling_is_sent() -
 
 def test_rounds_end_after_the_eleventh_and_what_is_kept_is_used() -> None:
     X = samples(2, seed=1)
-    task = task_on("hpobench/mlp/car", samples(5), SOME)
-    chat = Chat("llambo-optunahub", task, in_turn(*(written(task, x) for x in X)))
+    task = task_of("hpobench/mlp/car", samples(5), SOME)
+    chat = chat_with("llambo-optunahub", task, in_turn(*(written(task, x) for x in X)))
     [trial] = chat.run()
     assert chat.batches == [2] * 11 + [4]
     assert trial.source == "llm"
@@ -161,11 +161,11 @@ def _first_prompt(**settings: Any) -> str:
 
 def test_the_candidate_most_often_called_good_is_evaluated_of_equals_the_first() -> None:
     X = samples(5, seed=1)
-    task = task_on("hpobench/mlp/car", samples(5), SOME)
+    task = task_of("hpobench/mlp/car", samples(5), SOME)
     names = [written(task, x) for x in X]
     said = dict(zip(names, (["0", "0"], ["1", "0"], ["1", "1"], ["0", "1"], ["1", "1"]), strict=True))
     answers = {name: in_turn(*values) for name, values in said.items()}
-    chat = Chat(
+    chat = chat_with(
         "llambo-optunahub",
         task,
         in_turn(*names),
@@ -183,10 +183,10 @@ def test_the_candidate_most_often_called_good_is_evaluated_of_equals_the_first()
 
 def test_the_discriminative_surrogate_is_there_too() -> None:
     X = samples(5, seed=1)
-    task = task_on("hpobench/mlp/car", samples(5), SOME)
+    task = task_of("hpobench/mlp/car", samples(5), SOME)
     names = [written(task, x) for x in X]
     said = dict(zip(names, ("0.5", "0.6", "0.7", "0.9", "0.8"), strict=True))
-    chat = Chat(
+    chat = chat_with(
         "llambo-optunahub",
         task,
         in_turn(*names),
@@ -204,9 +204,9 @@ def test_the_discriminative_surrogate_is_there_too() -> None:
 
 def test_categorical_hyperparameters_are_hidden_and_drawn() -> None:
     task, reply = numbers(FCNET)
-    chat = Chat("llambo-optunahub", task, reply, loss=lambda i: 0.1 * i)
+    chat = chat_with("llambo-optunahub", task, reply, loss=lambda i: 0.1 * i)
     trials = chat.run(12)
-    text = "".join(message.content for request in chat.asked for message in request.messages)
+    text = "".join(message.content for request in chat.questions for message in request.messages)
     assert "activation_fn" not in text
     assert "lr_schedule" not in text
     proposed = [trial for trial in trials if trial.source == "llm"]
@@ -221,7 +221,7 @@ def test_categorical_hyperparameters_are_hidden_and_drawn() -> None:
 @pytest.mark.parametrize("variant", ["full", "anonymous", "misleading"])
 def test_hyperparameters_under_conditions_are_drawn_too(variant: Any) -> None:
     task, reply = numbers(XGBOOST, variant=variant)
-    chat = Chat("llambo-optunahub", task, reply, loss=lambda i: 0.1 * i)
+    chat = chat_with("llambo-optunahub", task, reply, loss=lambda i: 0.1 * i)
     trials = chat.run(12)  # that they are legal is checked there
     assert task.answers["propose:valid"] == 7 * 6
     configuration = json.loads(last_configuration(chat.prompts("classify")[0]))
@@ -231,15 +231,15 @@ def test_hyperparameters_under_conditions_are_drawn_too(variant: Any) -> None:
 
 
 def test_a_space_without_numbers_is_an_error_that_names_the_way_out() -> None:
-    task = task_on("nasbench201/cell/cifar10")
+    task = task_of("nasbench201/cell/cifar10")
     with pytest.raises(UsageError, match="hides categorical hyperparameters") as error:
-        Chat("llambo-optunahub", task, fresh(task)).run()
+        chat_with("llambo-optunahub", task, randomly(task)).run()
     assert "Use llambo" in str(error.value.remedy)
 
 
 @pytest.mark.parametrize("control", ["random", "default", "tpe"])
 def test_a_slot_control_which_knows_the_whole_space_proposes_what_is_valid(control: Any) -> None:
-    task = task_on(FCNET)
+    task = task_of(FCNET)
     entry = OPTIMIZERS["llambo-optunahub"]
     steps = entry.function(task, np.random.default_rng(0), **entry.resolve({}))
     program = controlled(steps, task, control, np.random.default_rng(1))
@@ -256,7 +256,7 @@ def test_a_slot_control_which_knows_the_whole_space_proposes_what_is_valid(contr
 def test_the_anonymous_variant_gives_nothing_away() -> None:
     chat = port(variant="anonymous")
     chat.run()
-    text = "".join(message.content for request in chat.asked for message in request.messages)
+    text = "".join(message.content for request in chat.questions for message in request.messages)
     hidden = [*CAR.space.names, CAR.card.dataset, CAR.card.learner, CAR.card.metric, "accuracy", "car "]
     assert not [word for word in hidden if str(word) in text]
     assert "- x1: " in text
@@ -265,7 +265,7 @@ def test_the_anonymous_variant_gives_nothing_away() -> None:
 # ---------------------------------------------------------------------- invalid replies
 
 
-GOOD = json.loads(written(task_on("hpobench/mlp/car"), samples(1, seed=2)[0]))
+GOOD = json.loads(written(task_of("hpobench/mlp/car"), samples(1, seed=2)[0]))
 INVALID = {
     "unparsable": "I would try a wider network.",
     "missing": json.dumps({key: value for key, value in GOOD.items() if key != "alpha"}),
@@ -273,14 +273,14 @@ INVALID = {
     "out-of-range": json.dumps({**GOOD, "width": 99999}),
     "truncated": Completion('{"width": 6', "length", 1, 1, 0.0),
     "refused": Completion("I cannot help with that.", "refusal", 1, 1, 0.0),
-    "duplicate": written(task_on("hpobench/mlp/car"), samples(1)[0]),
+    "duplicate": written(task_of("hpobench/mlp/car"), samples(1)[0]),
 }
 each_defect = pytest.mark.parametrize("defect", INVALID)
 
 
 @each_defect
 def test_an_invalid_candidate_is_left_out(defect: str) -> None:
-    valid = written(task_on("hpobench/mlp/car"), samples(1, seed=1)[0])
+    valid = written(task_of("hpobench/mlp/car"), samples(1, seed=1)[0])
     chat = port(in_turn(INVALID[defect], valid))
     [trial] = chat.run()
     assert isinstance(trial, Evaluate)
@@ -309,8 +309,8 @@ def test_without_fallback_a_trial_is_wasted(defect: str) -> None:
 
 
 def test_the_fallback_draws_from_the_whole_space_and_another_each_time() -> None:
-    task = task_on(FCNET)
-    chat = Chat("llambo-optunahub", task, lambda request: "no", loss=lambda i: 0.1 * i)
+    task = task_of(FCNET)
+    chat = chat_with("llambo-optunahub", task, lambda request: "no", loss=lambda i: 0.1 * i)
     trials = chat.run(15)[5:]
     assert {trial.source for trial in trials} == {"fallback"}
     X = np.concatenate([trial.configurations for trial in trials if isinstance(trial, Evaluate)])
@@ -329,19 +329,19 @@ def test_the_same_seed_gives_the_same_prompts_and_another_one_others() -> None:
     for seed in (0, 0, 1):
         chat = port(losses=[], seed=seed)
         chat.run(7)
-        asked.append([request.messages for request in chat.asked])
+        asked.append([request.messages for request in chat.questions])
     assert asked[0] == asked[1] != asked[2]
 
 
 @pytest.mark.parametrize(("name", "value"), [("n_initial", 0), ("templates", 0), ("surrogate", "forest")])
 def test_a_parameter_without_a_meaning_is_an_error(name: str, value: Any) -> None:
-    with pytest.raises(UsageError, match="llambo-optunahub"):
+    with pytest.raises(UsageError, match=f"llambo-optunahub: {name} = 0|Unknown {name} 'forest'"):
         port(**{name: value}).run()
 
 
 @pytest.mark.parametrize("variant", ["full", "anonymous", "misleading"])
 def test_the_view_of_a_part_writes_and_reads_what_the_whole_does(variant: Any) -> None:
-    task = task_on(FCNET, variant=variant)
+    task = task_of(FCNET, variant=variant)
     columns = [5, 0, 3]
     part = task.shown.only(columns)
     places = [task.space.column(name) for name in part.space.names]

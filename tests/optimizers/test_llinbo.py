@@ -1,11 +1,12 @@
 import json
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from surrobench.engine import drive as drive_in_engine
-from surrobench.errors import UsageError
 from surrobench.llm.prompts import describe
 from surrobench.optimizers import llinbo as module
 from surrobench.optimizers.gp_ucb import GpUcb
@@ -13,7 +14,7 @@ from surrobench.optimizers.history import History
 from surrobench.optimizers.llinbo import llinbo
 from surrobench.requests import Evaluated, Waste
 from surrobench.seeding import stream
-from tests.optimizers.hybrids import INVALID, engine_run, loss_of, play, randomly, task_of
+from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
 
 CAR, FCN, NAS, XGB = (
     "hpobench/mlp/car",
@@ -21,7 +22,7 @@ CAR, FCN, NAS, XGB = (
     "nasbench201/cell/cifar10",
     "yahpo/rbv2_xgboost/16",
 )
-each_mode = pytest.mark.parametrize("mode", module.MODES)
+each_mode = pytest.mark.parametrize("mode", get_args(module.Mode))
 
 
 def rng(name="test_llinbo"):
@@ -31,7 +32,7 @@ def rng(name="test_llinbo"):
 def trials(where, n=14, says=None, fails=lambda i, source: False, task=None, **parameters):
     task = task or task_of(where, horizon=n)
     program = llinbo(task, rng(), **parameters)
-    return play(program, task, loss_of(where, task), n, says or randomly(task), fails)
+    return play(program, task, says or randomly(task), n, partial(losses_of, where), fails).turns
 
 
 def sources(turns):
@@ -61,7 +62,7 @@ def test_first_the_model_names_as_many_configurations_as_there_are_hyperparamete
 @pytest.mark.parametrize(("granted", "asked"), [(1, 4), (4, 1), (5, 0), (9, 0)])
 def test_granted_trials_count_towards_them(granted, asked):
     X = task_of(CAR).space.sample(granted, np.random.default_rng(0))
-    task = task_of(CAR, initial=Evaluated(X, -np.arange(granted) / 10), horizon=8)
+    task = task_of(CAR, initial=X, losses=-np.arange(granted) / 10, horizon=8)
     prompt = trials(CAR, 1, task=task)[0].prompt
     assert ("Suggest" in prompt) == (asked > 0)
     if asked > 1:
@@ -115,7 +116,7 @@ def test_transient_hands_over_with_the_published_probability():
         task = task_of(CAR, horizon=25)
         program = llinbo(task, rng(f"coin {seed}"))
         # What is flat draws at random, which is as quick as it can be.
-        turns = play(program, task, lambda X: np.full(len(X), np.nan), 25, randomly(task))
+        turns = play(program, task, randomly(task), 25, lambda X: np.full(len(X), np.nan)).turns
         gp += [turn.source == "random" for turn in turns[5:]]
     expected = np.minimum(np.arange(20) ** 2 / 20, 1)
     assert gp[0] == 0
@@ -175,11 +176,6 @@ def test_constrained_takes_the_hint_while_there_are_draws(monkeypatch):
     assert set(sources(trials(CAR, 8, mode="constrained"))[5:]) == {"gp"}
 
 
-def test_an_unknown_mode_is_refused():
-    with pytest.raises(UsageError, match="mode is transient, justify, constrained, but got 'all'"):
-        trials(CAR, mode="all")
-
-
 # ---------------------------------------------------------------------- what is invalid, or failed
 
 
@@ -193,11 +189,11 @@ def test_a_hopeless_model_wastes_its_trials_and_the_process_still_works(mode):
         assert all(isinstance(turn.request, Waste) for turn in turns)
 
 
-@pytest.mark.parametrize(("reply", "finish", "defect"), INVALID)
-def test_every_invalid_reply_is_wasted_once_and_nothing_is_evaluated_uncounted(reply, finish, defect):
+@pytest.mark.parametrize(("defect", "reply"), INVALID.items())
+def test_every_invalid_reply_is_wasted_once_and_nothing_is_evaluated_uncounted(defect, reply):
     X = task_of(CAR).space.sample(5, np.random.default_rng(0))
-    task = task_of(CAR, initial=Evaluated(X, -np.arange(5) / 10), horizon=4)
-    turns = trials(CAR, 4, lambda request: (reply, finish), task=task, mode="justify")
+    task = task_of(CAR, initial=X, losses=-np.arange(5) / 10, horizon=4)
+    turns = trials(CAR, 4, lambda request: reply, task=task, mode="justify")
     assert all(isinstance(turn.request, Waste) for turn in turns)
     assert all(turn.request.reason.startswith(f"{defect}: ") for turn in turns)
     assert task.answers == {f"propose:{defect}": 4}
@@ -234,7 +230,7 @@ def observed(where="continuous", n=12, t=3):
     task = task_of(where)
     X = task.space.sample(n, np.random.default_rng(0))
     past = History(task)
-    past.add(Evaluated(X, loss_of(where, task)(X)))
+    past.add(Evaluated(X, losses_of(where, X)))
     return task, X, past, GpUcb(task, rng(), past, t)
 
 

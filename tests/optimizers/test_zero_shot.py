@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks import benchmark
-from surrobench.errors import MissingLibrary, SuiteError, UnknownName, UsageError
+from surrobench.errors import MissingLibrary, SuiteError, UsageError
 from surrobench.optimizers import OPTIMIZERS, follower
 from surrobench.optimizers.tpe import tpe
 from surrobench.optimizers.zero_shot import zero_shot
@@ -20,20 +20,20 @@ from tests.optimizers.chatting import (
     EVERYWHERE,
     INVALID,
     XGBOOST,
-    drawing,
     losses_of,
     play,
+    randomly,
     said,
     samples,
-    shown,
-    task,
+    task_of,
+    written,
 )
 
 RNG = np.random.default_rng
 
 
 def listing(of: Any, X: Any) -> str:
-    return f"[{', '.join(shown(of, x) for x in X)}]"
+    return f"[{', '.join(written(of, x) for x in X)}]"
 
 
 def prompt_of(of: Any, **parameters: Any) -> str:
@@ -44,7 +44,7 @@ def prompt_of(of: Any, **parameters: Any) -> str:
 
 
 def test_one_request_with_the_published_sampling_and_a_schema_of_five() -> None:
-    request = next(zero_shot(task(), RNG(0)))
+    request = next(zero_shot(task_of(), RNG(0)))
     assert isinstance(request, Complete)
     assert (request.purpose, request.n, request.configurations, request.attempt) == ("propose", 1, 5, 0)
     assert request.sampling == {"temperature": 0.7, "top_p": 0.95, "max_tokens": 2048}
@@ -61,7 +61,7 @@ def test_one_request_with_the_published_sampling_and_a_schema_of_five() -> None:
     ],
 )
 def test_the_context_levels_tell_what_they_should(context: str, told: list[str], hidden: list[str]) -> None:
-    prompt = prompt_of(task(), context=context)
+    prompt = prompt_of(task_of(), context=context)
     space = prompt.index("Hyperparameters:")
     for part in told:
         assert 0 <= prompt.index(part) < space
@@ -75,9 +75,9 @@ def test_the_context_levels_tell_what_they_should(context: str, told: list[str],
 @pytest.mark.parametrize("context", ["none", "partial", "full"])
 @pytest.mark.parametrize("id_", [CAR, pytest.param(XGBOOST, marks=pytest.mark.yahpo)])
 def test_no_place_is_left_empty_and_the_default_is_not_shown(id_: str, context: str, variant: Any) -> None:
-    of = task(id_, variant=variant)
+    of = task_of(id_, variant=variant)
     prompt = prompt_of(of, context=context)
-    for nothing in ("None", "{{", "[NUM", "default", shown(of, of.default), "\n\n\n"):
+    for nothing in ("None", "{{", "[NUM", "default", written(of, of.default), "\n\n\n"):
         assert nothing not in prompt
     if variant == "anonymous":
         card = benchmark(id_).card
@@ -87,24 +87,19 @@ def test_no_place_is_left_empty_and_the_default_is_not_shown(id_: str, context: 
 
 
 def test_a_granted_trial_is_not_shown_so_that_it_is_zero_shot() -> None:
-    of = task()
-    granted = task(initial=samples(of, 2), losses=[-0.5, -0.6])
+    of = task_of()
+    granted = task_of(initial=samples(of, 2), losses=[-0.5, -0.6])
     assert prompt_of(granted) == prompt_of(of)
 
 
 def test_one_configuration_is_asked_for_as_an_object() -> None:
-    of = task()
+    of = task_of()
     request = next(zero_shot(of, RNG(0), k=1))
     assert request.schema["type"] == "object"
     assert request.messages[0].content.endswith("one line of JSON, an object:")
     x = samples(of, 1)[0]
-    trials = play(zero_shot(of, RNG(0), k=1), of, lambda request: said(shown(of, x)), 2)
+    trials = play(zero_shot(of, RNG(0), k=1), of, lambda request: said(written(of, x)), 2)
     assert trials.sources == ["llm", "tpe"]
-
-
-def test_an_unknown_context_is_named() -> None:
-    with pytest.raises(UnknownName, match=r"context 'parital'\. Did you mean 'partial'"):
-        next(zero_shot(task(), RNG(0), context="parital"))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------- handing over
@@ -116,7 +111,7 @@ def test_an_unknown_context_is_named() -> None:
 def test_what_goes_on_is_the_method_with_the_proposals_as_granted_design(
     then: str, granted: int, id_: str
 ) -> None:
-    of = task(id_)
+    of = task_of(id_)
     X = samples(of, 5 + granted, seed=1)
     losses = losses_of(id_, X)
 
@@ -135,7 +130,7 @@ def test_what_goes_on_is_the_method_with_the_proposals_as_granted_design(
         ),
         horizon=95,
     )
-    there = play(OPTIMIZERS[then].function(usual, RNG(7)), usual, drawing(of), 15, evaluate)
+    there = play(OPTIMIZERS[then].function(usual, RNG(7)), usual, randomly(of), 15, evaluate)
     assert len(here.questions) == 1
     assert here.sources[:5] == ["llm"] * 5
     assert here.sources[5:] == there.sources
@@ -143,7 +138,7 @@ def test_what_goes_on_is_the_method_with_the_proposals_as_granted_design(
 
 
 def test_the_horizon_handed_over_is_what_is_left() -> None:
-    of = task(horizon=17)
+    of = task_of(horizon=17)
     seen = []
 
     def spy(rest: Any, rng: Any) -> Any:
@@ -154,7 +149,7 @@ def test_the_horizon_handed_over_is_what_is_left() -> None:
     object.__setattr__(entry, "function", spy)
     OPTIMIZERS["spy"] = entry
     try:
-        play(zero_shot(of, RNG(0), then="spy", k=4), of, drawing(of), 5)
+        play(zero_shot(of, RNG(0), then="spy", k=4), of, randomly(of), 5)
     finally:
         del OPTIMIZERS["spy"]
     assert seen[0].horizon == 13
@@ -162,7 +157,7 @@ def test_the_horizon_handed_over_is_what_is_left() -> None:
 
 
 def test_its_parameters_go_with_it() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 5)
     reply = said(listing(of, X))
     long = play(zero_shot(of, RNG(0), then_parameters={"startup": 5}), of, lambda request: reply, 12)
@@ -171,9 +166,9 @@ def test_its_parameters_go_with_it() -> None:
 
 
 def test_failed_proposals_are_told_as_failed_and_wasted_ones_are_not_told() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 5)
-    reply = f'[{shown(of, X[0])}, {{"width": 16}}, {shown(of, X[2])}]'
+    reply = f'[{written(of, X[0])}, {{"width": 16}}, {written(of, X[2])}]'
     played = play(
         zero_shot(of, RNG(0)), of, lambda request: said(reply), 9, lambda rows: np.full(len(rows), np.nan)
     )
@@ -195,14 +190,14 @@ def test_failed_proposals_are_told_as_failed_and_wasted_ones_are_not_told() -> N
         ("hyperband", "hyperband cannot go on .* it needs lower fidelities"),
         ("proposals", "proposals cannot go on .* it needs a file"),
         ("tpee", "Unknown optimizer 'tpee'. Did you mean 'tpe'"),
-        (3, "Unknown optimizer '3'"),
+        (3, "Unknown optimizer '3'|then must be a text, but got 3"),
     ],
 )
 def test_what_cannot_go_on_is_said(then: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         follower(then)
     with pytest.raises(UsageError, match=message):
-        next(zero_shot(task(), RNG(0), then=then))
+        next(zero_shot(task_of(), RNG(0), then=then))
     value = f'"{then}"' if isinstance(then, str) else then
     with pytest.raises(SuiteError, match=message):
         planned(f"then = {value}")
@@ -264,7 +259,7 @@ def test_a_library_that_what_goes_on_needs_must_be_installed(monkeypatch: pytest
 @pytest.mark.parametrize("kind", list(INVALID))
 def test_an_invalid_reply_wastes_a_trial_for_each_configuration_it_owes(kind: str) -> None:
     text, finish = INVALID[kind]
-    of = task()
+    of = task_of()
     played = play(zero_shot(of, RNG(0)), of, lambda request: said(text, finish=finish), 7)
     wasted = played.trials[:5]
     assert all(isinstance(trial, Waste) and trial.reply == "0.0.0" for trial in wasted)
@@ -275,7 +270,7 @@ def test_an_invalid_reply_wastes_a_trial_for_each_configuration_it_owes(kind: st
 
 
 def test_a_valid_configuration_beside_an_invalid_one_is_evaluated() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 5)
     bad = json.loads(listing(of, X))
     bad[1]["width"] = 99999
@@ -285,25 +280,25 @@ def test_a_valid_configuration_beside_an_invalid_one_is_evaluated() -> None:
 
 
 def test_more_configurations_than_asked_for_are_left_alone() -> None:
-    of = task()
+    of = task_of()
     played = play(zero_shot(of, RNG(0)), of, lambda request: said(listing(of, samples(of, 9))), 6)
     assert played.sources == ["llm"] * 5 + ["tpe"]
 
 
 def test_retry_asks_again_while_any_is_invalid() -> None:
-    of = task(invalid="retry:2")
+    of = task_of(invalid="retry:2")
     X = samples(of, 5)
     replies = iter([listing(of, X[:3]), "no", listing(of, X)])
     played = play(zero_shot(of, RNG(0)), of, lambda request: said(next(replies)), 5)
     assert [question.attempt for question in played.questions] == [0, 1, 2]
-    assert "lists 3 configurations instead of 5" in played.prompts[1]
-    assert "one valid JSON array of 5 objects" in played.prompts[1]
+    assert "lists 3 configurations instead of 5" in played.prompts()[1]
+    assert "one valid JSON array of 5 objects" in played.prompts()[1]
     assert played.sources == ["llm"] * 5
 
 
 def test_clip_mends_and_records_it() -> None:
-    of = task(invalid="clip")
-    text = f'[{{"width": 99999, "depth": 2}}, {shown(of, samples(of, 1)[0])}]'
+    of = task_of(invalid="clip")
+    text = f'[{{"width": 99999, "depth": 2}}, {written(of, samples(of, 1)[0])}]'
     played = play(zero_shot(of, RNG(0), k=2), of, lambda request: said(text), 2)
     assert isinstance(played.trials[0], Evaluate)
     assert "clipped:width" in played.trials[0].repairs
@@ -312,11 +307,11 @@ def test_clip_mends_and_records_it() -> None:
 
 
 def test_a_granted_configuration_proposed_again_is_a_duplicate_and_evaluated() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 5)
     x = of.shown.write(X[0])
     [again] = of.space.encode([x | {"alpha": benchmark(CAR).space.decode(X)[0]["alpha"]}])
-    mine = task(initial=again[None, :], losses=[-0.5])
+    mine = task_of(initial=again[None, :], losses=[-0.5])
     played = play(zero_shot(mine, RNG(0)), mine, lambda request: said(listing(mine, [again] * 5)), 5)
     assert mine.answers["propose:duplicate"] == 5
     assert played.sources == ["llm"] * 5
@@ -331,19 +326,19 @@ def several(request: Complete, *texts: str) -> list[Completion]:
 
 
 def test_the_first_reply_counts_whose_every_configuration_is_valid() -> None:
-    of = task(invalid="retry:3")
+    of = task_of(invalid="retry:3")
     X = samples(of, 10)
     texts = ("no", listing(of, X[:4]), listing(of, X[:5]), listing(of, X[5:]))
     played = play(zero_shot(of, RNG(0), replies=4), of, lambda request: several(request, *texts), 5)
     assert len(played.questions) == 1
     assert played.questions[0].n == 4
     assert {trial.reply for trial in played.trials} == {"0.0.2"}
-    assert [shown(of, x) for x in played.X] == [shown(of, x) for x in X[:5]]
+    assert [written(of, x) for x in played.X] == [written(of, x) for x in X[:5]]
     assert of.answers == {"propose:valid": 14, "propose:unparsable": 6}
 
 
 def test_where_none_is_valid_the_first_counts() -> None:
-    of = task()
+    of = task_of()
     X = samples(of, 5)
     texts = (listing(of, X[:2]), listing(of, X[:4]))
     played = play(zero_shot(of, RNG(0), replies=2), of, lambda request: several(request, *texts), 5)

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from surrobench.paths import data_dir
+from surrobench.report.sheet import Cell, Column, Sheet, number, word
 from surrobench.reproduce import PAPERS, Means, ferreira2026, llambo2024
+from surrobench.reproduce.published import against
 from surrobench.reproduce.render import render, rich_sheet
-from surrobench.reproduce.sheet import Cell, Column, Sheet, against, number, word
 from tests.studies import surrobench
 
 SHEET = Sheet(
@@ -67,7 +68,7 @@ def test_json_and_csv_hold_every_digit():
 
 def test_a_figure_that_differs_makes_the_command_fail(tmp_path, monkeypatch):
     shutil.copytree(data_dir("results/published"), tmp_path / "published")
-    monkeypatch.setattr("surrobench.reproduce.sheet.data_dir", lambda name: tmp_path / "published")
+    monkeypatch.setattr("surrobench.reproduce.published.data_dir", lambda name: tmp_path / "published")
     table = tmp_path / "published" / "ferreira2026" / "paper_table.csv"
     table.write_text(table.read_text().replace("0.9873,", "0.9874,"))
     done = surrobench("reproduce", "ferreira2026")

@@ -9,8 +9,8 @@ import pytest
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
+from surrobench.report.sheet import Cell, Sheet
 from surrobench.reproduce import Means, ferreira2026
-from surrobench.reproduce.sheet import Cell, Sheet
 
 FROM_TRIALS = {
     ("Centaur", "Qwen 27B"): ("0.9763", "0.0005", "15"),
@@ -117,7 +117,7 @@ def tampered(tmp_path, monkeypatch):
     """Replaces one text in a published file."""
     own = tmp_path / "published"
     shutil.copytree(data_dir("results/published"), own)
-    monkeypatch.setattr("surrobench.reproduce.sheet.data_dir", lambda name: own)
+    monkeypatch.setattr("surrobench.reproduce.published.data_dir", lambda name: own)
 
     def tamper(name: str, old: str, new: str) -> Path:
         path = own / "ferreira2026" / name

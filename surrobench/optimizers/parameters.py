@@ -1,0 +1,74 @@
+"""What a method's keyword parameters may be, read off their annotations.
+
+Judged are text, numbers, true and false, tables, a ``Literal``'s choices, and unions of these and None. Any
+other annotation, or none, lets every value pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from surrobench.errors import UnknownName, UsageError
+
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Mapping: "a table",
+}
+
+
+@cache  # every run of a study asks
+def annotated(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature, with annotations for their text where they can be had: a user's may name anything."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # whatever evaluating a user's annotations raises: they are then not judged
+        return inspect.signature(function)
+
+
+def check(parameter: inspect.Parameter, value: Any) -> None:
+    """See that a parameter may have this value.
+
+    A whole number is a number; true and false are none. None, which TOML cannot say, passes.
+
+    Raises:
+        UnknownName: no choice of a ``Literal``; the message names the nearest.
+        UsageError: of another type than the annotation says.
+    """
+    kinds = _kinds(parameter.annotation)
+    if not kinds or value is None or any(_is_of(value, kind) for kind in kinds):
+        return
+    choices = [kind for kind in kinds if kind not in _WORDS]
+    if choices and isinstance(value, str) and str not in kinds:
+        raise UnknownName(parameter.name, value, map(str, choices))
+    words = [*map(repr, choices), *(word for kind, word in _WORDS.items() if kind in kinds)]
+    raise UsageError(f"{parameter.name} must be {' or '.join(words)}, but got {value!r}.")
+
+
+def _kinds(annotation: Any) -> list[Any] | None:
+    """The types and choices that an annotation allows, beside None; None: it says something else."""
+    if get_origin(annotation) in (Union, UnionType):
+        parts = [_kinds(part) for part in get_args(annotation) if part is not NoneType]
+        return None if None in parts else [kind for part in parts for kind in part or ()]
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    kind = get_origin(annotation) or annotation
+    if kind is dict:
+        kind = Mapping
+    return [kind] if isinstance(kind, type) and kind in _WORDS else None
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(kind, type):
+        return isinstance(value, kind)
+    return type(value) is type(kind) and bool(value == kind)

@@ -1,0 +1,55 @@
+"""Published figures: where they lie, and how a recomputed one compares with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from surrobench.errors import DataError
+from surrobench.paths import data_dir
+from surrobench.report.sheet import Cell
+
+LEGEND = "✓ the same to the printed digits, ✗ differs, ? cannot be checked with public data."
+
+
+def against(printed: str, value: float | None, shown: str | None = None) -> tuple[Cell, Cell]:
+    """A published figure, and the recomputed one with its mark.
+
+    Args:
+        printed: as published; its digits decide how exactly the two must agree.
+        value: recomputed; None where that is not possible.
+        shown: format of both for people, where there are more digits than they want; the mark is about all
+            printed ones.
+    """
+    decimals = len(printed.partition(".")[2])
+    published = Cell(format(float(printed), shown) if shown else printed, float(printed))
+    if value is None:
+        return published, Cell("", None, "unknown")
+    agrees = format(round(value, decimals) + 0.0, f".{decimals}f") == format(float(printed), f".{decimals}f")
+    text = format(value, shown or f".{decimals}f")
+    return published, Cell(text, value, "matches" if agrees else "differs")
+
+
+def published(paper: str, name: str, *, words: bool = False) -> pl.DataFrame:
+    """A file of ``results/published``.
+
+    Args:
+        paper: its folder.
+        name: the file's name.
+        words: keep all values as they are printed.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = published_path(paper, name)
+    try:
+        return pl.read_csv(path, infer_schema=not words, infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        what = " ".join(str(error).split())
+        raise DataError(f"The published figures in {path} cannot be read: {what}.") from None
+
+
+def published_path(paper: str, name: str) -> Path:
+    """Where a file of published figures is."""
+    return data_dir("results/published") / paper / name
