@@ -28,6 +28,8 @@ def open_journal(
     Raises:
         ResultsError: there are such runs, and they are not to be dropped; or the file is damaged.
     """
+    if path.suffix == ".gz":
+        path = _unpacked(path)
     before = Journal(path)
     unfinished = before.runs() & pending
     if unfinished and before.versions != versions:
@@ -72,6 +74,17 @@ def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -
         f"{n} half-finished runs were begun under other versions ({', '.join(changed)}).",
         "Install those again, or start these runs anew with --discard-unfinished.",
     )
+
+
+def _unpacked(compressed: Path) -> Path:
+    """The journal of a recording as one that can be appended to, in its place."""
+    path = compressed.with_suffix("")
+    unfinished = path.with_suffix(".new")
+    with disk_errors(path.parent):
+        unfinished.write_bytes(b"".join(_whole_lines(compressed)))
+        unfinished.replace(path)
+        compressed.unlink()
+    return path
 
 
 def _drop(path: Path, runs: set[str]) -> None:

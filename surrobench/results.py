@@ -3,7 +3,7 @@
     results/STUDY/
         manifest.json                     versions, suite, models, prompts, hardware, commit, sessions
         plan.parquet                      the runs the suite names, so that missing ones can be listed
-        journal.jsonl                     every completion (``llm.journal``)
+        journal.jsonl                     every completion (``llm.journal``); may be compressed, as .gz
         trials/FAMILY.SCENARIO/*.parquet  a row per trial; the file's metadata holds a record per run
 
 A run is finished when its record is in a file: a file is written under a temporary name, fsynced and moved
@@ -103,8 +103,9 @@ class Results:
 
     @property
     def journal_path(self) -> Path:
-        """Where the completions are."""
-        return self.folder / "journal.jsonl"
+        """Where the completions are; those of a published recording are compressed."""
+        plain, compressed = self.folder / "journal.jsonl", self.folder / "journal.jsonl.gz"
+        return compressed if compressed.exists() and not plain.exists() else plain
 
     @property
     def suite_name(self) -> str:
