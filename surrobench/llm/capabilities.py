@@ -33,6 +33,8 @@ QUESTION = "Say hello, in JSON."
 """What the probe asks. Only a server that decodes by the schema answers it as the schema says."""
 TOKENS = 64
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+REFUSALS = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY)
+"""How a server says that it will never answer a request. All else may pass, or is about something else."""
 _SCHEMA = {
     "type": "object",
     "properties": {"surrobench": {"enum": ["probe"]}},
@@ -130,6 +132,7 @@ def _of_vllm(spec: ModelSpec) -> Capabilities:
 def probe(spec: ModelSpec, url: str) -> Capabilities:
     """Ask a running server: one request if it can do everything, one for each feature if it refuses that.
 
+    Only a status 400 or 422 refuses a feature, so that no passing trouble changes what a study asks for.
     What goes wrong is not reported: the first real request will, after its retries. Seeds are not tried with
     vLLM: builds without GPU take one, and their engine ends later, under load (``Installation.takes_seeds``);
     a server does not say which build it is. Whoever has such a one writes ``seed = false``.
@@ -158,7 +161,11 @@ class _Asking:
     spec: ModelSpec
 
     def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The server's reply to a small request with some features; None if it refuses them."""
+        """The server's reply to a small request with some features.
+
+        Empty if it refuses them; None if neither a reply nor a refusal came, which says nothing of them:
+        a server may be busy, starting, or behind a gateway that is.
+        """
         body: dict[str, Any] = dict(self.spec.sampling)
         # Some models take only the one name, and the suite then gives it.
         body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = TOKENS
@@ -166,6 +173,8 @@ class _Asking:
         for feature in features:
             body |= feature
         response = self.http.post(f"{self.url}/chat/completions", json=body)
+        if response.status_code in REFUSALS:
+            return {}
         try:
             reply = response.json()
         except ValueError:
@@ -173,36 +182,50 @@ class _Asking:
         usable = response.is_success and isinstance(reply, dict) and reply.get("choices")
         return reply if usable else None
 
+    def has(self, feature: Mapping[str, Any], shows: Callable[[dict[str, Any]], bool]) -> bool | None:
+        """Whether a request with a feature is answered, and the reply shows it; None: not known."""
+        reply = self(feature)
+        return None if reply is None else bool(reply) and shows(reply)
+
 
 def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
     seeds = [_SEED] if sends_seed else []
     reply = ask(_BY_SCHEMA, _SAMPLES, _LOGPROBS, *seeds)
-    if reply is not None:
+    if reply:
         found = Capabilities(
             server,
-            json_schema=_obeys(reply, schema=True),
-            samples=len(reply["choices"]) > 1,
+            json_schema=_obeys_schema(reply),
+            samples=_has_samples(reply),
             logprobs=_has_logprobs(reply),
             seed=True if seeds else None,
             usage=_counts(reply),
         )
     else:
         plain = ask()
-        if plain is None:  # busy, another model's name, a wrong key
+        if not plain:  # busy, another model's name, a wrong key
             return Capabilities(server)
-        by_schema, samples, logprobs = ask(_BY_SCHEMA), ask(_SAMPLES), ask(_LOGPROBS)
         found = Capabilities(
             server,
-            json_schema=by_schema is not None and _obeys(by_schema, schema=True),
-            samples=samples is not None and len(samples["choices"]) > 1,
-            logprobs=logprobs is not None and _has_logprobs(logprobs),
-            seed=ask(_SEED) is not None if seeds else None,
+            json_schema=ask.has(_BY_SCHEMA, _obeys_schema),
+            samples=ask.has(_SAMPLES, _has_samples),
+            logprobs=ask.has(_LOGPROBS, _has_logprobs),
+            seed=ask.has(_SEED, bool) if seeds else None,
             usage=_counts(plain),
         )
-    if found.json_schema:
+    if found.json_schema is not False:
         return found
-    as_object = ask(_AS_OBJECT)
-    return replace(found, json_object=as_object is not None and _obeys(as_object, schema=False))
+    as_object = ask.has(_AS_OBJECT, _is_object)
+    if as_object is None:  # what to fall back to is not known, and a study must not rest on a guess
+        return replace(found, json_schema=None)
+    return replace(found, json_object=as_object)
+
+
+def _obeys_schema(reply: dict[str, Any]) -> bool:
+    return _obeys(reply, schema=True)
+
+
+def _is_object(reply: dict[str, Any]) -> bool:
+    return _obeys(reply, schema=False)
 
 
 def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
@@ -220,6 +243,10 @@ def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
     except ValueError:
         return cut_off and (not text or text.startswith(("{", THINK)))
     return value == {"surrobench": "probe"} if schema else isinstance(value, dict)
+
+
+def _has_samples(reply: dict[str, Any]) -> bool:
+    return len(reply["choices"]) > 1
 
 
 def _has_logprobs(reply: dict[str, Any]) -> bool:

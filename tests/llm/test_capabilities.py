@@ -43,12 +43,30 @@ def test_a_server_that_can_do_everything_is_asked_once() -> None:
     assert server.probes[0]["max_tokens"] <= 64
 
 
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("name", ["seed", "n", "logprobs"])
 def test_what_it_refuses_is_found_out_one_by_one(name: str, status: int) -> None:
     able, _ = seen(without(name, status=status))
     expected = EVERYTHING | {{"n": "samples"}.get(name, name): False}
     assert {name: getattr(able, name) for name in EVERYTHING} == expected
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+@pytest.mark.parametrize("name", ["seed", "n", "logprobs", "json_schema"])
+def test_passing_trouble_refuses_nothing(name: str, status: int) -> None:
+    able, _ = seen(without(name, status=status))
+    assert {name: getattr(able, name) for name in EVERYTHING} == EVERYTHING | {
+        {"n": "samples"}.get(name, name): None
+    }
+    assert able.lacks == []
+
+
+def test_what_to_fall_back_to_is_not_guessed() -> None:
+    busy = without("json_object", status=429)
+    refused = without("json_schema")
+    able, _ = seen(lambda body: refused(body) if "json_schema" in str(body) else busy(body))
+    assert (able.json_schema, able.json_object) == (None, None)
+    assert able.best("json_schema") == "json_schema"
 
 
 @pytest.mark.parametrize(
