@@ -4,7 +4,8 @@ How decoding is constrained and whether seeds are sent is part of a run's identi
 silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
 to write. What it leaves to the defaults falls back *before* the runs are planned (``settled``): the runs are
 then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the same one
-tomorrow, when its server may not answer, and in a replay.
+tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back once runs
+of the model were begun: what its server cannot do any more is an error then, not other runs.
 
 Several completions of one request are no part of the identity: where a server refuses them, they are asked
 for one by one.
@@ -13,7 +14,7 @@ for one by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -272,19 +273,29 @@ def _server(http: httpx.Client, url: str) -> str:
 # ---------------------------------------------------------------------- what a study makes of it
 
 
-def lacking(spec: ModelSpec, found: Capabilities) -> ModelError | None:
-    """What a model is to be asked for and its server cannot do, with the line that mends it."""
+def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> ModelError | None:
+    """What a model is to be asked for and its server cannot do, with the line that mends it.
+
+    Args:
+        spec: the model.
+        found: what its server can do.
+        begun: whether runs of it were begun so, which that line would start anew.
+    """
     best = found.best(spec.structured)
     if best != spec.structured:
+        problem = f"The server of {spec.model} does not take structured = {spec.structured!r}"
+        line = f'structured = "{best}"'
+    elif spec.seed and found.seed is False:
+        problem, line = f"The server of {spec.model} takes no seed", "seed = false"
+    else:
+        return None
+    if begun:
         return ModelError(
-            f"The server of {spec.model} does not take structured = {spec.structured!r}.",
-            f'Write structured = "{best}" into its table in the suite.',
+            f"{problem}, with which its runs here were begun.",
+            f"Start the server that they were begun with; or write {line} into its table in the suite, "
+            "and all of them start anew.",
         )
-    if spec.seed and found.seed is False:
-        return ModelError(
-            f"The server of {spec.model} takes no seed.", "Write seed = false into its table in the suite."
-        )
-    return None
+    return ModelError(f"{problem}.", f"Write {line} into its table in the suite.")
 
 
 Fallbacks = dict[str, dict[str, Any]]
@@ -292,7 +303,11 @@ Fallbacks = dict[str, dict[str, Any]]
 
 
 def settled(
-    suite: Suite, found: Mapping[str, Capabilities], before: Fallbacks, note: Callable[[str], None]
+    suite: Suite,
+    found: Mapping[str, Capabilities],
+    before: Fallbacks,
+    note: Callable[[str], None],
+    begun: Collection[str] = (),
 ) -> tuple[Suite, Fallbacks]:
     """The suite with what its servers can do in the place of defaults that they cannot.
 
@@ -301,10 +316,11 @@ def settled(
         found: label -> what its server can do.
         before: what the study fell back to when it was begun; stays, whatever the server can do now.
         note: takes a line for each fallback.
+        begun: labels of which runs were begun; what they fell back to then is all (see ``lacking``).
     """
     models, fallbacks = dict(suite.models), {}
     for label, spec in suite.models.items():
-        able = found.get(label, Capabilities())
+        able = Capabilities() if label in begun else found.get(label, Capabilities())
         kept = {
             key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
         }

@@ -192,6 +192,54 @@ def test_a_study_that_fell_back_stays_what_it_is(tmp_path: Path) -> None:
     assert set(files(tmp_path / "again"))
 
 
+def longer(folder: Path, answer: Any, planned: Any = answer_anything):
+    """The study of ``folder`` gone on with, two seeds in the place of one, and another server."""
+    with FaultyServer(planned, probed=answer) as server:
+        text = suite_text(models={"m": server.url}, trials=3, seeds=2, model="retries = 0")
+        (folder / "tiny.toml").write_text(text)
+        done = surrobench("run", folder / "tiny.toml", "--out", folder / "r", "--jobs", 1)
+    return done, server
+
+
+@pytest.mark.parametrize(
+    ("lacks", "line"), [("json_schema", 'structured = "json_object"'), ("seed", "seed = false")]
+)
+def test_once_runs_were_begun_nothing_falls_back(tmp_path: Path, lacks: str, line: str) -> None:
+    study(tmp_path, capable)
+    before = set(Results(tmp_path / "r").records())
+    done, server = longer(tmp_path, without(lacks))
+    assert done.status == 1
+    assert server.bodies == []
+    assert "with which its runs here were begun" in done.err
+    assert f"or write {line} into its table" in done.err
+    assert "falls back" not in done.err
+    assert settings(tmp_path / "r") == ("json_schema", True)
+    records = Results(tmp_path / "r").records()
+    assert before < set(records)
+    assert len(records) == 3, "only the second run of the model is parked"
+
+    done, server = longer(tmp_path, capable)
+    assert done.status == 0, done.err
+    assert len(server.bodies) == 2, "the first one was not asked for again"
+
+
+def test_completions_of_an_unfinished_run_count_as_begun(tmp_path: Path) -> None:
+    turns = iter([ok('{"lr": 0.001}')])
+    done, _ = longer(tmp_path, capable, lambda body: next(turns, error(503)))
+    assert "Resume with: " in done.err
+    done, server = longer(tmp_path, without("json_schema"))
+    assert "with which its runs here were begun" in done.err
+    assert (done.status, server.bodies) == (1, [])
+
+
+def test_a_study_of_which_nothing_was_begun_may_still_fall_back(tmp_path: Path) -> None:
+    done, _ = longer(tmp_path, capable, lambda body: error(503))
+    assert done.status == 1
+    done, _ = longer(tmp_path, without("json_schema"))
+    assert done.status == 0, done.err
+    assert settings(tmp_path / "r") == ("json_object", True)
+
+
 @pytest.mark.parametrize(
     ("model", "answer", "line"),
     [
