@@ -51,14 +51,16 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     pending = Results(out).unfinished(runs) if (out / "manifest.json").exists() else runs
     calls = characters_in = characters_out = 0
     seconds = {"model": 0.0, "library": 0.0}
-    rehearsed: dict[tuple[str, str, str], tuple[int, int, int]] = {}
+    rehearsed: dict[tuple[str, str, str, bool], tuple[int, int, int]] = {}
     for run in pending:
         if not run.asks_model:
             seconds["library"] += estimate(run) / jobs
             continue
-        kind = (run.benchmark, run.method, run.shows)
+        spec = suite.models.get(run.model or "")
+        one_by_one = spec is not None and spec.serve == "embedded"
+        kind = (run.benchmark, run.method, run.shows, one_by_one)
         if kind not in rehearsed:
-            rehearsed[kind] = rehearse(run)
+            rehearsed[kind] = rehearse(run, one_by_one=one_by_one)
         count, asked, answered = rehearsed[kind]
         calls, characters_in, characters_out = calls + count, characters_in + asked, characters_out + answered
         seconds["model"] += count * SECONDS_PER_COMPLETION
@@ -75,10 +77,14 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     )
 
 
-def rehearse(run: Run) -> tuple[int, int, int]:
+def rehearse(run: Run, *, one_by_one: bool = False) -> tuple[int, int, int]:
     """Completions, prompt characters and reply characters of a run whose model proposes at random.
 
     A method that raises is counted as far as it came: the run itself will say what is wrong.
+
+    Args:
+        run: which.
+        one_by_one: whether each of several completions is a request of its own, with its prompt.
     """
     where = benchmark(run.benchmark)
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
@@ -96,7 +102,9 @@ def rehearse(run: Run) -> tuple[int, int, int]:
             batch = [request] if isinstance(request, Complete) else request
             answers = [stand_in.answer(part) for part in batch]
             calls += sum(part.n for part in batch)
-            asked += sum(len(message.content) for part in batch for message in part.messages)
+            for part in batch:
+                prompt = sum(len(message.content) for message in part.messages)
+                asked += prompt * part.n if one_by_one else prompt
             answered += sum(len(reply.text) for replies in answers for reply in replies)
             answer = answers[0] if isinstance(request, Complete) else answers
             continue

@@ -134,7 +134,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
     note = status.note if status else Status.note
-    suite, fallbacks, able = _settle(suite, options, note)
+    suite, fallbacks, able, begun = _settle(suite, options, note)
     runs = plan(suite)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
@@ -144,22 +144,23 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     with locked(options.out), contextlib.ExitStack() as stack:
         manifest = {**make_manifest(suite, text), "fallbacks": fallbacks}
         results = Results.create(options.out, manifest, runs)
-        return _Session(suite, runs, options, status or Status(), results, able, stack).run()
+        return _Session(suite, runs, options, status or Status(), results, able, begun, stack).run()
 
 
 def _settle(
     suite: Suite, options: Options, note: Callable[[str], None]
-) -> tuple[Suite, Fallbacks, dict[str, Capabilities]]:
-    """The suite as it is really asked for, what of it is a fallback, and what the servers can do.
+) -> tuple[Suite, Fallbacks, dict[str, Capabilities], set[str]]:
+    """The suite as it is really asked for; what of it is a fallback; what the servers can do; and the models
+    that would fall back now, but of which runs were begun.
 
     Only servers that will be asked something are probed.
     """
     before = fallbacks_of(suite, options.replay or options.out)
-    as_begun, fallbacks = settled(suite, {}, before, lambda line: None)
+    as_begun, kept = settled(suite, {}, before, lambda line: None)
     labels = {label for method in as_begun.optimizers.values() for label in method.models}
     labels &= suite.models.keys()  # slot controls have no server
     if options.replay or not labels:
-        return as_begun, fallbacks, {}
+        return as_begun, kept, {}, set()
     if (options.out / "manifest.json").exists():
         unfinished = Results(options.out).unfinished(plan(as_begun))
         labels = {run.model for run in unfinished if run.model and run.asks_model}
@@ -169,7 +170,20 @@ def _settle(
             able[label] = capabilities(suite.models[label])
             if able[label].lacks:
                 note(f"{label}: {able[label]}")
-    return *settled(suite, able, before, note), able
+    _, fallbacks = settled(suite, able, before, lambda line: None)
+    begun = {label for label in fallbacks if fallbacks[label] != kept.get(label)}
+    if begun:  # rare, and reading a journal takes its time
+        begun &= _begun(as_begun, options.out)
+    return *settled(suite, able, before, note, begun), able, begun
+
+
+def _begun(suite: Suite, out: Path) -> set[str]:
+    """The models of which a results folder holds runs, finished or not."""
+    if not (out / "manifest.json").exists():
+        return set()
+    results = Results(out)
+    held = results.records().keys() | Journal(results.journal_path).runs()
+    return {run.model for run in plan(suite) if run.id in held and run.model and run.asks_model}
 
 
 class _Session:
@@ -183,10 +197,11 @@ class _Session:
         status: Status,
         results: Results,
         able: dict[str, Capabilities],
+        begun: set[str],
         stack: contextlib.ExitStack,
     ) -> None:
         self._suite, self._options, self._status, self._results = suite, options, status, results
-        self._able = able
+        self._able, self._begun = able, begun
         self._timing = Timing()
         self._storing = 0.0
         self._trials = 0
@@ -375,7 +390,7 @@ class _Session:
         able = self._able.get(label, Capabilities())
         service = ModelService(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
         try:
-            if (problem := lacking(spec, able)) is not None:
+            if (problem := lacking(spec, able, begun=label in self._begun)) is not None:
                 raise problem
             url = spec.url or self._start_server(label, spec, stack)
             service.client = Client(spec, url, samples=able.samples is not False)

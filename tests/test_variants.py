@@ -197,6 +197,15 @@ def test_a_dry_run_counts_each_variant_and_no_calls_of_controls(tmp_path: Path) 
     assert (alone.calls, alone.tokens_in, alone.runs) == (0, 0, 8)
 
 
+def test_a_dry_run_counts_a_prompt_for_each_completion_of_the_embedded_model(tmp_path: Path) -> None:
+    at_url = text(["m"]).replace(f"[optimizers.{AGENT}]", '[optimizers.a]\nmethod = "opro"')
+    embedded = at_url.replace(f'url = "{URL}"', 'serve = "embedded"')
+    once, each = (dry_run(parse_suite(written), tmp_path / "n", 1) for written in (at_url, embedded))
+    assert once.calls == each.calls
+    assert once.tokens_out == each.tokens_out
+    assert each.tokens_in == pytest.approx(8 * once.tokens_in, rel=0.01)  # opro asks for eight at a time
+
+
 # ---------------------------------------------------------------------- a study
 
 

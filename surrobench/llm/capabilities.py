@@ -4,7 +4,8 @@ How decoding is constrained and whether seeds are sent is part of a run's identi
 silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
 to write. What it leaves to the defaults falls back *before* the runs are planned (``settled``): the runs are
 then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the same one
-tomorrow, when its server may not answer, and in a replay.
+tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back once runs
+of the model were begun: what its server cannot do any more is an error then, not other runs.
 
 Several completions of one request are no part of the identity: where a server refuses them, they are asked
 for one by one.
@@ -13,7 +14,7 @@ for one by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,8 @@ QUESTION = "Say hello, in JSON."
 """What the probe asks. Only a server that decodes by the schema answers it as the schema says."""
 TOKENS = 64
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+REFUSALS = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY)
+"""How a server says that it will never answer a request. All else may pass, or is about something else."""
 _SCHEMA = {
     "type": "object",
     "properties": {"surrobench": {"enum": ["probe"]}},
@@ -130,6 +133,7 @@ def _of_vllm(spec: ModelSpec) -> Capabilities:
 def probe(spec: ModelSpec, url: str) -> Capabilities:
     """Ask a running server: one request if it can do everything, one for each feature if it refuses that.
 
+    Only a status 400 or 422 refuses a feature, so that no passing trouble changes what a study asks for.
     What goes wrong is not reported: the first real request will, after its retries. Seeds are not tried with
     vLLM: builds without GPU take one, and their engine ends later, under load (``Installation.takes_seeds``);
     a server does not say which build it is. Whoever has such a one writes ``seed = false``.
@@ -158,7 +162,11 @@ class _Asking:
     spec: ModelSpec
 
     def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The server's reply to a small request with some features; None if it refuses them."""
+        """The server's reply to a small request with some features.
+
+        Empty if it refuses them; None if neither a reply nor a refusal came, which says nothing of them:
+        a server may be busy, starting, or behind a gateway that is.
+        """
         body: dict[str, Any] = dict(self.spec.sampling)
         # Some models take only the one name, and the suite then gives it.
         body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = TOKENS
@@ -166,6 +174,8 @@ class _Asking:
         for feature in features:
             body |= feature
         response = self.http.post(f"{self.url}/chat/completions", json=body)
+        if response.status_code in REFUSALS:
+            return {}
         try:
             reply = response.json()
         except ValueError:
@@ -173,36 +183,50 @@ class _Asking:
         usable = response.is_success and isinstance(reply, dict) and reply.get("choices")
         return reply if usable else None
 
+    def has(self, feature: Mapping[str, Any], shows: Callable[[dict[str, Any]], bool]) -> bool | None:
+        """Whether a request with a feature is answered, and the reply shows it; None: not known."""
+        reply = self(feature)
+        return None if reply is None else bool(reply) and shows(reply)
+
 
 def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
     seeds = [_SEED] if sends_seed else []
     reply = ask(_BY_SCHEMA, _SAMPLES, _LOGPROBS, *seeds)
-    if reply is not None:
+    if reply:
         found = Capabilities(
             server,
-            json_schema=_obeys(reply, schema=True),
-            samples=len(reply["choices"]) > 1,
+            json_schema=_obeys_schema(reply),
+            samples=_has_samples(reply),
             logprobs=_has_logprobs(reply),
             seed=True if seeds else None,
             usage=_counts(reply),
         )
     else:
         plain = ask()
-        if plain is None:  # busy, another model's name, a wrong key
+        if not plain:  # busy, another model's name, a wrong key
             return Capabilities(server)
-        by_schema, samples, logprobs = ask(_BY_SCHEMA), ask(_SAMPLES), ask(_LOGPROBS)
         found = Capabilities(
             server,
-            json_schema=by_schema is not None and _obeys(by_schema, schema=True),
-            samples=samples is not None and len(samples["choices"]) > 1,
-            logprobs=logprobs is not None and _has_logprobs(logprobs),
-            seed=ask(_SEED) is not None if seeds else None,
+            json_schema=ask.has(_BY_SCHEMA, _obeys_schema),
+            samples=ask.has(_SAMPLES, _has_samples),
+            logprobs=ask.has(_LOGPROBS, _has_logprobs),
+            seed=ask.has(_SEED, bool) if seeds else None,
             usage=_counts(plain),
         )
-    if found.json_schema:
+    if found.json_schema is not False:
         return found
-    as_object = ask(_AS_OBJECT)
-    return replace(found, json_object=as_object is not None and _obeys(as_object, schema=False))
+    as_object = ask.has(_AS_OBJECT, _is_object)
+    if as_object is None:  # what to fall back to is not known, and a study must not rest on a guess
+        return replace(found, json_schema=None)
+    return replace(found, json_object=as_object)
+
+
+def _obeys_schema(reply: dict[str, Any]) -> bool:
+    return _obeys(reply, schema=True)
+
+
+def _is_object(reply: dict[str, Any]) -> bool:
+    return _obeys(reply, schema=False)
 
 
 def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
@@ -220,6 +244,10 @@ def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
     except ValueError:
         return cut_off and (not text or text.startswith(("{", THINK)))
     return value == {"surrobench": "probe"} if schema else isinstance(value, dict)
+
+
+def _has_samples(reply: dict[str, Any]) -> bool:
+    return len(reply["choices"]) > 1
 
 
 def _has_logprobs(reply: dict[str, Any]) -> bool:
@@ -245,19 +273,29 @@ def _server(http: httpx.Client, url: str) -> str:
 # ---------------------------------------------------------------------- what a study makes of it
 
 
-def lacking(spec: ModelSpec, found: Capabilities) -> ModelError | None:
-    """What a model is to be asked for and its server cannot do, with the line that mends it."""
+def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> ModelError | None:
+    """What a model is to be asked for and its server cannot do, with the line that mends it.
+
+    Args:
+        spec: the model.
+        found: what its server can do.
+        begun: whether runs of it were begun so, which that line would start anew.
+    """
     best = found.best(spec.structured)
     if best != spec.structured:
+        problem = f"The server of {spec.model} does not take structured = {spec.structured!r}"
+        line = f'structured = "{best}"'
+    elif spec.seed and found.seed is False:
+        problem, line = f"The server of {spec.model} takes no seed", "seed = false"
+    else:
+        return None
+    if begun:
         return ModelError(
-            f"The server of {spec.model} does not take structured = {spec.structured!r}.",
-            f'Write structured = "{best}" into its table in the suite.',
+            f"{problem}, with which its runs here were begun.",
+            f"Start the server that they were begun with; or write {line} into its table in the suite, "
+            "and all of them start anew.",
         )
-    if spec.seed and found.seed is False:
-        return ModelError(
-            f"The server of {spec.model} takes no seed.", "Write seed = false into its table in the suite."
-        )
-    return None
+    return ModelError(f"{problem}.", f"Write {line} into its table in the suite.")
 
 
 Fallbacks = dict[str, dict[str, Any]]
@@ -265,7 +303,11 @@ Fallbacks = dict[str, dict[str, Any]]
 
 
 def settled(
-    suite: Suite, found: Mapping[str, Capabilities], before: Fallbacks, note: Callable[[str], None]
+    suite: Suite,
+    found: Mapping[str, Capabilities],
+    before: Fallbacks,
+    note: Callable[[str], None],
+    begun: Collection[str] = (),
 ) -> tuple[Suite, Fallbacks]:
     """The suite with what its servers can do in the place of defaults that they cannot.
 
@@ -274,10 +316,11 @@ def settled(
         found: label -> what its server can do.
         before: what the study fell back to when it was begun; stays, whatever the server can do now.
         note: takes a line for each fallback.
+        begun: labels of which runs were begun; what they fell back to then is all (see ``lacking``).
     """
     models, fallbacks = dict(suite.models), {}
     for label, spec in suite.models.items():
-        able = found.get(label, Capabilities())
+        able = Capabilities() if label in begun else found.get(label, Capabilities())
         kept = {
             key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
         }

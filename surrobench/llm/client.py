@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -128,7 +129,7 @@ class Client:
                     return _completions(response, latency)
                 problem = f"status {response.status_code}: {_message(response)}"
                 if not _may_recover(response.status_code):
-                    raise self._refusal(response.status_code, problem)
+                    raise self._refusal(response.status_code, problem, sent)
                 asked_to_wait = _retry_after(response)
             except httpx.RequestError as error:
                 problem = f"{type(error).__name__} {error}".strip()
@@ -144,7 +145,7 @@ class Client:
         )
         raise self._gone
 
-    def _refusal(self, status: int, problem: str) -> RequestRefused:
+    def _refusal(self, status: int, problem: str, sent: Mapping[str, Any]) -> RequestRefused:
         remedy = ""
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             variable = self.spec.key_env
@@ -155,6 +156,13 @@ class Client:
             )
         elif status == httpx.codes.NOT_FOUND:
             remedy = "Check the URL (it ends in /v1) and the model's name."
+        elif status in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY) and (
+            weaker := _takes_any_root(sent)
+        ):
+            remedy = (
+                "If it takes only schemas of objects, "
+                f"write structured = {weaker} into the model's table in the suite."
+            )
         return RequestRefused(f"{self.url} refused the request, {problem}.", remedy)
 
 
@@ -182,6 +190,18 @@ def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str,
     if spec.seed and seed is not None:
         body["seed"] = seed & SEED_MASK
     return body
+
+
+def _takes_any_root(sent: Mapping[str, Any]) -> str:
+    """How else decoding could be constrained where a request's schema is of an array or of a single value.
+
+    Several configurations can also be read from an object, a number or a class only from text. Empty where
+    the schema is of an object, or there is none.
+    """
+    schema = sent.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    if not schema or schema.get("type") == "object":
+        return ""
+    return '"json_object" or "none"' if schema.get("type") == "array" else '"none"'
 
 
 class _NotACompletion(Exception):

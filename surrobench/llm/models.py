@@ -32,7 +32,12 @@ class ModelSpec(BaseModel):
     sampling: dict[str, Any] = Field(default_factory=dict)
     """Sampling parameters that override the method's own (temperature, top_p, max_tokens, ...)."""
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How decoding is constrained. Part of a run's identity: constraints hide a model's mistakes."""
+    """How decoding is constrained. Part of a run's identity: constraints hide a model's mistakes.
+
+    Not all replies are objects: several configurations at once (``zero-shot``, the start of ``llambo`` and
+    ``llinbo``) are an array, what LLAMBO's surrogates ask for is a number or a class. A server whose schemas
+    must be of objects (OpenAI's strict mode) refuses those requests, although it passes the probe: write
+    ``"json_object"`` for arrays, ``"none"`` for numbers and classes."""
     seed: bool = True
     """Send a seed with each request (off for servers that do not take one)."""
     key_env: str | None = None

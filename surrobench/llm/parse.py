@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,6 +18,12 @@ from surrobench.llm.prompts import number
 from surrobench.llm.view import View
 from surrobench.requests import Completion
 from surrobench.space import Hyperparameter, Matrix, bounds_of, is_integer, nearest, value_of, values_of
+
+FALSE_STARTS = 200
+"""Each may be read to the end of the reply: without a limit, a model that repeats itself costs the square of
+its reply's length, while all other runs wait."""
+_BEGIN = re.compile(r"\{(?=[ \t\n\r]*[\"}])")
+"""A brace with which an object can begin: a name follows, or its end."""
 
 Defect = Literal["truncated", "refused", "unparsable", "missing", "unknown-name", "out-of-range"]
 
@@ -201,18 +208,21 @@ def _outside(hp: Hyperparameter, value: Any) -> str:
 
 
 def _objects(text: str, k: int) -> list[dict[str, Any]]:
-    """The first k complete JSON objects in a text that are not within each other."""
+    """The first k complete JSON objects in a text that are not within each other.
+
+    After ``FALSE_STARTS`` braces that looked like the beginning of one and were none, the rest is not read.
+    """
     decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
     found: list[dict[str, Any]] = []
-    start = text.find("{")
-    while start >= 0 and len(found) < k:
+    failed, begin = 0, _BEGIN.search(text)
+    while begin and len(found) < k and failed < FALSE_STARTS:
         try:
-            value, end = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, begin.start())
         except (ValueError, RecursionError):
-            end = start + 1
+            failed, end = failed + 1, begin.start() + 1
         else:
             found.append(value)  # what begins with a brace is an object
-        start = text.find("{", end)
+        begin = _BEGIN.search(text, end)
     return found
 
 

@@ -1,10 +1,21 @@
 """What a language model is shown of a task: words and search space, by prompt variant.
 
 A variant separates what a model knows from how it searches: ``full`` shows real names, data set and metric;
-``no-dataset`` leaves the data set out; ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1] and a
-metric y, nothing to recognise; ``misleading`` permutes the hyperparameters' names, ranges staying in place
-(one hyperparameter alone keeps its name: ``runs.plan`` refuses such a study).
+``no-dataset`` leaves the data set out; ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1],
+categories c1, c2, ... and a metric y; ``misleading`` permutes the hyperparameters' names, ranges staying in
+place (one hyperparameter alone keeps its name: ``runs.plan`` refuses such a study).
 Methods write and read configurations through a ``View`` alone, so that each works with every variant.
+
+No name and no range is left of an anonymous task, but not everything is hidden. What stays:
+
+- values of the metric, and targets, in natural units, and which direction is better: values such as 0.93 that
+  are to rise look like an accuracy;
+- how many hyperparameters there are, in their order; which of them are categorical, with how many categories,
+  or constant; and which of them depend on which values of others;
+- which configurations were tried, the granted ones included, scaled like all; that a hyperparameter has a
+  grid shows in values that recur;
+- the words of the method itself, which are those of all variants: ``hyperparameters``, and in places what
+  happens to them, as in the first prompt of ``llambo`` after failures ("training failed").
 """
 
 from __future__ import annotations

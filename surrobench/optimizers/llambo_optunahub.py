@@ -8,7 +8,7 @@ paper's own form is ``llambo``; what they share is in ``llambo_steps``.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,7 +81,8 @@ def llambo_optunahub(
     ``fallback = False`` that trial is wasted instead. So of the suite's policy for invalid replies only
     ``clip`` matters, which mends a candidate; a re-ask is what the further rounds are.
 
-    Of a configuration of source ``llm``, the repairs name what was drawn beside the model (``drawn:NAME``).
+    Of a configuration of source ``llm``, the repairs name what was drawn beside the model (``drawn:NAME``),
+    and what it said of hyperparameters that it is not shown (``dropped:NAME``).
 
     Differences, each on purpose: JSON, digits, parser and limits of s' as in ``llambo``, without its system
     message; ordinal lists of numbers count as numbers (the port knows no other than floats and integers);
@@ -140,13 +141,13 @@ class _Numbers:
         whole: the space.
         view: the part as prompts show it; its configurations have shape (p,).
         columns: shape (p,), where they are in the whole.
-        hidden: the names that prompts would show for the rest.
+        hidden: the rest: name that prompts would show -> its own.
     """
 
     whole: SearchSpace
     view: View
     columns: Sequence[int]
-    hidden: frozenset[str]
+    hidden: Mapping[str, str]
 
     def cut(self, x: Matrix) -> Matrix:
         """Shape (p,): the part of a whole configuration, shape (d,)."""
@@ -169,17 +170,23 @@ class _Numbers:
     def read(self, task: Task, reply: Completion) -> Proposal:
         """The part that a reply proposes, shape (p,).
 
-        What it says of the rest is left out: a slot control, unlike the model, knows the whole space.
+        What it says of the rest is left out: a slot control, unlike the model, knows the whole space. Where a
+        model guesses at it, the repairs say so (``dropped:NAME``).
         """
         try:
             said = json.loads(reply.text)
         except (ValueError, RecursionError):
             said = None
-        if isinstance(said, dict) and not self.hidden.isdisjoint(said):
+        extra = [name for name in self.hidden if name in said] if isinstance(said, dict) else []
+        if extra:
             text = json.dumps({name: value for name, value in said.items() if name not in self.hidden})
             reply = replace(reply, text=text)
         default = task.default[self.columns]
-        return parse_configuration(reply, self.view, clip=task.invalid == "clip", default=default)
+        proposal = parse_configuration(reply, self.view, clip=task.invalid == "clip", default=default)
+        if proposal.configuration is None or not reply.where:  # a control's replies are in no journal
+            return proposal
+        dropped = [f"dropped:{self.hidden[name]}" for name in extra]
+        return replace(proposal, repairs=(*proposal.repairs, *dropped))
 
 
 def _numbers(task: Task) -> _Numbers:
@@ -192,7 +199,8 @@ def _numbers(task: Task) -> _Numbers:
         )
     view = task.shown.only(columns)
     places = [space.column(name) for name in view.space.names]
-    hidden = frozenset(name for j, name in enumerate(task.shown.names) if j not in places)
+    shown = zip(task.shown.names, space.names, strict=True)
+    hidden = {name: own for j, (name, own) in enumerate(shown) if j not in places}
     return _Numbers(space, view, places, hidden)
 
 

@@ -36,7 +36,9 @@ def llinbo(
 
     - ``transient``: GP-UCB's with probability min(t^2 / T, 1), else the model's (algorithm 1);
     - ``justify``: the model's, unless UCB(GP-UCB's point) > UCB(the model's point) + v / (t + 1), where v is
-      the largest posterior variance after the first configurations (algorithm 2);
+      the largest posterior variance when the first point of the model's is checked (algorithm 2). That is
+      after the first configurations, also where replies before it are invalid, which are no observations
+      (the fit has other starts then); only if all of these failed it is after the first that did not;
     - ``constrained``: floor(10^4 / (t + 1)^2) draws of the posterior at the model's point; those above the
       largest posterior mean are kept, each as if it had been observed there, and the point of the largest
       upper bound of the processes so conditioned is evaluated (source ``gp-constrained``). Where none is

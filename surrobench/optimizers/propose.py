@@ -78,9 +78,16 @@ def _retries(task: Task) -> int:
 def _asked_again(
     messages: tuple[Message, ...], reply: Completion, invalid: Proposal, k: int = 1
 ) -> tuple[Message, ...]:
-    """The chat with an invalid reply and its defect."""
+    """The chat with an invalid reply and its defect.
+
+    Where the reply is empty (a refusal, or nothing but thinking) the correction ends the question: some
+    servers take no empty message, some no two of one speaker in a row.
+    """
     wanted = "one valid JSON object" if k == 1 else f"one valid JSON array of {k} objects"
     correction = f"That is not valid: {invalid.detail}. Answer with {wanted}."
+    if not reply.text.strip():
+        *before, question = messages
+        return (*before, Message(question.role, f"{question.content}\n\n{correction}"))
     return (*messages, Message("assistant", reply.text), Message("user", correction))
 
 

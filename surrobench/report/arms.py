@@ -25,12 +25,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.benchmarks import scenario
-from surrobench.budget import Budget
+from surrobench.budget import ROUNDING, Budget
 from surrobench.errors import ResultsError
 from surrobench.llm.view import VARIANTS
 from surrobench.optimizers.control import CONTROLS, PREFIX
 from surrobench.report.cells import Cells, cells
-from surrobench.report.gather import Choice, joint_plan
+from surrobench.report.gather import Choice, joint_plan, limited
 from surrobench.report.ranking import DECIMALS, RESAMPLES
 from surrobench.report.replies import BY_MODEL, INITIAL
 from surrobench.report.study import Blocks, Study, load_study
@@ -180,7 +180,7 @@ def load_arms(
     if study.control in known and study.control not in {arm.name for arm in arms}:
         arms.append(Arm(study.control, study.control, None, None))
     final = cells(study, methods=[arm.name for arm in arms], by_data_set=False)
-    first, late = _first_proposals(folders, plan, arms, final, study)
+    first, late = _first_proposals(folders, limited(plan, limit or Budget()), arms, final, study)
     at = [final.methods.index(arm.name) for arm in arms]
     block_of = study.blocks if blocks == "data-set" else {}
     counted = [block_of.get(name, name) for name in final.instances]
@@ -268,22 +268,34 @@ def _first_proposals(
 
 
 def _first_trials(folders: Sequence[Results], plan: pl.DataFrame, most: int | None) -> pl.DataFrame:
-    """Benchmark, method, seed; the loss of the first proposal that has one; whether that is late."""
+    """Benchmark, method, seed; the loss of the first proposal that has one; whether that is late.
+
+    Only trials within the plan's budgets count, and of each run the first ``most``: those that incumbents
+    are taken from, too.
+    """
     parts = []
     own = pl.when(pl.col("llm").is_null()).then(pl.col("source") != INITIAL).otherwise(BY_MODEL)
-    needed = ["run", "trial", "proposal", "source", "score"]
+    needed = ["run", "proposal", "source", "score", "share", "finished"]
+    # A null is no limit. As for incumbents, of several workers' trials those count that were begun first.
+    within = pl.all_horizontal(
+        (pl.col("proposal") < pl.min_horizontal("trials", pl.lit(most, pl.Int64))).fill_null(True),
+        (pl.col("spent") <= pl.col("equivalents") + ROUNDING).fill_null(True),
+        (pl.col("finished") <= pl.col("seconds")).fill_null(True),
+    )
     for number, folder in enumerate(folders):
-        mine = plan.filter(pl.col("folder") == number).select("run", "benchmark", "method", "llm", "seed")
+        mine = plan.filter(pl.col("folder") == number).select(
+            "run", "benchmark", "method", "llm", "seed", "trials", "equivalents", "seconds"
+        )
         for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
             where = scenario(key)
             sign = where.objectives[where.target_index].sign
             known = pl.col("score").is_not_null()
-            within = own if most is None else own & (pl.col("trial") < most)
             with folder.reading():
                 parts.append(
                     folder.trials(needed, key)
                     .join(mine.lazy(), on="run")
-                    .filter(within)
+                    .with_columns(spent=pl.col("share").cum_sum().over("run", order_by="proposal"))
+                    .filter(within & own)
                     .sort("proposal")
                     .group_by("benchmark", "method", "seed")
                     .agg(score=sign * pl.col("score").drop_nulls().first(), late=~known.first())

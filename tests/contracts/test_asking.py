@@ -4,6 +4,7 @@ A slot control answers for the model (``optimizers.control``), or somebody whose
 """
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -146,6 +147,18 @@ def test_a_model_whose_replies_are_of_no_use_costs_the_budget_and_is_never_credi
     if invalid != "clip":
         assert "llm" not in {trial.source for trial in evaluated}
     assert not [kind for kind in task.answers if kind == "propose:valid" and invalid != "clip"]
+
+
+@each_optimizer
+def test_the_speakers_of_a_chat_alternate_and_say_something(name):
+    task = task_in(TABLES[0], invalid="retry:2")
+    chat = play(at_work(name, task, TABLES[0], control=None), task, useless(), N)
+    chats = [question.messages for question in chat.questions]
+    assert any(question.attempt for question in chat.questions) == (name != "llambo-optunahub")
+    for messages in chats:
+        assert all(message.content.strip() for message in messages)
+        assert all(one.role != other.role for one, other in itertools.pairwise(messages))
+        assert messages[-1].role == "user"
 
 
 @in_two_kinds_of_space

@@ -43,12 +43,30 @@ def test_a_server_that_can_do_everything_is_asked_once() -> None:
     assert server.probes[0]["max_tokens"] <= 64
 
 
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("name", ["seed", "n", "logprobs"])
 def test_what_it_refuses_is_found_out_one_by_one(name: str, status: int) -> None:
     able, _ = seen(without(name, status=status))
     expected = EVERYTHING | {{"n": "samples"}.get(name, name): False}
     assert {name: getattr(able, name) for name in EVERYTHING} == expected
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+@pytest.mark.parametrize("name", ["seed", "n", "logprobs", "json_schema"])
+def test_passing_trouble_refuses_nothing(name: str, status: int) -> None:
+    able, _ = seen(without(name, status=status))
+    assert {name: getattr(able, name) for name in EVERYTHING} == EVERYTHING | {
+        {"n": "samples"}.get(name, name): None
+    }
+    assert able.lacks == []
+
+
+def test_what_to_fall_back_to_is_not_guessed() -> None:
+    busy = without("json_object", status=429)
+    refused = without("json_schema")
+    able, _ = seen(lambda body: refused(body) if "json_schema" in str(body) else busy(body))
+    assert (able.json_schema, able.json_object) == (None, None)
+    assert able.best("json_schema") == "json_schema"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +190,54 @@ def test_a_study_that_fell_back_stays_what_it_is(tmp_path: Path) -> None:
     )
     assert settings(tmp_path / "again") == ("json_object", True), replayed.err
     assert set(files(tmp_path / "again"))
+
+
+def longer(folder: Path, answer: Any, planned: Any = answer_anything):
+    """The study of ``folder`` gone on with, two seeds in the place of one, and another server."""
+    with FaultyServer(planned, probed=answer) as server:
+        text = suite_text(models={"m": server.url}, trials=3, seeds=2, model="retries = 0")
+        (folder / "tiny.toml").write_text(text)
+        done = surrobench("run", folder / "tiny.toml", "--out", folder / "r", "--jobs", 1)
+    return done, server
+
+
+@pytest.mark.parametrize(
+    ("lacks", "line"), [("json_schema", 'structured = "json_object"'), ("seed", "seed = false")]
+)
+def test_once_runs_were_begun_nothing_falls_back(tmp_path: Path, lacks: str, line: str) -> None:
+    study(tmp_path, capable)
+    before = set(Results(tmp_path / "r").records())
+    done, server = longer(tmp_path, without(lacks))
+    assert done.status == 1
+    assert server.bodies == []
+    assert "with which its runs here were begun" in done.err
+    assert f"or write {line} into its table" in done.err
+    assert "falls back" not in done.err
+    assert settings(tmp_path / "r") == ("json_schema", True)
+    records = Results(tmp_path / "r").records()
+    assert before < set(records)
+    assert len(records) == 3, "only the second run of the model is parked"
+
+    done, server = longer(tmp_path, capable)
+    assert done.status == 0, done.err
+    assert len(server.bodies) == 2, "the first one was not asked for again"
+
+
+def test_completions_of_an_unfinished_run_count_as_begun(tmp_path: Path) -> None:
+    turns = iter([ok('{"lr": 0.001}')])
+    done, _ = longer(tmp_path, capable, lambda body: next(turns, error(503)))
+    assert "Resume with: " in done.err
+    done, server = longer(tmp_path, without("json_schema"))
+    assert "with which its runs here were begun" in done.err
+    assert (done.status, server.bodies) == (1, [])
+
+
+def test_a_study_of_which_nothing_was_begun_may_still_fall_back(tmp_path: Path) -> None:
+    done, _ = longer(tmp_path, capable, lambda body: error(503))
+    assert done.status == 1
+    done, _ = longer(tmp_path, without("json_schema"))
+    assert done.status == 0, done.err
+    assert settings(tmp_path / "r") == ("json_object", True)
 
 
 @pytest.mark.parametrize(

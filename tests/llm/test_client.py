@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -228,6 +229,33 @@ def test_a_prompt_that_is_too_long_is_refused_at_once() -> None:
         with pytest.raises(RequestRefused, match="exceeds the available context size"):
             asyncio.run(go())
         assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "structured", "line"),
+    [
+        ({"type": "array", "items": {"type": "object"}}, "json_schema", '"json_object" or "none"'),
+        ({"type": "number"}, "json_schema", '"none"'),
+        ({"enum": [0, 1]}, "json_schema", '"none"'),
+        ({"type": "object"}, "json_schema", None),
+        ({"type": "number"}, "json_object", None),
+        (None, "json_schema", None),
+    ],
+)
+def test_a_refused_schema_that_is_of_no_object_says_what_to_write(
+    schema: Any, structured: str, line: str | None
+) -> None:
+    asked = replace(ASK, schema=schema)
+    with FaultyServer([error(400, "schema must be of type object")]) as server:
+
+        async def go() -> None:
+            async with Client(spec(structured=structured), server.url) as client:
+                await client.complete(asked, 1)
+
+        with pytest.raises(RequestRefused, match="schema must be of type object") as caught:
+            asyncio.run(go())
+    assert (f"write structured = {line} into" in str(caught.value)) == (line is not None)
+    assert bool(caught.value.remedy) == (line is not None)
 
 
 def test_a_long_refusal_is_cut() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,18 @@ def test_a_refusal_is_never_a_configuration() -> None:
 @pytest.mark.parametrize("opening", ["[", '{"a":', '{"units":['])
 def test_nesting_without_end_is_unparsable(opening: str) -> None:
     assert defect(parse(opening * 2000)) == "unparsable"
+
+
+@pytest.mark.parametrize("unit", ["{", "{ ", '{"', '{"a":', '{"a":1,', '{"a":[1,2,', '{"units": }'])
+def test_a_flood_of_braces_is_unparsable_in_no_time(unit: str) -> None:
+    start = time.process_time()
+    assert defect(parse(unit * (400_000 // len(unit)))) == "unparsable"
+    assert time.process_time() - start < 2  # it was a minute
+
+
+def test_an_object_is_found_after_much_prose_with_braces() -> None:
+    prose = "In code: f{x} {'a': 2} ${y} {z: {-}z} " * 1000 + '{"units": ..., {"units": <int>} ' * 50
+    assert configuration(parse(prose + json.dumps(LINEAR))) == LINEAR
 
 
 def test_a_number_of_thousands_of_digits_is_out_of_range() -> None:

@@ -203,6 +203,16 @@ def test_retry_shows_the_model_its_reply_and_the_error() -> None:
     assert third.messages[1].content == "no"
 
 
+@pytest.mark.parametrize(("reply", "finish"), [("", "refusal"), ("\n", "length")])
+def test_retry_after_an_empty_reply_ends_the_question_with_the_error(reply: str, finish: Any) -> None:
+    chat = talk(task_of(invalid="retry:1"))
+    [question] = chat.request.messages
+    [again] = chat.say(reply, finish).messages
+    assert again.role == "user"
+    assert again.content.startswith(f"{question.content}\n\nThat is not valid: the ")
+    assert again.content.endswith(". Answer with one valid JSON object.")
+
+
 def test_retry_ends_with_a_wasted_trial_after_n_re_asks() -> None:
     chat = talk(task_of(invalid="retry:2"))
     assert isinstance(chat.say(BAD), Complete)

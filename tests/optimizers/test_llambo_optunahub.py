@@ -217,6 +217,22 @@ def test_categorical_hyperparameters_are_hidden_and_drawn() -> None:
     assert len(values) > 1
 
 
+@pytest.mark.parametrize("variant", ["full", "anonymous"])
+def test_what_a_model_says_of_what_is_hidden_is_dropped_and_recorded(variant: Any) -> None:
+    task = task_of(FCNET, variant=variant)
+    said = randomly(task)  # of the whole space
+    chat = chat_with(
+        "llambo-optunahub",
+        task,
+        lambda request: Completion(said(request), "stop", 1, 1, 0.0, where="0.0.0"),
+        loss=lambda i: 0.1 * i,
+    )
+    proposed = [trial for trial in chat.run(9) if trial.source == "llm"]
+    names = ("activation_fn_1", "activation_fn_2", "lr_schedule")
+    expected = (*(f"dropped:{name}" for name in names), *(f"drawn:{name}" for name in names))
+    assert {trial.repairs for trial in proposed if isinstance(trial, Evaluate)} == {expected}
+
+
 @pytest.mark.yahpo
 @pytest.mark.parametrize("variant", ["full", "anonymous", "misleading"])
 def test_hyperparameters_under_conditions_are_drawn_too(variant: Any) -> None:
@@ -243,13 +259,15 @@ def test_a_slot_control_which_knows_the_whole_space_proposes_what_is_valid(contr
     entry = OPTIMIZERS["llambo-optunahub"]
     steps = entry.function(task, np.random.default_rng(0), **entry.resolve({}))
     program = controlled(steps, task, control, np.random.default_rng(1))
-    sources, answer = [], None
+    sources, repairs, answer = [], list[str](), None
     for i in range(8):
         request = program.send(answer)
         assert isinstance(request, Evaluate)
         sources.append(request.source)
         answer = Evaluated(request.configurations, np.array([0.1 * i]))
+        repairs += request.repairs
     assert sources == ["random"] * 5 + [f"control:{control}"] * 3
+    assert {repair.partition(":")[0] for repair in repairs} == {"drawn"}
     assert set(task.answers) <= {"propose:valid", "propose:duplicate", "classify:valid"}
 
 

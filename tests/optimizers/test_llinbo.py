@@ -1,3 +1,4 @@
+import itertools
 import json
 from functools import partial
 from typing import get_args
@@ -151,6 +152,24 @@ def test_justify_overrules_by_more_than_the_first_variance_over_t(process):
     turns = trials(CAR, 10, mode="justify")
     assert sources(turns) == ["llm"] * 5 + ["llm", "llm", "gp", "gp", "gp"]
     assert all(turn.prompt for turn in turns[5:])  # the model is asked in any case
+
+
+@pytest.mark.parametrize(("invalid", "failed", "known"), [(0, 0, 5), (2, 0, 5), (0, 5, 6), (2, 6, 7)])
+def test_the_first_variance_is_that_after_the_first_configurations(
+    process, monkeypatch, invalid, failed, known
+):
+    asked = []
+    monkeypatch.setattr(process, "largest_variance", lambda self: asked.append(len(self._trials)) or 0.6)
+    process.bounds = (1.0, 1.0)
+    task = task_of(CAR, horizon=12)
+    valid, said = randomly(task), itertools.count(-1)  # the first reply lists the first configurations
+
+    def reply(request):
+        return "no idea" if 0 <= next(said) < invalid else valid(request)
+
+    evaluated = itertools.count()
+    trials(CAR, 12, reply, lambda i, source: next(evaluated) < failed, task=task, mode="justify")
+    assert asked == [known]
 
 
 def test_justify_lets_a_point_as_good_stand(process):

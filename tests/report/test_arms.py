@@ -16,6 +16,7 @@ from scipy import stats
 
 from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Benchmark
+from surrobench.budget import Budget
 from surrobench.report.arms import Arm, Arms, Row, arms_of, compared, load_arms
 from surrobench.report.arms_sheets import sheets_of
 from surrobench.report.gather import Choice
@@ -318,6 +319,31 @@ def test_a_later_proposal_counts_where_the_first_could_not_be_evaluated(tmp_path
     said = surrobench("rank", tmp_path / "r", "--by", "model").out
     assert "Late: in 1 runs the first proposal could not be evaluated" in " ".join(said.split())
     assert 'add "control:random" to the models of a method' in " ".join(said.split())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("budget", ["trials = 6", "equivalents = 6.0"])
+def test_first_proposals_are_cut_by_whatever_limits_incumbents(
+    tmp_path: Path, budget: str, workers: int
+) -> None:
+    # After the default, two replies are of no use: the first valid proposal is the fourth trial begun.
+    turns = iter([False, False, True, True, True])
+    with FaultyServer(lambda body: ok(json.dumps(configuration(body)) if next(turns) else "{")) as server:
+        text = suite_text(MLP, models={"m": server.url}, seeds=1, head=f"workers = {workers}")
+        assert run(text.replace("trials = 4", budget), tmp_path, jobs=1).complete
+    columns = ["optimizer", "proposal", "source", "score", "finished"]
+    found = Results(tmp_path).trials(columns).collect().filter(optimizer=AGENT).sort("proposal")
+    assert found["score"].is_null().to_list() == [False, True, True, False, False, False]
+    end = found["finished"][3]
+
+    def never(limit: Budget) -> int:
+        mine = load_arms([Results(tmp_path)], "model", limit).first[0]
+        return mine.never
+
+    assert [never(Budget()), never(Budget(equivalents=4.0)), never(Budget(seconds=end))] == [0, 0, 0]
+    assert [never(Budget(equivalents=3.5)), never(Budget(seconds=0.999 * end))] == [1, 1]
+    if budget.startswith("trials"):
+        assert [never(Budget(trials=4)), never(Budget(trials=3))] == [0, 1]
 
 
 def test_a_study_without_a_model_is_one_line(tmp_path: Path) -> None:
