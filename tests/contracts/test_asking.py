@@ -21,7 +21,7 @@ from surrobench.engine import drive as drive_in_engine
 from surrobench.llm.view import VARIANTS
 from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.control import CONTROLS, controlled
+from surrobench.optimizers.control import controlled
 from surrobench.requests import Completion, Evaluate, Waste
 from surrobench.seeding import stream
 from surrobench.space import Matrix
@@ -127,15 +127,6 @@ def test_every_prompt_variant_is_understood(name, where, variant):
     trials = trials_of(at_work(name, task, where), task, where, N)
     assert all(isinstance(trial, Evaluate) for trial in trials)
     assert {verdict.rpartition(":")[2] for verdict in task.answers} <= {"valid", "duplicate"}
-
-
-@in_two_kinds_of_space
-@pytest.mark.parametrize("control", CONTROLS)
-def test_what_a_slot_control_proposes_is_evaluated_under_its_name(name, where, control):
-    task = task_in(where)
-    trials = trials_of(at_work(name, task, where, control=control), task, where, N)
-    assert f"control:{control}" in {trial.source for trial in trials}
-    assert "llm" not in {trial.source for trial in trials}
 
 
 @each_pair
