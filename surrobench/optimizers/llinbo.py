@@ -26,13 +26,15 @@ def llinbo(
     rng: Generator,
     *,
     mode: Mode = "transient",
+    start: int | None = None,
     temperature: float = 1.0,
     max_tokens: int = 2000,
 ) -> Steps:
     """The model proposes; a Gaussian process (GP-UCB, ``GpUcb``) takes over, overrules it, or takes its hint.
 
     First the model names as many configurations as there are hyperparameters, in one reply (granted trials
-    count towards them). Of the T trials that are left then, number t (from 0) is, by ``mode``:
+    count towards them; ``start`` = k asks for k in any case). Of the T trials that are left then, number t
+    (from 0) is, by ``mode``:
 
     - ``transient``: GP-UCB's with probability min(t^2 / T, 1), else the model's (algorithm 1);
     - ``justify``: the model's, unless UCB(GP-UCB's point) > UCB(the model's point) + v / (t + 1), where v is
@@ -59,7 +61,8 @@ def llinbo(
     """
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past = History(task)
-    k = min(max(task.space.d - len(task.initial.losses), 0), task.horizon)
+    k = max(task.space.d - len(task.initial.losses), 0) if start is None else start
+    k = min(k, task.horizon)
     if k:
         prompt = template(PROMPTS, "start").render(card=task.card, view=task.shown, k=k)
         proposals = yield from propose_several(task, past, (Message("user", prompt),), sampling, k)

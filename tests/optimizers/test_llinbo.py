@@ -73,6 +73,15 @@ def test_granted_trials_count_towards_them(granted, asked):
     assert (f"This is iteration 1 of {8 - asked}." in prompt) == (asked == 0)
 
 
+def test_a_start_of_its_own_is_asked_for_whatever_was_granted():
+    X = task_of(CAR).space.sample(9, np.random.default_rng(0))
+    task = task_of(CAR, initial=X, losses=-np.arange(9) / 10, horizon=8)
+    turns = trials(CAR, 3, task=task, start=3)
+    assert "Suggest 3 diverse" in turns[0].prompt
+    assert sources(turns) == ["llm"] * 3
+    assert "Suggest" not in trials(CAR, 1, task=task, start=0)[0].prompt
+
+
 @pytest.mark.parametrize("horizon", [1, 2, 3])
 def test_the_smallest_budgets_are_spent(horizon):
     assert sources(trials(CAR, horizon)) == ["llm"] * horizon
