@@ -137,9 +137,6 @@ def _prompt(
 ) -> str:
     view, space = task.shown, task.space
 
-    def line(i: int) -> str:
-        return f"{past.configuration(i)} -> {past.outcome(i)}"
-
     centre = np.full(space.d, 0.5)
     centre[state.columns] = np.clip(state.mean, 0.0, 1.0)
     for j, q in state.probabilities.items():
@@ -155,13 +152,13 @@ def _prompt(
         centre=past.text(space.from_unit(centre[None, :])[0]),
         probabilities=_probabilities(task, state),
         own=past.text(drawn.x),
-        leaders=[line(i) for i in past.best_first()[:top]],
+        leaders=[past.line(i) for i in past.best_first()[:top]],
         covariance=[
             (name, " ".join(f"{_digits(c):.4f}" for c in row))
             for name, row in zip(names, state.covariance, strict=True)
         ],
-        lines=[line(i) for i in range(max(len(past) - history, 0), len(past))],
-        best="" if best is None else line(best),
+        lines=[past.line(i) for i in past.last(history)],
+        best="" if best is None else past.line(best),
     )
 
 

@@ -14,7 +14,7 @@ from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.centaur import check_ratio, is_models_turn
 from surrobench.optimizers.history import History
 from surrobench.optimizers.propose import propose, trial
-from surrobench.optimizers.tpe import OptunaStudy
+from surrobench.optimizers.tpe import tpe_study
 from surrobench.requests import Evaluate, Evaluated, Message
 from surrobench.space import Matrix
 
@@ -62,11 +62,7 @@ def centaur_tpe(
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past, trials = History(task), len(task.initial.losses)
     with task.library.running():
-        from optuna.samplers import TPESampler
-
-        seed = int(rng.integers(2**32))
-        sampler = TPESampler(seed=seed, n_startup_trials=startup, n_ei_candidates=candidates)
-        study = OptunaStudy(task, sampler)
+        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
     while True:
         with task.library.running():
             own = study.ask()
@@ -88,9 +84,6 @@ def good_group(observed: int) -> int:
 
 
 def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, top: int, startup: int) -> str:
-    def line(i: int) -> str:
-        return f"{past.configuration(i)} -> {past.outcome(i)}"
-
     ranking = past.best_first()
     random = len(ranking) < startup
     good = 0 if random else good_group(len(ranking))
@@ -104,7 +97,7 @@ def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, t
         observed=len(ranking),
         threshold=past.outcome(ranking[good - 1]) if good else "",
         own=past.text(own),
-        leaders=[line(i) for i in ranking[: max(top, good)]],
-        lines=[line(i) for i in range(max(len(past) - history, 0), len(past))],
-        best=line(ranking[0]) if ranking else "",
+        leaders=[past.line(i) for i in ranking[: max(top, good)]],
+        lines=[past.line(i) for i in past.last(history)],
+        best=past.line(ranking[0]) if ranking else "",
     )

@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator as Draws
 
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.history import History
+from surrobench.optimizers.tpe import OptunaStudy, tpe_study
 from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Finished, Submit, Waste
 from surrobench.space import Matrix
-
-if TYPE_CHECKING:
-    from surrobench.optimizers.tpe import OptunaStudy
 
 Control = Literal["random", "default", "tpe"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
@@ -80,7 +78,8 @@ class StandIn:
         self._history = History(task)
         self._study: OptunaStudy | None = None
         if control == "tpe":
-            self._study = _tpe(task, int(rng.integers(2**32)))
+            with task.library.running():
+                self._study = tpe_study(task, rng)
 
     def answer(self, request: Complete) -> list[Completion]:
         """The ``n`` replies to a request, free of charge."""
@@ -138,12 +137,3 @@ class StandIn:
             if not np.array_equal(beside, same, equal_nan=True):
                 return beside
         return same
-
-
-def _tpe(task: Task, seed: int) -> OptunaStudy:
-    from optuna.samplers import TPESampler
-
-    from surrobench.optimizers.tpe import OptunaStudy
-
-    with task.library.running():
-        return OptunaStudy(task, TPESampler(seed=seed))

@@ -61,6 +61,14 @@ class History:
         """Trial i's value, or ``failed``."""
         return self.value(self.losses[i]) if np.isfinite(self.losses[i]) else "failed"
 
+    def line(self, i: int) -> str:
+        """Trial i as ``CONFIGURATION -> OUTCOME``."""
+        return f"{self.configuration(i)} -> {self.outcome(i)}"
+
+    def last(self, n: int) -> range:
+        """The last n trials, oldest first; all where there are no more."""
+        return range(max(len(self) - n, 0), len(self))
+
     def value(self, loss: float) -> str:
         """A loss as the value of the objective that prompts show."""
         return f"{self._sign * loss + 0.0:.4g}"  # never -0

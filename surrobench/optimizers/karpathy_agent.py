@@ -38,7 +38,7 @@ def karpathy_agent(
         return template(PROMPTS, "trial").render(configuration=past.configuration(i), outcome=past.outcome(i))
 
     while True:
-        lines = [line(i) for i in range(max(len(past) - history, 0), len(past))]
+        lines = [line(i) for i in past.last(history)]
         best = "" if past.best is None else line(past.best)
         question = template(PROMPTS, "question").render(best="" if best in lines else best)
         prompt = "\n".join([head, *lines, "", question])

@@ -14,7 +14,7 @@ from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.history import History
 from surrobench.optimizers.propose import propose, trial
-from surrobench.optimizers.tpe import OptunaStudy
+from surrobench.optimizers.tpe import tpe_study
 from surrobench.requests import Evaluate, Evaluated, Message
 
 PROMPTS = "sllmbo"
@@ -61,7 +61,7 @@ def sllmbo(
     """
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     with task.library.running():
-        study = _study(task, int(rng.integers(2**32)), startup, candidates)
+        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
     past = History(task)
     chat = Chat(task, past, summary)
     stale, first = 0, True
@@ -129,9 +129,3 @@ class Chat:
         past = self._past
         text = template(PROMPTS, "trial")
         return text.render(configuration=past.configuration(i), outcome=past.outcome(i), who=who)
-
-
-def _study(task: Task, seed: int, startup: int, candidates: int) -> OptunaStudy:
-    from optuna.samplers import TPESampler
-
-    return OptunaStudy(task, TPESampler(seed=seed, n_startup_trials=startup, n_ei_candidates=candidates))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from surrobench.optimizers.ask_tell import AskTell, ask_tell
+from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
 from surrobench.space import Matrix, SearchSpace, bounds_of, is_integer, is_log, values_of
 
@@ -62,15 +62,23 @@ def tpe_univariate(task: Task, rng: Generator, *, startup: int = 10, candidates:
 
 
 def _tpe(task: Task, rng: Generator, source: str, **settings: Any) -> Steps:
-    def start() -> AskTell:
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import TPESampler
+    yield from ask_tell(task, source, lambda: tpe_study(task, rng, **settings))
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # group
-            return OptunaStudy(task, TPESampler(seed=int(rng.integers(2**32)), **settings))
 
-    yield from ask_tell(task, source, start)
+def tpe_study(task: Task, rng: Generator, **settings: Any) -> OptunaStudy:
+    """An Optuna study with TPE, told the granted initial design.
+
+    Args:
+        task: the task.
+        rng: draws the sampler's seed.
+        settings: of ``TPESampler``.
+    """
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import TPESampler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # group
+        return OptunaStudy(task, TPESampler(seed=int(rng.integers(2**32)), **settings))
 
 
 class OptunaStudy:

@@ -160,7 +160,7 @@ def test_the_speakers_of_a_chat_alternate_and_say_something(name):
 )
 def test_failed_evaluations_are_survived(name, where, fails):
     task = task_in(where)
-    trials_of(at_work(name, task, where), task, where, N, fails)
+    assert len(trials_of(at_work(name, task, where), task, where, N, fails)) == N
 
 
 @each_pair
@@ -177,7 +177,7 @@ def test_a_granted_initial_design_is_accepted(name, where, granted):
 def test_an_initial_design_that_failed_is_accepted(name):
     X, losses = design(TABLES[0], 3)
     task = task_in(TABLES[0], X, np.full_like(losses, np.nan))
-    trials_of(at_work(name, task, TABLES[0]), task, TABLES[0], N)
+    assert len(trials_of(at_work(name, task, TABLES[0]), task, TABLES[0], N)) == N
 
 
 @each_optimizer

@@ -8,7 +8,7 @@ import pytest
 from surrobench.engine import drive as drive_in_engine
 from surrobench.errors import UsageError
 from surrobench.llm.prompts import describe
-from surrobench.optimizers import centaur_tpe as module
+from surrobench.optimizers import tpe as module
 from surrobench.optimizers.centaur_tpe import centaur_tpe, good_group
 from surrobench.optimizers.tpe import OptunaStudy, tpe
 from surrobench.requests import Waste
