@@ -43,8 +43,14 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **_versions(_SHAPING)}
 
 
-def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
-    """The manifest of a study; sessions are added as they end."""
+def make_manifest(suite: Suite, text: str, part: str = "") -> dict[str, Any]:
+    """The manifest of a study; sessions are added as they end.
+
+    Args:
+        suite: what is run.
+        text: its file.
+        part: which part of that this is, in words; nothing for all of it.
+    """
     entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
     prompts = {entry.prompts for entry in entries.values()}
     return {
@@ -53,6 +59,7 @@ def make_manifest(suite: Suite, text: str) -> dict[str, Any]:
         "suite": {
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
+            "part": part,
             "control": suite.control,
             "budget": {
                 **asdict(suite.budget(Method())),

@@ -57,6 +57,8 @@ class Options:
     """Start half-finished runs anew instead of resuming them."""
     cluster: str | None = None
     """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
+    part: str = ""
+    """Which part of its file the suite is, in words; nothing for all of it."""
 
 
 @dataclass
@@ -142,7 +144,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     }:
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
-        manifest = {**make_manifest(suite, text), "fallbacks": fallbacks}
+        manifest = {**make_manifest(suite, text, options.part), "fallbacks": fallbacks}
         results = Results.create(options.out, manifest, runs)
         return _Session(suite, runs, options, status or Status(), results, able, begun, stack).run()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -263,40 +262,6 @@ def load_suite(name: str) -> tuple[Suite, str]:
         return parse_suite(text, str(path), path.parent), text
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
-
-
-def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
-    """The suite with models from the command line: label -> (URL, model name).
-
-    A label the suite knows is redirected (its revision is kept if the model's name is the same); a new one is
-    added to every method that uses a language model.
-
-    Raises:
-        UsageError: no method does; or a label is that of a slot control.
-    """
-    if not flags:
-        return suite
-    if not any(method.models for method in suite.optimizers.values()):
-        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
-    models = dict(suite.models)
-    methods = dict(suite.optimizers)
-    for label, (url, name) in flags.items():
-        if label.startswith(PREFIX):
-            raise UsageError(f"--llm {label}: names that begin with {PREFIX!r} are those of slot controls.")
-        if label in models:
-            same = name == models[label].model
-            about_the_model = set() if same else {"revision", "size"}
-            # What is left to the defaults stays so: it may fall back to what the server can do.
-            kept = models[label].model_dump(
-                exclude={"url", "serve", "model", *about_the_model}, exclude_unset=True
-            )
-            models[label] = ModelSpec(**kept, url=url, model=name)
-            continue
-        models[label] = ModelSpec(url=url, model=name)
-        for key, method in methods.items():
-            if method.models:
-                methods[key] = method.model_copy(update={"models": [*method.models, label]})
-    return suite.model_copy(update={"models": models, "optimizers": methods})
 
 
 def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) -> Suite:

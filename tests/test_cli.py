@@ -13,8 +13,9 @@ from surrobench.cli import _COMMANDS
 from surrobench.errors import UsageError
 from surrobench.llm.client import Client
 from surrobench.optimizers import OPTIMIZERS
+from surrobench.overrides import add_models
 from surrobench.results import Results
-from surrobench.suite import add_models, load_suite, parse_suite
+from surrobench.suite import load_suite, parse_suite
 from surrobench.workers import InlineExecutor
 from tests.llm.faulty_server import FaultyServer, ok
 from tests.studies import AGENT, FCN, MLP, NAS, answer, run, suite_text, surrobench, trials

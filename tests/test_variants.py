@@ -19,11 +19,12 @@ from surrobench.llm.client import Client
 from surrobench.llm.journal import Journal
 from surrobench.llm.parse import parse_configuration
 from surrobench.llm.view import VARIANTS, View
+from surrobench.overrides import add_models
 from surrobench.report.claims import judge
 from surrobench.report.replies import load_replies
 from surrobench.results import Results
 from surrobench.runs import Run, plan
-from surrobench.suite import add_models, parse_suite
+from surrobench.suite import parse_suite
 from surrobench.workers import InlineExecutor, process_pool
 from tests.llm.faulty_server import FaultyServer
 from tests.old_results import as_version_3

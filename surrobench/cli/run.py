@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("suite_name", metavar="SUITE")
+@click.option("--seeds", type=click.IntRange(min=1), help="At most so many seeds of each method: a pilot.")
+@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
+@click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/SUITE]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
 @click.option(
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 def command(
     suite_name: str,
+    seeds: int | None,
+    methods: tuple[str, ...],
+    benchmarks: tuple[str, ...],
     out: Path | None,
     jobs: int | None,
     cluster: str | None,
@@ -58,11 +64,13 @@ def command(
     """Run SUITE: a TOML file, or the name of one in suites/.
 
     Finished runs are never repeated, interrupted ones go on where they were: after Ctrl-C, a crash or an
-    edit of the suite, repeat the command.
+    edit of the suite, repeat the command. So it is after a part (--seeds, --method, --benchmark): what is
+    left follows without these options.
 
     \b
     Examples:
       surrobench run quick
+      surrobench run ferreira2026 --seeds 1 --method tpe --method 'centaur*'
       surrobench run suites/tabular.toml --jobs 8
       surrobench run suites/tabular.toml --cluster tcp://10.0.0.1:8786
       surrobench run quick --llm qwen=http://127.0.0.1:8000/v1,Qwen/Qwen3-8B
@@ -73,8 +81,9 @@ def command(
     from surrobench.errors import UsageError
     from surrobench.llm.capabilities import fallbacks_of, settled
     from surrobench.machine import usable_cores
+    from surrobench.overrides import Part, add_models
     from surrobench.study import Options, Status, run_study
-    from surrobench.suite import add_models, load_suite
+    from surrobench.suite import load_suite
 
     if reevaluate and replay is None:
         raise UsageError("--reevaluate goes with --replay.")
@@ -83,7 +92,8 @@ def command(
             "--jobs and --cluster exclude each other.", "A cluster has as many workers as joined it."
         )
     suite, text = load_suite(suite_name)
-    suite = add_models(suite, dict(_model(flag) for flag in llms))
+    part = Part(benchmarks, methods, seeds)
+    suite = part.of(add_models(suite, dict(_model(flag) for flag in llms)))
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
     console = Console(stderr=True)
     jobs = jobs or usable_cores()
@@ -92,7 +102,7 @@ def command(
     if dry_run:
         _print_estimate(settled(suite, {}, fallbacks_of(suite, replay or out), click.echo)[0], out, jobs)
         return
-    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster)
+    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, str(part))
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with Display(status, console):
         summary = run_study(suite, text, options, status)
@@ -200,7 +210,9 @@ def _print_summary(summary: Summary, out: Path, console: Console) -> None:
         highlight=False,
     )
     if summary.unnamed:
-        console.print(f"{summary.unnamed:,} runs in {out} are not named by the suite and are left out.")
+        console.print(
+            f"{summary.unnamed:,} runs in {out} are not in the suite, or not in this part of it: left out."
+        )
     if summary.trials:
         console.print(_where_the_time_went(summary), highlight=False, style="dim")
     for model in summary.models:

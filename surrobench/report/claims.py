@@ -20,6 +20,7 @@ from surrobench.errors import ResultsError
 from surrobench.llm.view import VARIANTS
 from surrobench.optimizers.control import PREFIX
 from surrobench.report.cells import Cells, cells
+from surrobench.report.gather import joint_plan
 from surrobench.report.study import Study, load_study
 from surrobench.results import Results
 from surrobench.stats.power import smallest_detectable
@@ -103,7 +104,7 @@ def stated_claims(results: Results) -> dict[str, Claim]:
 
 
 def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = False) -> tuple[Judged, ...]:
-    """Judge the claims of a study's suite.
+    """Judge the claims of a study's suite, those left out that are about a method that is not in the results.
 
     Args:
         results: the folder, or several that a study is in; the claims are those of the first.
@@ -113,7 +114,12 @@ def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = Fa
     Raises:
         ResultsError, DataError: as ``load_study`` and ``cells``.
     """
-    claims = stated_claims(results[0])
+    known = joint_plan(results)["method"].unique().to_list()
+    claims = {
+        name: claim
+        for name, claim in stated_claims(results[0]).items()
+        if all(_of_label(label, known) for labels in claim.methods.values() for label in labels)
+    }
     studies = {
         after: load_study(results, Budget(trials=after), partial=partial)
         for after in {claim.after for claim in claims.values()}

@@ -131,6 +131,16 @@ def with_claims(
     if not any(stated):
         return ranking
     if whole and all(claims == stated[0] for claims in stated):
-        return replace(ranking, claims=judge(results, ranking.alpha, partial=partial))
+        judged = judge(results, ranking.alpha, partial=partial)
+        left = sorted(stated[0].keys() - {one.name for one in judged})
+        note = f"Not judged, since a method they are about is not in the results: {', '.join(left)}."
+        return replace(ranking, claims=judged, notes=(*ranking.notes, note) if left else ranking.notes)
     why = "a part of the study is ranked" if not whole else "these folders state different claims"
     return replace(ranking, notes=(*ranking.notes, f"The suite's claims are not judged: {why}."))
+
+
+def with_parts(ranking: Ranking, results: Sequence[Results]) -> Ranking:
+    """The ranking with a note of each folder that holds a part of its suite only."""
+    parts = {str(folder.folder): folder.manifest["suite"].get("part", "") for folder in results}
+    notes = [f"A part of the suite was run in {folder}: {part}." for folder, part in parts.items() if part]
+    return replace(ranking, notes=(*ranking.notes, *notes))

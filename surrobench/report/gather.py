@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from surrobench.benchmarks import scenario
 from surrobench.budget import ROUNDING, Budget
-from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.errors import ResultsError, UsageError
+from surrobench.names import matching
 from surrobench.results import Results
 from surrobench.stats.steps import Steps, Unit, spent_by, steps_of
 
@@ -51,13 +51,8 @@ def _matches(plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: s
     if not patterns:
         return pl.lit(True)
     known = sorted({name for column in columns for name in plan[column].drop_nulls().unique()})
-    meant: set[str] = set()
-    for pattern in patterns:
-        found = {name for name in known if name == pattern or fnmatch.fnmatchcase(name, pattern)}
-        if not found:
-            raise UnknownName(kind, pattern, known, f"The results have: {', '.join(known) or 'none'}.")
-        meant |= found
-    return pl.any_horizontal(*(pl.col(column).is_in(sorted(meant)) for column in columns))
+    meant = matching(kind, patterns, known, f"The results have: {', '.join(known) or 'none'}.")
+    return pl.any_horizontal(*(pl.col(column).is_in(meant) for column in columns))
 
 
 def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:

@@ -1,0 +1,91 @@
+"""What a command line changes of a suite: its models, and which part of it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from surrobench.errors import UsageError
+from surrobench.llm.models import ModelSpec
+from surrobench.names import matching
+from surrobench.optimizers.control import PREFIX
+from surrobench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a suite is run; the rest can follow in the same results folder, or in one of its own.
+
+    Attributes:
+        benchmarks: patterns of ids, as a shell knows them; none for all.
+        methods: patterns of labels; none for all.
+        seeds: how many of each method at most.
+    """
+
+    benchmarks: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    seeds: int | None = None
+
+    def of(self, suite: Suite) -> Suite:
+        """The suite with this part of it only.
+
+        Its control and its claims stay as they are, since they are about the whole.
+
+        Raises:
+            UnknownName: a pattern matches nothing in the suite.
+            DataError: as ``Suite.benchmark_ids``.
+        """
+        changed: dict[str, object] = {}
+        if self.benchmarks:
+            changed["benchmarks"] = matching("benchmark", self.benchmarks, suite.benchmark_ids())
+        methods = matching("method", self.methods, suite.optimizers) if self.methods else [*suite.optimizers]
+        if self.seeds is not None:
+            changed["seeds"] = min(suite.seeds, self.seeds)
+        changed["optimizers"] = {
+            label: method
+            if self.seeds is None or method.seeds is None
+            else method.model_copy(update={"seeds": min(method.seeds, self.seeds)})
+            for label, method in suite.optimizers.items()
+            if label in methods
+        }
+        return suite.model_copy(update=changed)
+
+    def __str__(self) -> str:
+        """In words, for the manifest; nothing where it is the whole."""
+        seeds = f"at most {self.seeds} seed{'s' * (self.seeds > 1)}" if self.seeds else ""
+        parts = [seeds, " ".join(self.methods), " ".join(self.benchmarks)]
+        return "; ".join(filter(None, parts))
+
+
+def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
+    """The suite with models from the command line: label -> (URL, model name).
+
+    A label the suite knows is redirected (its revision is kept if the model's name is the same); a new one is
+    added to every method that uses a language model.
+
+    Raises:
+        UsageError: no method does; or a label is that of a slot control.
+    """
+    if not flags:
+        return suite
+    if not any(method.models for method in suite.optimizers.values()):
+        raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
+    models = dict(suite.models)
+    methods = dict(suite.optimizers)
+    for label, (url, name) in flags.items():
+        if label.startswith(PREFIX):
+            raise UsageError(f"--llm {label}: names that begin with {PREFIX!r} are those of slot controls.")
+        if label in models:
+            same = name == models[label].model
+            about_the_model = set() if same else {"revision", "size"}
+            # What is left to the defaults stays so: it may fall back to what the server can do.
+            kept = models[label].model_dump(
+                exclude={"url", "serve", "model", *about_the_model}, exclude_unset=True
+            )
+            models[label] = ModelSpec(**kept, url=url, model=name)
+            continue
+        models[label] = ModelSpec(url=url, model=name)
+        for key, method in methods.items():
+            if method.models:
+                methods[key] = method.model_copy(update={"models": [*method.models, label]})
+    return suite.model_copy(update={"models": models, "optimizers": methods})
