@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from surrobench.report.also import ROPE, with_also
 from surrobench.report.beside import Also
 from surrobench.report.extras import with_intervals, with_target, with_tests
-from surrobench.report.ranking import Metric, Posthoc, Ranking, rank_methods
+from surrobench.report.rank_methods import rank_methods
+from surrobench.report.ranking import Metric, Posthoc, Ranking
 from surrobench.report.study import Blocks, Study
 from surrobench.stats.correction import Correction
 from surrobench.stats.regret import Anchor

@@ -21,7 +21,8 @@ import polars as pl
 
 from surrobench.engine import drive
 from surrobench.manifest import make_manifest
-from surrobench.report.ranking import Ranking, rank_methods
+from surrobench.report.rank_methods import rank_methods
+from surrobench.report.ranking import Ranking
 from surrobench.report.study import load_study
 from surrobench.results import Results
 from surrobench.runs import Run, plan

@@ -18,11 +18,11 @@ from statsmodels.stats.anova import AnovaRM
 from surrobench.errors import UnknownName, UsageError
 from surrobench.report.also import with_also
 from surrobench.report.beside import ALSO
-from surrobench.report.ranking import rank_methods
+from surrobench.report.rank_methods import rank_methods
 from surrobench.report.tables import render, rich_table
 from surrobench.stats.bayes import hierarchical
 
-from .test_ranking import frame, random_scores, references, study
+from .test_rank_methods import frame, random_scores, references, study
 
 
 def scores_apart(n=9, s=4):

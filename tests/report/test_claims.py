@@ -12,7 +12,7 @@ from surrobench.report.cells import cells
 from surrobench.report.claims import HEADINGS, how, judge_claims, note, row, stated_claims
 from surrobench.report.study import Study
 
-from .test_ranking import SCHEMA, frame, random_scores, references
+from .test_rank_methods import SCHEMA, frame, random_scores, references
 
 LABELS = ("random", "tpe", "cmaes", "agent (small)", "agent (large)")
 

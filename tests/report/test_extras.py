@@ -7,7 +7,7 @@ import pytest
 
 from surrobench.report import extras
 from surrobench.report.extras import with_target, with_tests
-from surrobench.report.ranking import rank_methods
+from surrobench.report.rank_methods import rank_methods
 from surrobench.report.tables import render
 from surrobench.stats.curves import anytime
 from surrobench.stats.steps import incumbent_steps

@@ -11,7 +11,7 @@ from surrobench.errors import UsageError
 from surrobench.report.figures.cd import BAR, OVERHANG, THICK, _levels, _reach, cd_chart, cd_diagram
 from surrobench.report.figures.theme import COLUMN, PAGE, spread, styles, text_width, wrapped
 
-from .test_ranking import METHODS, random_scores, study
+from .test_rank_methods import METHODS, random_scores, study
 
 MAGIC = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}
 

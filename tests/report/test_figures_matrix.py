@@ -10,7 +10,7 @@ from surrobench.report.figures.theme import COLUMN, PAGE, text_width
 
 from .test_figures import MAGIC, NAMES, assert_clear, boxes
 from .test_figures_curves import layers, rows
-from .test_ranking import METHODS, random_scores, study
+from .test_rank_methods import METHODS, random_scores, study
 
 
 @pytest.fixture(scope="module")

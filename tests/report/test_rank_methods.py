@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
-from surrobench.report.ranking import METRICS, rank_methods
+from surrobench.report.rank_methods import rank_methods
+from surrobench.report.ranking import METRICS
 from surrobench.stats.improvement import probability_of_improvement
 from surrobench.stats.paired import wilcoxon
 from surrobench.stats.ranks import bars, conover

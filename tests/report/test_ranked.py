@@ -12,7 +12,7 @@ from surrobench.report.ranked import Wanted, rank_study
 from surrobench.report.study import Study
 from surrobench.report.tables import render
 
-from .test_ranking import frame, random_scores, references
+from .test_rank_methods import frame, random_scores, references
 
 
 def study_on(data_sets, scores=None):

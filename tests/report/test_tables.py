@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from surrobench.errors import UnknownName
-from surrobench.report.ranking import rank_methods
+from surrobench.report.rank_methods import rank_methods
 from surrobench.report.tables import COLUMNS, render, rich_table
 
-from .test_ranking import frame, random_scores, references, study
+from .test_rank_methods import frame, random_scores, references, study
 
 MODEL = "SmolLM2-135M_Instruct & co (135M)"
 METHODS = ("random", "tpe", "llm_agent")
