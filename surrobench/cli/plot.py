@@ -151,7 +151,8 @@ def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str,
     curves = everything.curves(unit, measures=["quantile" if kind == "targets" else measure])
     log_x = options["log_x"] if options["log_x"] is not None else kind == "targets" or unit != "trials"
     over = None if options["interval"] == "none" else options["interval"]
-    shared = {"control": study.control, "over": over, **look}
+    clusters = study.blocks if options["blocks"] == "data-set" else {}
+    shared = {"control": study.control, "over": over, "clusters": clusters, **look}
     if kind == "curves":
         return anytime_chart(curves, measure=measure, log_x=log_x, log_y=options["log_y"], **shared)
     if kind == "targets":

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,27 @@ def test_without_intervals_there_are_no_bands_and_no_word_of_them():
     assert "bootstrap" not in spec["description"]
     assert "on these instances" in anytime_chart(curves()).to_dict()["description"]
     assert "over instances" in anytime_chart(curves(), over="instances").to_dict()["description"]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_instances_of_one_data_set_count_once(name):
+    found = curves()
+    alike = {"b1": "d", "b3": "d"}
+    twice = replace(found, quantile=found.quantile[[0, 1, 2, 1, 4]])  # what is one and the same, listed twice
+    once = replace(found, instances=("b0", "b1", "b2", "b4"), quantile=found.quantile[[0, 1, 2, 4]])
+    once = replace(once, normalised=once.normalised[:4], end=once.end[:4])
+    spec, wanted = (CHARTS[name](one, clusters=alike, over=None).to_dict() for one in (twice, once))
+    means, expected = (
+        np.array([row["mean"] for line in layers(one, "line") for row in rows(one, line)])
+        for one in (spec, wanted)
+    )
+    assert means == pytest.approx(expected, abs=1e-12)
+    assert "Mean over 4 data sets (5 instances) of 6 seeds each." in spec["description"]
+    assert "data sets" not in wanted["description"]
+    assert (
+        "over data sets and seeds"
+        in CHARTS[name](twice, clusters=alike, over="instances").to_dict()["description"]
+    )
 
 
 def test_targets_count_instances_seeds_and_targets_alike():

@@ -7,9 +7,10 @@ Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets reach
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal
 
 import altair as alt
@@ -32,6 +33,7 @@ from surrobench.report.figures.theme import (
     wrapped,
 )
 from surrobench.stats.bands import Band, Over, band
+from surrobench.stats.clusters import average_within
 from surrobench.stats.curves import Curves, Measure
 from surrobench.stats.steps import Unit
 
@@ -42,6 +44,8 @@ NAME = 62.0  # of a name at the end of a line; longer ones are wrapped
 LEADER = 12.0  # from a line's end to its name
 TARGETS = np.geomspace(0.5, 1e-4, 51)
 """Quantile regrets: from what every second random trial reaches to what takes ten thousand of them."""
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 _UNITS = {
     "trials": "trials",
@@ -58,6 +62,7 @@ def anytime_chart(
     measure: Measure = "quantile",
     control: str = "",
     over: Over | None = "seeds",
+    clusters: Mapping[str, str] = NONE,
     log_x: bool = False,
     log_y: bool = True,
     width: float = COLUMN,
@@ -72,6 +77,7 @@ def anytime_chart(
         measure: quantile or normalised regret.
         control: the method drawn in grey.
         over: what the intervals resample; None: no intervals.
+        clusters: of instances that are one block, such as those of one data set: the block of each.
         log_x: a logarithmic axis of what was spent.
         log_y: a logarithmic axis of regret.
         width: of the figure, in points.
@@ -87,7 +93,7 @@ def anytime_chart(
     known = np.asarray(~np.isnan(values).any(axis=(0, 2)))
     if not known.any():
         raise ResultsError("There is no point at which all runs of a method have observed something.")
-    found = _band(np.nan_to_num(values, nan=1.0), over)
+    found = _band(curves, np.nan_to_num(values, nan=1.0), over, clusters)
     least = np.where(known & (found.low > 0), found.low, np.inf).min()
     log_y = log_y and bool(np.isfinite(least))
     floor = least if log_y else min(0.0, float(np.where(known, found.low, 0).min()))
@@ -106,7 +112,7 @@ def anytime_chart(
         control=control,
         width=width,
         title="" if bare else f"Incumbents over {_over(curves.unit)}",
-        notes=[] if bare else [_means(curves, found, over) + _remarks(curves, known)],
+        notes=[] if bare else [_means(curves, found, over, clusters) + _remarks(curves, known)],
     )
 
 
@@ -116,6 +122,7 @@ def targets_chart(
     targets: Sequence[float] | Floats = TARGETS,
     control: str = "",
     over: Over | None = "seeds",
+    clusters: Mapping[str, str] = NONE,
     log_x: bool = True,
     width: float = COLUMN,
     bare: bool = False,
@@ -127,6 +134,7 @@ def targets_chart(
         targets: quantile regrets.
         control: the method drawn in grey.
         over: what the intervals resample; None: no intervals.
+        clusters: of instances that are one block, such as those of one data set: the block of each.
         log_x: a logarithmic axis of what was spent.
         width: of the figure, in points.
         bare: without title and notes.
@@ -135,7 +143,7 @@ def targets_chart(
     # Once reached a target stays so, even where noise lets the incumbent's mean rise again.
     best = np.fmin.accumulate(curves.quantile, axis=3)
     reached = len(wanted) - np.searchsorted(wanted, np.nan_to_num(best, nan=np.inf), side="left")
-    found = _band(reached / len(wanted), over)
+    found = _band(curves, reached / len(wanted), over, clusters)
     return _figure(
         curves.methods,
         curves.grid,
@@ -150,7 +158,7 @@ def targets_chart(
         if bare
         else [
             f"{len(wanted)} targets of quantile regret, {wanted[-1]:.2g} to {wanted[0]:.2g}, in even ratios. "
-            + _means(curves, found, over)
+            + _means(curves, found, over, clusters)
         ],
     )
 
@@ -161,6 +169,7 @@ def profile_chart(
     measure: Measure = "quantile",
     control: str = "",
     over: Over | None = "seeds",
+    clusters: Mapping[str, str] = NONE,
     width: float = COLUMN,
     bare: bool = False,
 ) -> Any:
@@ -171,6 +180,7 @@ def profile_chart(
         measure: quantile or normalised regret.
         control: the method drawn in grey.
         over: what the intervals resample; None: no intervals.
+        clusters: of instances that are one block, such as those of one data set: the block of each.
         width: of the figure, in points.
         bare: without title and notes.
 
@@ -183,7 +193,7 @@ def profile_chart(
     positive = final[final > 0]
     least, most = (positive.min(), positive.max()) if positive.size else (1e-6, 1.0)
     tau = np.geomspace(max(least, most * 1e-8), max(most, least * 1.01), 200)
-    found = _band((final[..., None] <= tau * (1 + 1e-9)).astype(np.float64), over)
+    found = _band(curves, (final[..., None] <= tau * (1 + 1e-9)).astype(np.float64), over, clusters)
     at = f"{curves.grid[-1]:,g} {_UNITS[curves.unit]}"
     return _figure(
         curves.methods,
@@ -195,26 +205,39 @@ def profile_chart(
         control=control,
         width=width,
         title="" if bare else "Performance profiles",
-        notes=[] if bare else [f"After {at}; the higher the better. " + _means(curves, found, over)],
+        notes=[]
+        if bare
+        else [f"After {at}; the higher the better. " + _means(curves, found, over, clusters)],
         names_at="middle",
     )
 
 
-def _band(values: Floats, over: Over | None) -> Band:
+def _band(curves: Curves, values: Floats, over: Over | None, clusters: Mapping[str, str]) -> Band:
+    """Mean and interval of values of shape (n, k, s, t), each block of instances counted once."""
+    if _blocks(curves, clusters) < len(curves.instances):
+        values, _ = average_within(values, [clusters.get(name, name) for name in curves.instances])
     found = band(values, np.random.default_rng(0), over=over or "seeds")
     return found if over else Band(found.mean, found.mean, found.mean, found.level, found.over)
+
+
+def _blocks(curves: Curves, clusters: Mapping[str, str]) -> int:
+    return len({clusters.get(name, name) for name in curves.instances})
 
 
 def _over(unit: Unit) -> str:
     return "simulated time" if unit == "seconds" else _UNITS[unit]
 
 
-def _means(curves: Curves, found: Band, over: Over | None) -> str:
-    n, s = len(curves.instances), len(curves.seeds)
-    text = f"Mean over {n} instance{'s' if n > 1 else ''} of {s} seed{'s' if s > 1 else ''} each."
+def _means(curves: Curves, found: Band, over: Over | None, clusters: Mapping[str, str]) -> str:
+    n, s, blocks = len(curves.instances), len(curves.seeds), _blocks(curves, clusters)
+    of_instances = f"{n} instance{'s' * (n > 1)}"
+    if blocks < n:
+        of_instances = f"{blocks} data set{'s' * (blocks > 1)} ({of_instances})"
+    text = f"Mean over {of_instances} of {s} seed{'s' * (s > 1)} each."
     if over is None or (found.low == found.high).all():
         return text
-    of = "seeds, on these instances" if over == "seeds" else "instances and their seeds"
+    resampled = "instances and their seeds" if blocks == n else "data sets and seeds"
+    of = "seeds, on these instances" if over == "seeds" else resampled
     return f"{text} Bands: {found.level:.0%} bootstrap intervals over {of}.".replace("%", " %")
 
 
