@@ -150,7 +150,7 @@ def test_wrong_usage_of_power_is_one_line(results, flags, says):
 
 
 @pytest.mark.yahpo
-@pytest.mark.parametrize(("name", "runs"), [("ferreira2026", 1184), ("default-seed", 480)])
+@pytest.mark.parametrize(("name", "runs"), [("ferreira2026", 416), ("default-seed", 480)])
 def test_the_suites_that_repeat_a_study_plan_and_say_what_they_would_cost(name, runs, tmp_path):
     suite, _ = load_suite(name)
     assert len(plan(suite)) == runs

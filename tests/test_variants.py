@@ -167,23 +167,26 @@ def test_a_model_from_the_command_line_is_shown_the_variants_of_a_suite_of_contr
 def test_a_rehearsal_asks_as_often_as_the_run_and_shows_what_it_would(variant: str) -> None:
     [one] = [run for run in agents(planned(["m"], trials=6)) if run.variant == "full"]
     [shown] = agents(planned(["m"], trials=6, method=f'variants = ["{variant}"]'))
-    calls, asked, answered = rehearse(shown)
-    assert calls == 5
-    assert 0 < answered < asked
+    asked = rehearse(shown)
+    assert asked.calls == 5
+    assert 0 < asked.written < asked.read
     # Misleading names are the same ones, elsewhere.
-    assert (asked < rehearse(one)[1]) == (variant in ("no-dataset", "anonymous"))
-    assert rehearse(shown) == (calls, asked, answered)
+    assert (asked.read < rehearse(one).read) == (variant in ("no-dataset", "anonymous"))
+    assert rehearse(shown) == asked
 
 
 def test_a_rehearsal_counts_about_what_the_server_is_sent(tmp_path: Path) -> None:
     with FaultyServer(answer) as server:
         written = text(["m"], trials=6, seeds=1, url=server.url)
         for one in agents(planned(["m"], trials=6, seeds=1)):
-            calls, asked, _ = rehearse(one)
+            asked = rehearse(one)
         run(written.replace(f', "{NAS}"', ""), tmp_path / "r", jobs=1)
         sent = sum(len(message["content"]) for body in server.bodies for message in body["messages"])
-    assert calls == len(server.bodies) == 5
-    assert asked == pytest.approx(sent, rel=0.03)
+    assert asked.calls == len(server.bodies) == 5
+    assert asked.read == pytest.approx(sent, rel=0.03)
+    lines = map(json.loads, (tmp_path / "r" / "journal.jsonl").read_text().splitlines())
+    fresh = sum(len(line["prompt"][1]) for line in lines if "prompt" in line)
+    assert asked.fresh == pytest.approx(fresh, rel=0.1)  # the journal, too, keeps what is new in a prompt
 
 
 def test_a_dry_run_counts_each_variant_and_no_calls_of_controls(tmp_path: Path) -> None:
