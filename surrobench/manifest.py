@@ -15,6 +15,7 @@ from surrobench.benchmarks import scenario
 from surrobench.llm.prompts import prompts_hash
 from surrobench.machine import usable_cores
 from surrobench.optimizers import optimizer
+from surrobench.overrides import Part
 from surrobench.results import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite import Method, Suite
@@ -43,13 +44,13 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **_versions(_SHAPING)}
 
 
-def make_manifest(suite: Suite, text: str, part: str = "") -> dict[str, Any]:
+def make_manifest(suite: Suite, text: str, part: Part | None = None) -> dict[str, Any]:
     """The manifest of a study; sessions are added as they end.
 
     Args:
         suite: what is run.
         text: its file.
-        part: which part of that this is, in words; nothing for all of it.
+        part: which part of that this is; None for all of it.
     """
     entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
     prompts = {entry.prompts for entry in entries.values()}
@@ -59,7 +60,7 @@ def make_manifest(suite: Suite, text: str, part: str = "") -> dict[str, Any]:
         "suite": {
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
-            "part": part,
+            "part": asdict(part) if part and part != Part() else None,
             "control": suite.control,
             "budget": {
                 **asdict(suite.budget(Method())),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from surrobench.errors import UsageError
 from surrobench.llm.models import ModelSpec
@@ -22,9 +23,15 @@ class Part:
         seeds: how many of each method at most.
     """
 
-    benchmarks: Sequence[str] = ()
-    methods: Sequence[str] = ()
+    benchmarks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     seeds: int | None = None
+
+    @staticmethod
+    def recorded(manifest: Mapping[str, Any]) -> Part:
+        """The part that a results folder holds, by its manifest; the whole where that names none."""
+        found = manifest["suite"].get("part")
+        return Part(**{name: tuple(of) if isinstance(of, list) else of for name, of in (found or {}).items()})
 
     def of(self, suite: Suite) -> Suite:
         """The suite with this part of it only.
@@ -51,7 +58,7 @@ class Part:
         return suite.model_copy(update=changed)
 
     def __str__(self) -> str:
-        """In words, for the manifest; nothing where it is the whole."""
+        """In words; nothing where it is the whole."""
         seeds = f"at most {self.seeds} seed{'s' * (self.seeds > 1)}" if self.seeds else ""
         parts = [seeds, " ".join(self.methods), " ".join(self.benchmarks)]
         return "; ".join(filter(None, parts))

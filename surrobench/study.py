@@ -30,6 +30,7 @@ from surrobench.llm.journal import Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.service import ModelService
 from surrobench.manifest import library_versions, make_manifest
+from surrobench.overrides import Part
 from surrobench.requests import Complete, Completion
 from surrobench.results import Results, locked
 from surrobench.runs import Run, plan
@@ -57,8 +58,8 @@ class Options:
     """Start half-finished runs anew instead of resuming them."""
     cluster: str | None = None
     """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
-    part: str = ""
-    """Which part of its file the suite is, in words; nothing for all of it."""
+    part: Part | None = None
+    """Which part of its file the suite is; None for all of it."""
 
 
 @dataclass

@@ -37,7 +37,7 @@ def test_a_part_has_what_is_meant_in_the_order_of_the_suite_and_says_so() -> Non
     suite = parse_suite(TEXT)
     assert Part().of(suite) == suite
     assert str(Part()) == ""
-    part = Part(["*/fcnet/*"], ["tpe", "ran*"], 1)
+    part = Part(("*/fcnet/*",), ("tpe", "ran*"), 1)
     narrowed = part.of(suite)
     assert narrowed.benchmark_ids() == [FCN]
     assert [*narrowed.optimizers] == ["random", "tpe"]
@@ -54,7 +54,7 @@ def test_seeds_are_at_most_those_of_the_suite() -> None:
 
 @pytest.mark.parametrize(
     ("part", "says"),
-    [(Part(methods=["smac"]), "method 'smac'"), (Part([MLP, "hpobench/nowhere/*"]), "bench")],
+    [(Part(methods=("smac",)), "method 'smac'"), (Part((MLP, "hpobench/nowhere/*")), "bench")],
 )
 def test_a_pattern_that_means_nothing_is_an_error(part: Part, says: str) -> None:
     with pytest.raises(UnknownName, match=says):
@@ -99,6 +99,15 @@ def test_parts_that_were_run_apart_are_ranked_together(suite_file: Path, tmp_pat
     assert "Sobol is ahead" in together
     assert "A model is ahead" in together
     assert together.count("A part of the suite was run in") == 2
+
+
+def test_a_replay_is_of_the_part_that_was_recorded(suite_file: Path, tmp_path: Path) -> None:
+    surro("run", suite_file, "--seeds", 1, "--method", "random", "--out", tmp_path / "r")
+    done = surrobench("run", suite_file, "--replay", tmp_path / "r", "--out", tmp_path / "again")
+    assert done.status == 0, done.err
+    assert "Replaying the part of the suite that was recorded: at most 1 seed; random." in done.err
+    assert "2 runs: 0 were finished before, now 2 ok" in " ".join(done.err.split())
+    assert Part.recorded(Results(tmp_path / "again").manifest) == Part((), ("random",), 1)
 
 
 def test_what_another_part_left_in_the_folder_is_kept_and_counted(suite_file: Path, tmp_path: Path) -> None:

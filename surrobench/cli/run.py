@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from surrobench.overrides import Part
     from surrobench.study import Status, Summary
     from surrobench.suite import Suite
 
@@ -93,6 +94,8 @@ def command(
         )
     suite, text = load_suite(suite_name)
     part = Part(benchmarks, methods, seeds)
+    if replay and part == Part() and (part := _recorded_part(replay)) != Part():
+        click.echo(f"Replaying the part of the suite that was recorded: {part}.", err=True)
     suite = part.of(add_models(suite, dict(_model(flag) for flag in llms)))
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
     console = Console(stderr=True)
@@ -102,7 +105,7 @@ def command(
     if dry_run:
         _print_estimate(settled(suite, {}, fallbacks_of(suite, replay or out), click.echo)[0], out, jobs)
         return
-    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, str(part))
+    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, part)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with Display(status, console):
         summary = run_study(suite, text, options, status)
@@ -114,6 +117,13 @@ def command(
         elif replay is None:  # a replay that diverged would diverge again
             click.echo(f"Resume with: {resume}", err=True)
         sys.exit(1)
+
+
+def _recorded_part(replay: Path) -> Part:
+    from surrobench.overrides import Part
+    from surrobench.results import Results
+
+    return Part.recorded(Results(replay).manifest) if (replay / "manifest.json").is_file() else Part()
 
 
 def _model(flag: str) -> tuple[str, tuple[str, str]]:

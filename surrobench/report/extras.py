@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from surrobench.benchmarks import benchmark
+from surrobench.overrides import Part
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.ranking import Ranking
 from surrobench.results import Results
@@ -141,6 +142,6 @@ def with_claims(
 
 def with_parts(ranking: Ranking, results: Sequence[Results]) -> Ranking:
     """The ranking with a note of each folder that holds a part of its suite only."""
-    parts = {str(folder.folder): folder.manifest["suite"].get("part", "") for folder in results}
+    parts = {folder.folder: str(Part.recorded(folder.manifest)) for folder in results}
     notes = [f"A part of the suite was run in {folder}: {part}." for folder, part in parts.items() if part]
     return replace(ranking, notes=(*ranking.notes, *notes))
