@@ -15,7 +15,7 @@ from surrobench.benchmarks import scenario
 from surrobench.llm.prompts import prompts_hash
 from surrobench.machine import usable_cores
 from surrobench.optimizers import optimizer
-from surrobench.overrides import Part
+from surrobench.overrides import Part, extent
 from surrobench.results import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite import Method, Suite
@@ -48,9 +48,9 @@ def make_manifest(suite: Suite, text: str, part: Part | None = None) -> dict[str
     """The manifest of a study; sessions are added as they end.
 
     Args:
-        suite: what is run.
+        suite: the whole study.
         text: its file.
-        part: which part of that this is; None for all of it.
+        part: which part of that is run; None for all of it.
     """
     entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
     prompts = {entry.prompts for entry in entries.values()}
@@ -61,6 +61,7 @@ def make_manifest(suite: Suite, text: str, part: Part | None = None) -> dict[str
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
             "part": asdict(part) if part and part != Part() else None,
+            "whole": extent(suite),
             "control": suite.control,
             "budget": {
                 **asdict(suite.budget(Method())),
@@ -79,7 +80,7 @@ def make_manifest(suite: Suite, text: str, part: Part | None = None) -> dict[str
             for label, entry in entries.items()
             if entry.own
         },
-        "continued": _continued(suite),
+        "continued": _continued(part.of(suite) if part else suite),
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from surrobench.errors import UsageError
+from surrobench.benchmarks import expand
+from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.llm.models import ModelSpec
 from surrobench.names import matching
 from surrobench.optimizers.control import PREFIX
@@ -15,7 +16,7 @@ from surrobench.suite import Suite
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a suite is run; the rest can follow in the same results folder, or in one of its own.
+    """Which part of a suite is run; the rest can follow, in the same results folder or in one of its own.
 
     Attributes:
         benchmarks: patterns of ids, as a shell knows them; none for all.
@@ -29,22 +30,22 @@ class Part:
 
     @staticmethod
     def recorded(manifest: Mapping[str, Any]) -> Part:
-        """The part that a results folder holds, by its manifest; the whole where that names none."""
-        found = manifest["suite"].get("part")
-        return Part(**{name: tuple(of) if isinstance(of, list) else of for name, of in (found or {}).items()})
+        """The part that was run last in a results folder; the whole where its manifest names none."""
+        found = manifest["suite"].get("part") or {}
+        return Part(**{name: tuple(of) if isinstance(of, list) else of for name, of in found.items()})
 
     def of(self, suite: Suite) -> Suite:
-        """The suite with this part of it only.
+        """The suite with this part of it only, and the control, which everything is compared with.
 
-        Its control and its claims stay as they are, since they are about the whole.
+        Its claims stay as they are, since they are about the whole.
 
         Raises:
             UnknownName: a pattern matches nothing in the suite.
-            DataError: as ``Suite.benchmark_ids``.
+            DataError: ... or only what may be in data that is missing.
         """
         changed: dict[str, object] = {}
         if self.benchmarks:
-            changed["benchmarks"] = matching("benchmark", self.benchmarks, suite.benchmark_ids())
+            changed["benchmarks"] = _benchmarks(suite, self.benchmarks)
         methods = matching("method", self.methods, suite.optimizers) if self.methods else [*suite.optimizers]
         if self.seeds is not None:
             changed["seeds"] = min(suite.seeds, self.seeds)
@@ -53,15 +54,41 @@ class Part:
             if self.seeds is None or method.seeds is None
             else method.model_copy(update={"seeds": min(method.seeds, self.seeds)})
             for label, method in suite.optimizers.items()
-            if label in methods
+            if label in methods or label == suite.control
         }
         return suite.model_copy(update=changed)
+
+    def within(self, other: Part, suite: Suite) -> Part:
+        """What this and another part of a suite have in common, by names."""
+        common = self.of(other.of(suite))
+        return Part(tuple(common.benchmark_ids()), tuple(common.optimizers), common.seeds)
 
     def __str__(self) -> str:
         """In words; nothing where it is the whole."""
         seeds = f"at most {self.seeds} seed{'s' * (self.seeds > 1)}" if self.seeds else ""
         parts = [seeds, " ".join(self.methods), " ".join(self.benchmarks)]
         return "; ".join(filter(None, parts))
+
+
+def extent(suite: Suite) -> dict[str, int | None]:
+    """How many benchmarks, methods and seeds a suite has; None benchmarks where data is missing."""
+    try:
+        benchmarks = len(suite.benchmark_ids())
+    except DataError:
+        benchmarks = None
+    seeds = max(method.seeds or suite.seeds for method in suite.optimizers.values())
+    return {"benchmarks": benchmarks, "methods": len(suite.optimizers), "seeds": seeds}
+
+
+def _benchmarks(suite: Suite, patterns: Sequence[str]) -> list[str]:
+    """The ids that patterns mean; that other data of the suite is missing does not matter."""
+    here, missing = suite.present()
+    try:
+        return matching("benchmark", patterns, expand(here))
+    except UnknownName:
+        if missing:
+            raise next(iter(missing.values())) from None
+        raise
 
 
 def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:

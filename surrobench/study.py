@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from surrobench import recording
-from surrobench.benchmarks import scenario
+from surrobench.benchmarks import expand, scenario
 from surrobench.engine import Timing, drive_async
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.llm.capabilities import (
@@ -58,8 +60,8 @@ class Options:
     """Start half-finished runs anew instead of resuming them."""
     cluster: str | None = None
     """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
-    part: Part | None = None
-    """Which part of its file the suite is; None for all of it."""
+    part: Part = field(default_factory=Part)
+    """Which part of the suite is run."""
 
 
 @dataclass
@@ -137,8 +139,9 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
     note = status.note if status else Status.note
-    suite, fallbacks, able, begun = _settle(suite, options, note)
-    runs = plan(suite)
+    settled_part, fallbacks, able, begun = _settle(options.part.of(suite), options, note)
+    suite = suite.model_copy(update={"models": settled_part.models})
+    runs = plan(settled_part)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -146,8 +149,24 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         manifest = {**make_manifest(suite, text, options.part), "fallbacks": fallbacks}
-        results = Results.create(options.out, manifest, runs)
-        return _Session(suite, runs, options, status or Status(), results, able, begun, stack).run()
+        listed = [*runs, *_of_other_parts(suite, options, runs)]
+        results = Results.create(options.out, manifest, listed)
+        return _Session(suite, runs, listed, options, status or Status(), results, able, begun, stack).run()
+
+
+def _of_other_parts(suite: Suite, options: Options, runs: Sequence[Run]) -> list[Run]:
+    """The runs of the suite that the folder was to hold before, and that are not in the part run now."""
+    if options.part == Part() or not (options.out / "manifest.json").exists():
+        return []
+    before = Results(options.out).plan()
+    others = before.filter(~pl.col("run").is_in([run.id for run in runs]))
+    known = set(expand(suite.present()[0]))
+    benchmarks = [name for name in others["benchmark"].unique(maintain_order=True) if name in known]
+    labels = [label for label in others["optimizer"].unique(maintain_order=True) if label in suite.optimizers]
+    if not benchmarks or not labels:
+        return []
+    ids = set(others["run"])
+    return [run for run in plan(Part(tuple(benchmarks), tuple(labels)).of(suite)) if run.id in ids]
 
 
 def _settle(
@@ -196,6 +215,7 @@ class _Session:
         self,
         suite: Suite,
         runs: Sequence[Run],
+        listed: Sequence[Run],
         options: Options,
         status: Status,
         results: Results,
@@ -219,7 +239,8 @@ class _Session:
         self._pending = results.unfinished(runs)
         # What does not reach far enough is replaced, whatever it has more of.
         results.forget(run.id for run in self._pending if run.id in records)
-        self._unnamed = len(records.keys() - {run.id for run in runs})
+        self._listed = listed
+        self._unnamed = len(records.keys() - {run.id for run in listed})
         for run in runs:
             if run.id in records and records[run.id].state == "failed" and run not in self._pending:
                 self._problems.setdefault(records[run.id].error, []).append(run)
@@ -420,7 +441,8 @@ class _Session:
         path, options = self._results.journal_path, self._options
         if options.replay:
             return recording.open_replay(options.replay, path)
-        pending = {run.id for run in self._pending}
+        # Those of other parts, too: a journal has one set of versions.
+        pending = {run.id for run in self._results.unfinished(self._listed)}
         return recording.open_journal(
             path, pending, library_versions(), discard_unfinished=options.discard_unfinished
         )

@@ -221,16 +221,16 @@ class Suite(BaseModel):
         """
         if self.missing == "error":
             return expand(self.benchmarks)
-        here, errors = self._present()
+        here, errors = self.present()
         if not here and errors:
             raise next(iter(errors.values()))
         return expand(here)
 
     def left_out(self) -> list[str]:
         """Benchmarks and patterns that are left out because their data is missing."""
-        return list(self._present()[1]) if self.missing == "skip" else []
+        return list(self.present()[1]) if self.missing == "skip" else []
 
-    def _present(self) -> tuple[list[str], dict[str, DataError]]:
+    def present(self) -> tuple[list[str], dict[str, DataError]]:
         """The benchmarks whose data is here, and the others with what is missing."""
         here, errors = [], {}
         for pattern in self.benchmarks:

@@ -114,7 +114,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         # A family's patterns must not depend on the state of another's data.
         mine = [key for key in scenarios() if family not in _families() or key.startswith(f"{family}/")]
         here = [f"{key}/{instance}" for key in mine for instance in scenario(key).instances]
-        matches = fnmatch.filter(here, pattern)
+        matches = [pattern] if pattern in here else fnmatch.filter(here, pattern)
         if not matches and family in FAMILIES:
             benchmark(pattern) if "/" in rest else scenario(pattern)  # says what is missing
         if not matches:

@@ -158,7 +158,7 @@ def _rankings(
     """One, or one for each group; the last with the suite's claims."""
     from surrobench.cli.options import choice, load
     from surrobench.cli.progress import bar
-    from surrobench.report.extras import with_claims, with_parts
+    from surrobench.report.extras import with_claims
     from surrobench.report.gather import Choice
     from surrobench.report.ranked import rank_study
 
@@ -172,7 +172,7 @@ def _rankings(
     rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
     whole = not by and choice(options) == Choice()
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
-    return [with_parts(ranking, folders) for ranking in rankings]
+    return rankings
 
 
 def _parts(study: Study, by: str | None) -> list[tuple[str, Study]]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("suite_name", metavar="SUITE")
-@click.option("--seeds", type=click.IntRange(min=1), help="At most so many seeds of each method: a pilot.")
-@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods.")
+@click.option("--seeds", type=click.IntRange(min=1), help="At most so many seeds of each method.")
+@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these, and the control.")
 @click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/SUITE]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
@@ -93,17 +93,20 @@ def command(
             "--jobs and --cluster exclude each other.", "A cluster has as many workers as joined it."
         )
     suite, text = load_suite(suite_name)
+    suite = add_models(suite, dict(_model(flag) for flag in llms))
     part = Part(benchmarks, methods, seeds)
-    if replay and part == Part() and (part := _recorded_part(replay)) != Part():
-        click.echo(f"Replaying the part of the suite that was recorded: {part}.", err=True)
-    suite = part.of(add_models(suite, dict(_model(flag) for flag in llms)))
+    if replay and (recorded := _recorded_part(replay)) != Part():
+        part = recorded if part == Part() else part.within(recorded, suite)
+        click.echo(f"Replaying what was recorded, a part of the suite: {part}.", err=True)
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
     console = Console(stderr=True)
     jobs = jobs or usable_cores()
     if left_out := suite.left_out():
         click.echo(f"Left out, their data is not on this machine: {', '.join(left_out)}", err=True)
     if dry_run:
-        _print_estimate(settled(suite, {}, fallbacks_of(suite, replay or out), click.echo)[0], out, jobs)
+        narrowed = part.of(suite)
+        fallbacks = fallbacks_of(narrowed, replay or out)
+        _print_estimate(settled(narrowed, {}, fallbacks, click.echo)[0], out, jobs)
         return
     options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, part)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
@@ -123,7 +126,8 @@ def _recorded_part(replay: Path) -> Part:
     from surrobench.overrides import Part
     from surrobench.results import Results
 
-    return Part.recorded(Results(replay).manifest) if (replay / "manifest.json").is_file() else Part()
+    folder = replay if replay.is_dir() else replay.parent
+    return Part.recorded(Results(folder).manifest) if (folder / "manifest.json").is_file() else Part()
 
 
 def _model(flag: str) -> tuple[str, tuple[str, str]]:
@@ -220,9 +224,7 @@ def _print_summary(summary: Summary, out: Path, console: Console) -> None:
         highlight=False,
     )
     if summary.unnamed:
-        console.print(
-            f"{summary.unnamed:,} runs in {out} are not in the suite, or not in this part of it: left out."
-        )
+        console.print(f"{summary.unnamed:,} runs in {out} are not named by the suite and are left out.")
     if summary.trials:
         console.print(_where_the_time_went(summary), highlight=False, style="dim")
     for model in summary.models:

@@ -23,6 +23,7 @@ def command(results: Path) -> None:
 
     from surrobench.budget import budget_of
     from surrobench.llm.journal import Journal
+    from surrobench.report.gather import joint_plan, missing_parts
     from surrobench.results import Results
     from surrobench.runs import method_name
 
@@ -55,6 +56,8 @@ def command(results: Path) -> None:
     console = Console()
     console.print(f"{folder.suite_name}: runs in {results}", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
+    if part := missing_parts([folder], joint_plan([folder])):
+        console.print(f"A part of the suite: {part}.", highlight=False)
     for record in records.values():
         if record.state == "failed":
             console.print(

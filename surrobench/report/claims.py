@@ -114,21 +114,26 @@ def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = Fa
     Raises:
         ResultsError, DataError: as ``load_study`` and ``cells``.
     """
+    stated = stated_claims(results[0])
     known = joint_plan(results)["method"].unique().to_list()
     claims = {
         name: claim
-        for name, claim in stated_claims(results[0]).items()
+        for name, claim in stated.items()
         if all(_of_label(label, known) for labels in claim.methods.values() for label in labels)
     }
     studies = {
         after: load_study(results, Budget(trials=after), partial=partial)
         for after in {claim.after for claim in claims.values()}
     }
-    return judge_claims(claims, studies, alpha)
+    return judge_claims(claims, studies, alpha, stated=len(stated))
 
 
 def judge_claims(
-    claims: Mapping[str, Claim], studies: Mapping[int | None, Study], alpha: float = 0.05
+    claims: Mapping[str, Claim],
+    studies: Mapping[int | None, Study],
+    alpha: float = 0.05,
+    *,
+    stated: int | None = None,
 ) -> tuple[Judged, ...]:
     """Judge claims on what runs found.
 
@@ -136,7 +141,10 @@ def judge_claims(
         claims: name -> claim.
         studies: number of trials -> the study after so many, for each ``after`` of the claims.
         alpha: family-wise level.
+        stated: how many claims the suite has, over which p is corrected: by default those given. A part of
+            its methods must not make a claim easier to resolve.
     """
+    m = stated or len(claims)
     found = []
     for claim in claims.values():
         study = studies[claim.after]
@@ -151,7 +159,7 @@ def judge_claims(
                 evidence(advantages, claim.region, test=claim.test, alpha=alpha, decimals=DECIMALS),
             )
         )
-    judged = verdicts([one for _, _, one in found], alpha)
+    judged = verdicts([one for _, _, one in found], alpha, of=m)
     return tuple(
         Judged(
             name=name,
@@ -160,13 +168,13 @@ def judge_claims(
             evidence=one,
             p_holds=p_holds,
             p_fails=p_fails,
-            claims=len(claims),
+            claims=m,
             seeds=len(part.seeds),
             trials=part.trials,
             instances=part.instances,
             advantages=advantages,
             detectable=smallest_detectable(
-                advantages, alpha / len(claims), POWER, np.random.default_rng(0), one_sided=True
+                advantages, alpha / m, POWER, np.random.default_rng(0), one_sided=True
             )
             if verdict == "not resolved" and claim.test == "wilcoxon"
             else None,
@@ -254,7 +262,7 @@ def how(judged: Judged) -> str:
 
 def note(judged: Sequence[Judged]) -> str:
     """What a reader of the claims must know."""
-    level, m = judged[0].evidence.level, len(judged)
+    level, m = judged[0].evidence.level, judged[0].claims
     smallest = min(1.0, max(one.evidence.smallest_p for one in judged) * m)
     alpha = (1 - level) / 2
     return (

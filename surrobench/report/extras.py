@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from surrobench.benchmarks import benchmark
-from surrobench.overrides import Part
 from surrobench.report.claims import judge, stated_claims
+from surrobench.report.gather import joint_plan, missing_parts
 from surrobench.report.ranking import Ranking
 from surrobench.results import Results
 from surrobench.stats.curves import Anytime, kaplan_meier_median, restricted_mean
@@ -133,15 +133,13 @@ def with_claims(
         return ranking
     if whole and all(claims == stated[0] for claims in stated):
         judged = judge(results, ranking.alpha, partial=partial)
-        left = sorted(stated[0].keys() - {one.name for one in judged})
-        note = f"Not judged, since a method they are about is not in the results: {', '.join(left)}."
-        return replace(ranking, claims=judged, notes=(*ranking.notes, note) if left else ranking.notes)
+        notes = list(ranking.notes)
+        if left := sorted(stated[0].keys() - {one.name for one in judged}):
+            notes.append(
+                f"Not judged, since a method they are about is not in the results: {', '.join(left)}."
+            )
+        if judged and missing_parts(results, joint_plan(results)):
+            notes.append("The claims are judged on the part that was run; the whole may decide otherwise.")
+        return replace(ranking, claims=judged, notes=tuple(notes))
     why = "a part of the study is ranked" if not whole else "these folders state different claims"
     return replace(ranking, notes=(*ranking.notes, f"The suite's claims are not judged: {why}."))
-
-
-def with_parts(ranking: Ranking, results: Sequence[Results]) -> Ranking:
-    """The ranking with a note of each folder that holds a part of its suite only."""
-    parts = {folder.folder: str(Part.recorded(folder.manifest)) for folder in results}
-    notes = [f"A part of the suite was run in {folder}: {part}." for folder, part in parts.items() if part]
-    return replace(ranking, notes=(*ranking.notes, *notes))

@@ -101,6 +101,20 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
     return plan
 
 
+def missing_parts(folders: Sequence[Results], plan: pl.DataFrame) -> str:
+    """How much of their suite the folders are to hold, where that is a part of it; else nothing.
+
+    Folders of several suites, and of older versions, say nothing.
+    """
+    wholes = [folder.manifest["suite"].get("whole") for folder in folders]
+    if len({folder.suite_name for folder in folders}) > 1 or not all(wholes):
+        return ""
+    there = {"benchmarks": plan["benchmark"], "methods": plan["optimizer"], "seeds": plan["seed"]}
+    counts = {name: (names.n_unique(), wholes[0][name]) for name, names in there.items()}
+    parts = [f"{have} of {whole} {name}" for name, (have, whole) in counts.items() if whole and have < whole]
+    return ", ".join(parts)
+
+
 def limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
     """The plan with budgets cut at a limit.
 

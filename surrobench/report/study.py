@@ -16,7 +16,15 @@ from surrobench.benchmarks.base import Reference
 from surrobench.budget import Budget
 from surrobench.errors import ResultsError, UsageError
 from surrobench.optimizers.control import control_named
-from surrobench.report.gather import Choice, Portion, joint_plan, limited, read_steps, usable_runs
+from surrobench.report.gather import (
+    Choice,
+    Portion,
+    joint_plan,
+    limited,
+    missing_parts,
+    read_steps,
+    usable_runs,
+)
 from surrobench.report.others import others_beside
 from surrobench.results import Results
 from surrobench.stats.curves import Anytime, anytime, areas
@@ -122,12 +130,15 @@ def load_study(
     """
     folders = [results] if isinstance(results, Results) else list(results)
     limit = limit or Budget()
-    plan = limited((choice or Choice()).of(joint_plan(folders)), limit).with_row_index("row")
+    whole = joint_plan(folders)
+    plan = limited((choice or Choice()).of(whole), limit).with_row_index("row")
     usable = usable_runs(folders, plan)
     spent = _spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     portions = _read(folders, plan, wanted, tests)
-    notes = [f"Only what was reached within {limit} counts."] if limit != Budget() else []
+    part = missing_parts(folders, whole)
+    notes = [f"A part of the suite was run: {part}."] if part else []
+    notes += [f"Only what was reached within {limit} counts."] if limit != Budget() else []
     if others is not None:
         more, portion, said = others_beside(others, plan, wanted, limit)
         plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])

@@ -116,17 +116,24 @@ def evidence(
     )
 
 
-def verdicts(found: Sequence[Evidence], alpha: float = 0.05) -> list[tuple[Verdict, float, float]]:
+def verdicts(
+    found: Sequence[Evidence], alpha: float = 0.05, *, of: int | None = None
+) -> list[tuple[Verdict, float, float]]:
     """The verdict on each claim, with both p-values corrected by Holm over all of them.
 
     Args:
         found: the evidence for each claim of a suite.
         alpha: family-wise level, for either kind of mistake.
+        of: how many claims there are, where some have no evidence; these count as p = 1.
     """
-    holding, failing = holm([one.p_holds for one in found]), holm([one.p_fails for one in found])
+    others = [1.0] * ((of or len(found)) - len(found))
+    holding, failing = (
+        holm([*of_claims, *others])
+        for of_claims in ([one.p_holds for one in found], [one.p_fails for one in found])
+    )
     return [
         (_verdict(float(p), float(q), alpha), float(p), float(q))
-        for p, q in zip(holding, failing, strict=True)
+        for p, q in zip(holding[: len(found)], failing[: len(found)], strict=True)
     ]
 
 

@@ -79,6 +79,7 @@ def test_both_kinds_of_p_are_corrected_over_all_claims():
     assert [found[0] for found in verdicts([one, two])] == ["holds", "does not hold"]
     assert [found[1:] for found in verdicts([one, two])] == [(2 / 64, 1), (1, 2 / 64)]
     assert {found[0] for found in verdicts([one] * 4)} == {"not resolved"}
+    assert verdicts([one], of=4) == [("not resolved", 4 / 64, 1)]  # those without evidence count, too
 
 
 def test_a_high_level_does_not_make_both_verdicts_true():
