@@ -149,6 +149,47 @@ def test_wrong_usage_of_power_is_one_line(results, flags, says):
     assert says in done.error
 
 
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """A study of which trials are not limited, but for one method, which has fewer seeds, too."""
+    folder = tmp_path_factory.mktemp("uneven") / "r"
+    text = suite_text(MLP, FCN, NAS, methods=("random", "sobol"), seeds=3)
+    text = text.replace("trials = 4", "equivalents = 4.0")
+    text += '[optimizers.short]\nmethod = "local-search"\ntrials = 2\nseeds = 1\n'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("surrobench.study.process_pool", lambda jobs: InlineExecutor())
+        run(text + CLAIMS.partition("[claims.early]")[0], folder)
+    return folder
+
+
+def test_a_claim_about_methods_without_a_limit_is_not_cut_to_that_of_another(uneven):
+    [claim] = json.loads(surrobench("rank", uneven, "--format", "json").out)["claims"]
+    assert (claim["trials"], claim["seeds"]) == (None, 3)
+
+
+def test_power_is_planned_for_who_has_more_seeds_than_another(uneven):
+    flags = ("--instances", "4", "--simulations", 50, "--format", "json")
+    done = surrobench("power", uneven, "--method", "sobol", "--seeds", "3,6", *flags)
+    assert done.status == 0
+    assert [(row["method"], row["seeds"]) for row in json.loads(done.out)["rows"]] == [
+        ("sobol", 3), ("sobol", 6),
+    ]  # fmt: skip
+    assert "short: 1 common seed after 2 trials; sobol: 3 common seeds." in done.out
+    refused = surrobench("power", uneven, "--method", "short", "--seeds", "3", *flags)
+    assert refused.status == 2
+    assert "short and random have one common seed" in refused.error
+
+
+def test_power_counts_each_benchmark_by_itself_if_asked_to(results):
+    flags = ("--seeds", "3", "--instances", "7", "--simulations", 50)
+    by_data_set, by_itself = (
+        " ".join(surrobench("power", results, *flags, *more).out.split())
+        for more in ((), ("--blocks", "instance"))
+    )
+    assert "Benchmarks of one data set count as one instance." in by_data_set
+    assert "Each benchmark is an instance of its own, as asked for" in by_itself
+
+
 @pytest.mark.yahpo
 @pytest.mark.parametrize(("name", "runs"), [("ferreira2026", 416), ("default-seed", 480)])
 def test_the_suites_that_repeat_a_study_plan_and_say_what_they_would_cost(name, runs, tmp_path):

@@ -55,6 +55,13 @@ _COUNTED: tuple[Decorator, ...] = (
     click.option("--equivalents", type=_POSITIVE, help="Full-fidelity equivalents that count."),
     click.option("--seconds", type=_POSITIVE, help="Simulated seconds that count."),
 )
+BLOCKS: Decorator = click.option(
+    "--blocks",
+    type=click.Choice(["data-set", "instance"]),
+    default="data-set",
+    show_default=True,
+    help="What tests count: benchmarks of one data set as one block, or each by itself.",
+)
 _COMPARED: tuple[Decorator, ...] = (
     click.option(
         "--anchor",
@@ -65,13 +72,7 @@ _COMPARED: tuple[Decorator, ...] = (
     ),
     click.option("--alpha", type=_PROPORTION, default=0.05, show_default=True, help="Level of the tests."),
     click.option("--control", help="Method to compare with.  [default: the suite's]"),
-    click.option(
-        "--blocks",
-        type=click.Choice(["data-set", "instance"]),
-        default="data-set",
-        show_default=True,
-        help="What tests count: benchmarks of one data set as one block, or each by itself.",
-    ),
+    BLOCKS,
 )
 
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from surrobench.cli.options import BLOCKS
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from surrobench.report.power import Plan
+    from surrobench.report.study import Blocks
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -56,6 +59,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the simulation.")
 @click.option("--control", help="Method to compare with.  [default: the suite's]")
+@BLOCKS
 @click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
@@ -69,12 +73,14 @@ def command(
     simulations: int,
     seed: int,
     control: str | None,
+    blocks: Blocks,
     partial: bool,
     form: str,
 ) -> None:
     """How many seeds and instances a difference needs, from the pilot study in RESULTS.
 
-    Studies of each size are simulated from the pilot's instances and seeds, and tested as rank does.
+    Studies of each size are simulated from the pilot's instances and seeds, and tested as rank does. Each
+    method is compared with the control on the seeds and trials that these two have in common.
 
     \b
     Examples:
@@ -87,15 +93,15 @@ def command(
     from rich.console import Console
 
     from surrobench.cli.progress import bar
-    from surrobench.report.cells import cells
+    from surrobench.report.cells import cells_beside
     from surrobench.report.power import plan_power
     from surrobench.report.study import load_study
     from surrobench.results import Results
 
-    study = load_study(Results(results), partial=partial)
+    study = load_study(Results(results), partial=partial, control=control)
     plan = plan_power(
-        cells(study),
-        control or study.control,
+        cells_beside(study, study.control, by_data_set=blocks == "data-set"),
+        study.control,
         methods=methods,
         effect=effect,
         wanted=wanted,
@@ -104,6 +110,7 @@ def command(
         instances=instances,
         simulations=simulations,
         seed=seed,
+        blocks=blocks,
         progress=bar("simulating"),
     )
     if form == "json":

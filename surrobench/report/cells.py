@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.claims import Metric
-from surrobench.errors import ResultsError
+from surrobench.errors import ResultsError, UnknownName
 from surrobench.report.study import Study
 from surrobench.stats.clusters import average_within
 from surrobench.stats.regret import normalised_regret, quantile_regret
@@ -66,7 +66,8 @@ def cells(
     if not seeds or not trials:
         what = "seed" if trials else "number of trials"
         raise ResultsError(f"No {what} is common to {', '.join(names)}.", "Run them on common ones.")
-    most = max((count for count in trials if count is not None), default=None)
+    # Methods without a limit have values after the numbers of others, too; None is after all of their trials.
+    most = None if None in trials else max(trials)
     instances = sorted(runs["benchmark"].unique())
     chosen = runs.filter(
         pl.col("seed").is_in(seeds), pl.col("trials").eq_missing(pl.lit(most, runs.schema["trials"]))
@@ -86,3 +87,36 @@ def cells(
     labels = [study.blocks[name] if by_data_set else name for name in instances]
     regret, blocks = average_within(regret, labels)
     return Cells(tuple(names), blocks, tuple(seeds), most, regret)
+
+
+def cells_beside(study: Study, control: str, *, by_data_set: bool = True) -> list[Cells]:
+    """Quantile regrets of the control and each other method after the most that these two have in common.
+
+    Methods that have the same in common with the control stand together, so that what a method lacks takes
+    nothing away from the comparisons of the others.
+
+    Args:
+        study: complete, as ``load_study`` makes it.
+        control: the method that stands beside each.
+        by_data_set: whether instances of one data set are averaged to one.
+
+    Returns:
+        At least one; all on the same instances, with the control in each and every other method in one.
+
+    Raises:
+        UnknownName: the control is not in the study.
+        ResultsError: a method has no seed or no number of trials in common with the control.
+    """
+    owned = study.incumbents.group_by("method").agg(pl.col("seed").unique(), pl.col("trials").unique())
+    own = {method: (frozenset(seeds), frozenset(trials)) for method, seeds, trials in owned.iter_rows()}
+    if control not in own:
+        raise UnknownName("method", control, sorted(own))
+    seeds, trials = own.pop(control)
+    groups: dict[object, list[str]] = {}
+    for method in sorted(own):
+        groups.setdefault((own[method][0] & seeds, own[method][1] & trials), []).append(method)
+    # A control alone is for the caller to judge.
+    return [
+        cells(study, methods=[control, *group], by_data_set=by_data_set)
+        for group in list(groups.values()) or [[]]
+    ]

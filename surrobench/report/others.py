@@ -4,8 +4,9 @@
     their method,hpobench/mlp/car,0,0,0.71
 
 ``value`` is the benchmark's target objective in its natural direction (see ``surrobench list benchmarks``),
-empty where a trial observed nothing. Trials are numbered from 0 or from 1. A mean over repetitions is not
-known, so that incumbents are scored by the value itself.
+empty, NaN or infinite where a trial observed nothing. Trials are numbered from 0 or from 1; a method, or even
+a run, may be split over several files. A mean over repetitions is not known, so that incumbents are scored by
+the value itself.
 """
 
 from __future__ import annotations
@@ -40,14 +41,20 @@ def read_others(paths: Sequence[Path]) -> pl.DataFrame:
             double or missing.
         UnknownName: a benchmark is not known.
     """
-    frames = [_read(path) for path in paths]
-    trials = pl.concat(frames)
+    trials = pl.concat(
+        _read(path).with_columns(file=pl.lit(number, pl.UInt32)) for number, path in enumerate(paths)
+    )
+    trials = trials.sort(*_RUN, "trial", maintain_order=True)
+    # Of all files together: two files with the same run would pass one by one, and be the better of two.
+    _check_numbers(trials, paths)
+    trials = trials.with_columns(trial=(pl.col("trial") - pl.col("trial").min().over(_RUN)).cast(pl.UInt32))
     for name in trials["benchmark"].unique(maintain_order=True):
         benchmark(name)
-    return trials
+    return trials.select(*COLUMNS)
 
 
 def _read(path: Path) -> pl.DataFrame:
+    """The rows of a file, typed, and the ``line`` of each; trials as they are numbered there."""
     try:
         text = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -67,20 +74,38 @@ def _read(path: Path) -> pl.DataFrame:
         if bad.any():
             row = int(bad.arg_true()[0])
             raise ResultsError(f"{path} line {row + 2}: {text[name][row]!r} is no {name}.", _form())
-    typed = typed.sort("method", "benchmark", "seed", "trial", maintain_order=True)
+    # What is infinite has diverged: as an incumbent it would have a rank, but no difference to any other.
+    observed = pl.when(pl.col("value").is_finite()).then("value")
+    return typed.with_columns(value=observed, line=pl.int_range(2, pl.len() + 2))
+
+
+def _check_numbers(trials: pl.DataFrame, paths: Sequence[Path]) -> None:
+    """Whether the trials of each run are numbered from 0 or 1, without gaps.
+
+    Args:
+        trials: of all files, by run and trial; ``file`` is a number in ``paths``.
+        paths: the files.
+
+    Raises:
+        ResultsError: a run has a trial twice, or lacks one.
+    """
+    trials = trials.with_columns(pl.col("trial").cast(pl.Int64))
     place = pl.int_range(pl.len(), dtype=pl.Int64).over(_RUN)
-    begins = pl.col("trial").min().over(_RUN).cast(pl.Int64)
-    off = typed.filter((pl.col("trial").cast(pl.Int64) != place + begins) | (begins > 1))
-    if len(off):
-        first = typed.join(off[:1], on=_RUN, how="semi")["trial"].cast(pl.Int64).to_list()
-        run = f"{off['method'][0]} on {off['benchmark'][0]} seed {off['seed'][0]}"
-        double = len(set(first)) < len(first)
-        gap = next((trial for trial in range(min(first[0], 1), first[-1]) if trial not in first), None)
-        what = "has a trial twice" if double else f"lacks trial {gap}"
-        raise ResultsError(
-            f"{path}: {run} {what}.", "Number the trials of each run from 0 or 1, without gaps."
-        )
-    return typed.with_columns(trial=(pl.col("trial") - pl.col("trial").min().over(_RUN)).cast(pl.UInt32))
+    begins = pl.col("trial").min().over(_RUN)
+    off = trials.filter((pl.col("trial") != place + begins) | (begins > 1))
+    if off.is_empty():
+        return
+    mine = trials.join(off[:1], on=_RUN, how="semi", maintain_order="left")
+    run = f"{off['method'][0]} on {off['benchmark'][0]} seed {off['seed'][0]}"
+    remedy = "Number the trials of each run from 0 or 1, without gaps."
+    double = mine.filter(pl.col("trial").is_duplicated())
+    if len(double):
+        lines = [f"{paths[file]} line {line}" for file, line in double[:2].select("file", "line").iter_rows()]
+        raise ResultsError(f"{run} has trial {double['trial'][0]} twice: {' and '.join(lines)}.", remedy)
+    known = mine["trial"].to_list()
+    gap = next(trial for trial in range(min(known[0], 1), known[-1]) if trial not in known)
+    files = ", ".join(str(paths[file]) for file in mine["file"].unique(maintain_order=True))
+    raise ResultsError(f"{files}: {run} lacks trial {gap}.", remedy)
 
 
 def _form() -> str:

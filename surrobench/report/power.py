@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.cells import Cells, Floats
-from surrobench.stats.power import Power, detectable, powers, simulated, variation
+from surrobench.report.study import Blocks
+from surrobench.stats.power import Power, Variation, detectable, powers, simulated, variation
 
 MOST = 200
 """Instances up to which it is searched how many are needed."""
@@ -57,8 +58,35 @@ class Plan:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Pilot:
+    """What is known of some methods that have the same seeds and trials in common with the control."""
+
+    cells: Cells
+    methods: tuple[str, ...]
+    found: Variation
+
+    @staticmethod
+    def of(one: Cells, control: str) -> _Pilot:
+        """From the regrets of these methods and of the control."""
+        methods = tuple(method for method in one.methods if method != control)
+        return _Pilot(one, methods, variation(_gains(one, control, methods)))
+
+    @property
+    def seeds(self) -> int:
+        """How many are common to the methods and the control."""
+        return len(self.cells.seeds)
+
+    def tried(self, seeds: Sequence[int]) -> set[int]:
+        """Numbers of seeds that can be planned for; by default half, one, two and four times its own."""
+        s = self.seeds
+        if s == 1:
+            return {1} & set(seeds) if seeds else {1}
+        return set(seeds) or {max(1, s // 2), s, 2 * s, 4 * s}
+
+
 def plan_power(
-    pilot: Cells,
+    pilots: Sequence[Cells],
     control: str,
     *,
     methods: Sequence[str] = (),
@@ -69,69 +97,80 @@ def plan_power(
     instances: Sequence[int] = (),
     simulations: int = 1000,
     seed: int = 0,
+    blocks: Blocks = "data-set",
     progress: Callable[[Sequence[int]], Iterator[int]] = iter,
 ) -> Plan:
     """Simulate studies of many sizes from a pilot.
 
     Args:
-        pilot: its quantile regrets, of all methods.
+        pilots: its quantile regrets, as ``cells_beside`` makes them: all on the same instances, the control
+            in each, every other method in one of them.
         control: what the others are compared with.
-        methods: whose power is shown; by default all but the control.
+        methods: whose power is shown; by default all but the control. The others are tested, too: how far
+            Holm corrects one method depends on them.
         effect: the difference in quantile regret to be found; by default each method's observed one.
         wanted: the power asked for, in (0, 1).
         alpha: family-wise level.
-        seeds: the numbers of seeds to try; by default half, one, two and four times the pilot's.
+        seeds: the numbers of seeds to try; by default half, one, two and four times those that a method has
+            in common with the control. A method with one such seed is shown with one only.
         instances: ... of instances.
         simulations: studies for each size.
         seed: of the simulation.
+        blocks: what an instance of the pilots is, for the notes.
         progress: passes on the numbers of seeds, each when it is begun.
 
     Raises:
         UnknownName: a method or the control is not in the pilot.
-        UsageError: more seeds are asked for, but the pilot has one; or the control is asked for.
+        UsageError: more seeds are asked for, but a method that is asked for has one in common with the
+            control, or all have; or the control is asked for.
         ResultsError: the pilot has one instance, or no method besides the control.
     """
-    n, s = len(pilot.instances), len(pilot.seeds)
-    others = _compared(pilot, control, methods)
+    n = len(pilots[0].instances)
+    others = _compared(pilots, control, methods)
     if n < 2:
         raise ResultsError("A pilot needs two benchmarks, and this has one.", "Run the suite on more.")
-    if s == 1 and set(seeds) - {1}:
-        raise UsageError(
-            "The pilot has one common seed, so nothing is known of how seeds vary.",
-            "Run it with two or more, or leave out --seeds.",
-        )
-    tried = sorted(set(seeds)) or sorted({max(1, s // 2), s, 2 * s, 4 * s} if s > 1 else {1})
+    groups = [_Pilot.of(pilot, control) for pilot in pilots]
+    group_of = {method: group for group in groups for method in group.methods}
+    shown = list(dict.fromkeys(methods)) or sorted(others)
+    _check_seeds(seeds, {method: group_of[method].seeds for method in shown}, control, named=bool(methods))
+    tried = {method: group_of[method].tried(seeds) for method in shown}
     columns = sorted(set(instances)) or sorted({max(2, n // 2), n, 2 * n, 4 * n})
-    found = variation(_gains(pilot, control, others))
-    shown = [others.index(method) for method in (methods or others)]
+    centre = np.concatenate([group.found.centre for group in groups])
 
-    def noise(size: int, count: int) -> Floats:
+    def noise(group: _Pilot, size: int, count: int) -> Floats:
+        # The same generator for each group draws the same instances: they are one study.
         rng = np.random.default_rng([seed, size, count])
-        return simulated(found, size, count, simulations, rng)
+        return simulated(group.found, size, count, simulations, rng)
 
     def simulate(size: int, count: int) -> list[Power]:
-        return powers(noise(size, count), found.centre, effect, alpha)
+        together = np.concatenate([noise(group, size, count) for group in groups], axis=2)
+        return powers(together, centre, effect, alpha)
 
-    as_run = noise(n, s)
-    least = {j: detectable(as_run[:, :, j], alpha / len(others), wanted) for j in shown}
+    least: dict[str, float] = {}
+    for group in groups:
+        as_run = noise(group, n, group.seeds)
+        for j, method in enumerate(group.methods):
+            if method in shown:
+                least[method] = detectable(as_run[:, :, j], alpha / len(others), wanted)
     rows: list[Row] = []
-    for count in progress(tried):
+    for count in progress(sorted({count for counts in tried.values() for count in counts})):
+        of_count = {method: others.index(method) for method in shown if count in tried[method]}
         table = [simulate(size, count) for size in columns]
-        needed = _needed(partial(simulate, count=count), shown, wanted)
+        needed = _needed(partial(simulate, count=count), list(of_count.values()), wanted)
         rows += [
             Row(
-                method=others[j],
-                observed=float(found.centre[j]),
-                effect=float(found.centre[j]) if effect is None else effect,
-                detectable=least[j],
+                method=method,
+                observed=float(centre[j]),
+                effect=float(centre[j]) if effect is None else effect,
+                detectable=least[method],
                 seeds=count,
                 power=tuple(of_size[j] for of_size in table),
                 needed=needed[j],
             )
-            for j in shown
+            for method, j in of_count.items()
         ]
-    rows.sort(key=lambda row: (shown.index(others.index(row.method)), row.seeds))
-    notes = _notes(rows, n, s, len(others), control, alpha, effect)
+    rows.sort(key=lambda row: (shown.index(row.method), row.seeds))
+    notes = _notes(rows, groups, control, alpha, effect, blocks)
     return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
 
 
@@ -142,16 +181,38 @@ def _gains(pilot: Cells, control: str, others: Sequence[str]) -> Floats:
     return gains.transpose(0, 2, 1)
 
 
-def _compared(pilot: Cells, control: str, methods: Sequence[str]) -> list[str]:
+def _compared(pilots: Sequence[Cells], control: str, methods: Sequence[str]) -> list[str]:
+    """All methods but the control, in the order of the pilots."""
+    known = list(dict.fromkeys(method for pilot in pilots for method in pilot.methods))
     for name in (control, *methods):
-        if name not in pilot.methods:
-            raise UnknownName("method", name, pilot.methods)
+        if name not in known:
+            raise UnknownName("method", name, sorted(known))
     if control in methods:
         raise UsageError(f"{control} is the control.", "Name one of the other methods.")
-    others = [method for method in pilot.methods if method != control]
+    others = [method for method in known if method != control]
     if not others:
         raise ResultsError(f"There is only {control} in the pilot.", "Add a method to the suite and run it.")
     return others
+
+
+def _check_seeds(seeds: Sequence[int], common: Mapping[str, int], control: str, *, named: bool) -> None:
+    """Whether it can be planned with so many seeds.
+
+    Args:
+        seeds: asked for.
+        common: method that is shown -> how many seeds it has in common with the control.
+        control: the control.
+        named: whether just these methods were asked for; else some of them may have one seed.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    lone = [method for method, count in common.items() if count == 1]
+    if set(seeds) - {1} and lone and (named or len(lone) == len(common)):
+        raise UsageError(
+            f"{', '.join(lone)} and {control} have one common seed, so nothing is known of how seeds vary.",
+            "Run them with two or more, or leave out --seeds.",
+        )
 
 
 def _needed(
@@ -183,14 +244,26 @@ def _needed(
 
 
 def _notes(
-    rows: Sequence[Row], n: int, s: int, m: int, control: str, alpha: float, effect: float | None
+    rows: Sequence[Row],
+    groups: Sequence[_Pilot],
+    control: str,
+    alpha: float,
+    effect: float | None,
+    blocks: Blocks,
 ) -> Iterator[str]:
+    n = len(groups[0].cells.instances)
+    m = sum(len(group.methods) for group in groups)
+    counted = "Benchmarks of one data set count as one instance."
+    if blocks == "instance":
+        counted = "Each benchmark is an instance of its own, as asked for, even where two share a data set."
     yield (
-        f"Pilot: {n} instances, {s} common seed{'s' if s > 1 else ''}. Test: Wilcoxon signed-rank against "
+        f"Pilot: {n} instances{_in_common(groups)}. Test: Wilcoxon signed-rank against "
         f"the control {control}, two-sided, Holm over {m} comparison{'s' if m > 1 else ''}, alpha = "
         f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard "
-        "error. Benchmarks of one data set count as one instance."
+        f"error. {counted}"
     )
+    if len(groups) > 1:
+        yield "Each method is compared on the seeds, and after the trials, that it and the control have."
     yield (
         "Effect: difference in quantile regret, positive where better than the control; 0.01 is one "
         "hundredth of the search space. It is added to what instances and seeds of the pilot vary by; the "
@@ -205,7 +278,29 @@ def _notes(
             "The effects are the pilot's own: uncertain, and too large where a method was picked for its "
             "good result. --effect sets the smallest that would matter."
         )
-    if s == 1:
+    lone = [method for group in groups if group.seeds == 1 for method in group.methods]
+    if len(lone) == m:
         yield "One seed tells nothing of how seeds vary: more seeds cannot be planned for."
+    elif lone:
+        yield (
+            f"{', '.join(lone)}: one seed tells nothing of how seeds vary, so more cannot be planned for; "
+            "where the others have more, Holm's correction takes these as they are with one."
+        )
     if any(not math.isfinite(row.detectable) for row in rows):
         yield f"n = {n} instances are too few for this test to find an effect of any size."
+
+
+def _in_common(groups: Sequence[_Pilot]) -> str:
+    """How many seeds methods have in common with the control; where these differ, after what trials, too."""
+
+    def seeds(group: _Pilot) -> str:
+        return f"{group.seeds} common seed{'s' if group.seeds > 1 else ''}"
+
+    if len(groups) == 1:
+        return f", {seeds(groups[0])}"
+
+    def extent(group: _Pilot) -> str:
+        trials = group.cells.trials
+        return seeds(group) + (f" after {trials} trials" if trials else "")
+
+    return "; " + "; ".join(f"{', '.join(group.methods)}: {extent(group)}" for group in groups)

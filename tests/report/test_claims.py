@@ -108,6 +108,18 @@ def test_a_claim_is_judged_after_as_many_trials_as_it_says():
     assert "after 5 trials" in how(first)
 
 
+def test_methods_without_a_limit_are_judged_at_their_end_whatever_the_limit_of_another():
+    early, late = random_scores(6, 5, seed=1), random_scores(6, 5, seed=2)
+    runs = pl.concat([study(early, trials=20).incumbents, study(late).incumbents])
+    runs = runs.filter(~pl.col("method").str.starts_with("agent") | (pl.col("trials") == 20))
+    of = Study(runs, references(6, 1001), {}, "random")
+    stated = {"a": claim(better="tpe", than="random"), "b": claim(better="tpe", than="agent")}
+    whole, cut = judge_claims(stated, {None: of})
+    assert (whole.trials, cut.trials) == (None, 20)
+    assert whole.advantages == pytest.approx(np.subtract(*quantile(late).mean(axis=2)[:, :2].T))
+    assert "trials" not in how(whole)
+
+
 def test_too_few_instances_resolve_nothing_and_say_so():
     (found,) = judged(random_scores(3, 5), c=claim(better="tpe", than="random"))
     assert found.verdict == "not resolved"

@@ -8,7 +8,7 @@ from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.others import read_others
 from surrobench.report.study import load_study
 from surrobench.results import Results
-from tests.studies import MLP, NAS, run, suite_text
+from tests.studies import MLP, NAS, run, suite_text, surrobench
 
 HEAD = "method,benchmark,seed,trial,value\n"
 
@@ -39,7 +39,7 @@ def test_trials_may_count_from_0_or_1_and_columns_stand_in_any_order(tmp_path, b
     [
         ([f"m,{MLP},0,0,0.5", f"m,{MLP},0,2,0.5"], f"m on {MLP} seed 0 lacks trial 1."),
         ([f"m,{MLP},0,2,0.5"], "lacks trial 1."),
-        ([f"m,{MLP},0,0,0.5", f"m,{MLP},0,0,0.6"], "has a trial twice."),
+        ([f"m,{MLP},0,0,0.5", f"m,{MLP},0,0,0.6"], f"m on {MLP} seed 0 has trial 0 twice: "),
         ([f"m,{MLP},0,0,good"], "line 2: 'good' is no value."),
         ([f"m,{MLP},0,0,0.5", f"m,{MLP},-1,0,0.5"], "line 3: '-1' is no seed."),
         ([f"m,{MLP},0,first,0.5"], "'first' is no trial."),
@@ -112,3 +112,57 @@ def test_partial_leaves_out_the_benchmarks_that_others_lack(tmp_path):
     study = load_study(Results(tmp_path / "r"), others=others, partial=True)
     assert set(study.references) == {MLP}
     assert set(study.runs["method"]) == {"random", "sobol", "theirs"}
+
+
+def test_a_run_in_two_files_is_not_the_better_of_both(tmp_path):
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    write(one, f"m,{MLP},0,0,0.5", f"m,{MLP},0,1,0.9")
+    write(other, f"m,{MLP},1,0,0.5", f"m,{MLP},0,1,0.6", f"m,{MLP},0,0,0.8")
+    for files, lines in (([one, other], (one, 2, other, 4)), ([one, one], (one, 2, one, 2))):
+        with pytest.raises(ResultsError) as wrong:
+            read_others(files)
+        where = "{} line {} and {} line {}".format(*lines)
+        assert wrong.value.message == f"m on {MLP} seed 0 has trial 0 twice: {where}."
+
+
+def test_what_is_missing_in_all_files_together_is_missing(tmp_path):
+    begin, end = tmp_path / "begin.csv", tmp_path / "end.csv"
+    write(begin, f"m,{MLP},0,1,0.5")
+    write(end, f"m,{MLP},0,3,0.5")
+    with pytest.raises(ResultsError) as wrong:
+        read_others([end, begin])
+    assert wrong.value.message == f"{begin}, {end}: m on {MLP} seed 0 lacks trial 2."
+
+
+def test_a_method_may_be_split_over_files_by_seed_benchmark_or_trial(tmp_path):
+    files = [tmp_path / f"{i}.csv" for i in range(4)]
+    write(files[0], f"m,{MLP},0,0,0.5", f"m,{MLP},0,1,0.6")
+    write(files[1], f"m,{MLP},1,1,0.7", f"m,{MLP},1,2,0.8")
+    write(files[2], f"m,{NAS},0,0,50")
+    write(files[3], f"m,{MLP},0,2,0.9")
+    found = read_others(files)
+    runs = found.group_by("benchmark", "seed", maintain_order=True).agg("trial", "value")
+    assert runs.rows() == [
+        (MLP, 0, [0, 1, 2], [0.5, 0.6, 0.9]),
+        (MLP, 1, [0, 1], [0.7, 0.8]),
+        (NAS, 0, [0], [50.0]),
+    ]
+
+
+@pytest.mark.parametrize("nothing", ["", "nan", "inf", "-inf"])
+def test_a_trial_without_a_finite_value_observed_nothing(tmp_path, folder, nothing):
+    rows = [f"theirs,{MLP},0,{t},{v}" for t, v in enumerate([nothing, nothing, "0.5"])]
+    others = read_others(write(tmp_path / "o.csv", *rows))
+    study = load_study(Results(folder), others=others)
+    [mine] = study.incumbents.filter(method="theirs").rows(named=True)
+    assert mine["score"] == benchmark(MLP).objective.sign * 0.5
+    with pytest.raises(ResultsError, match=f"observed nothing: theirs on {MLP} seed 0"):
+        load_study(Results(folder), Budget(trials=2), others=others)
+
+
+def test_a_run_of_infinite_values_is_one_line_on_the_command_line(tmp_path, folder):
+    [file] = write(tmp_path / "o.csv", *(f"theirs,{MLP},0,{t},inf" for t in range(6)))
+    for flags in (["--metric", "normalised"], ["--intervals"]):
+        done = surrobench("rank", folder, "--with", file, *flags)
+        assert done.status == 1
+        assert f"observed nothing: theirs on {MLP} seed 0" in done.error

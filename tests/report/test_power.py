@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.report.cells import Cells
+from surrobench.report.cells import Cells, cells, cells_beside
 from surrobench.report.power import MOST, plan_power
+from surrobench.report.study import Study
 from surrobench.stats.power import powers, simulated, variation
+
+from .test_rank_methods import frame, random_scores, references
 
 METHODS = ("agent", "random", "tpe")
 
@@ -16,8 +22,9 @@ def pilot(n=10, s=4, effect=0.05, methods=METHODS):
     return Cells(methods, tuple(f"b{i}" for i in range(n)), tuple(range(s)), 20, regret)
 
 
-def planned(*arguments, **options):
-    return plan_power(*arguments, **{"simulations": 200, **options})
+def planned(pilots, control, **options):
+    pilots = [pilots] if isinstance(pilots, Cells) else pilots
+    return plan_power(pilots, control, **{"simulations": 200, **options})
 
 
 def test_a_row_for_each_method_and_number_of_seeds_and_a_column_for_each_of_instances():
@@ -89,3 +96,90 @@ def test_wrong_usage_is_refused():
         planned(pilot(n=1), "random")
     with pytest.raises(ResultsError, match="only random"):
         planned(pilot(methods=("random",)), "random")
+
+
+# ---------------------------------------------------------------------- methods that differ
+
+
+def part(of, methods, seeds):
+    """Some of a pilot's methods and its first seeds."""
+    columns = [of.methods.index(method) for method in methods]
+    return replace(of, methods=methods, seeds=of.seeds[:seeds], regret=of.regret[:, columns, :seeds])
+
+
+def unequal():
+    """A study in which the agent has 1 of 3 seeds, and 20 of 30 trials."""
+    scores = random_scores(8, 3)
+    runs = pl.concat(
+        frame(scores + more, METHODS).with_columns(trials=pl.lit(most, pl.Int64))
+        for most, more in ((20, 0.01), (30, 0.0))
+    )
+    less = (pl.col("seed") < 1) & (pl.col("trials") == 20)
+    runs = runs.filter((pl.col("method") != "agent") | less)
+    return Study(runs, references(8), {}, "random")
+
+
+def test_what_one_method_lacks_takes_nothing_from_the_comparisons_of_the_others():
+    study = unequal()
+    first, second = cells_beside(study, "random")
+    assert (first.methods, first.seeds, first.trials) == (("agent", "random"), (0,), 20)
+    assert (second.methods, second.seeds, second.trials) == (("random", "tpe"), (0, 1, 2), 30)
+    assert (second.regret == cells(study, methods=["random", "tpe"]).regret).all()
+    assert cells_beside(study, "agent")[0].methods == METHODS  # nobody has more in common with it
+
+
+def test_the_control_must_be_there_and_alone_is_no_pilot():
+    with pytest.raises(UnknownName, match="Did you mean 'random'"):
+        cells_beside(unequal(), "rndom")
+    alone = replace(unequal(), incumbents=unequal().incumbents.filter(method="random"))
+    with pytest.raises(ResultsError, match="only random"):
+        planned(cells_beside(alone, "random"), "random")
+
+
+def test_methods_with_more_seeds_are_planned_and_the_one_with_one_is_shown_with_one():
+    of = pilot()
+    pilots = [part(of, ("agent", "random"), 1), part(of, ("random", "tpe"), 4)]
+    plan = planned(pilots, "random", instances=[10])
+    assert [(row.method, row.seeds) for row in plan.rows] == [
+        ("agent", 1), ("tpe", 2), ("tpe", 4), ("tpe", 8), ("tpe", 16),
+    ]  # fmt: skip
+    asked = planned(pilots, "random", methods=["tpe"], seeds=[8], instances=[10])
+    assert asked.rows == (plan.rows[3],)
+    assert planned(pilots, "random", seeds=[8], instances=[10]).rows == asked.rows
+    text = " ".join(plan.notes)
+    for said in (
+        "10 instances; agent: 1 common seed after 20 trials; tpe: 4 common seeds after 20 trials.",
+        "Each method is compared on the seeds",
+        "agent: one seed tells nothing",
+        "Holm over 2",
+    ):
+        assert said in text
+    with pytest.raises(UsageError, match="agent and random have one common seed"):
+        planned(pilots, "random", methods=["tpe", "agent"], seeds=[8])
+
+
+def test_comparisons_one_by_one_are_the_study_that_they_are_together():
+    """The instances that are drawn are the same for all, and the seeds where all have the same."""
+    of = pilot(methods=("agent", "random", "sobol", "tpe"))
+    apart = [part(of, ("agent", "random"), 4), part(of, ("random", "sobol", "tpe"), 4)]
+    options = {"seeds": [2, 4], "instances": [6, 12]}
+    both = planned(apart, "random", **options).rows, planned(of, "random", **options).rows
+    for one, same in zip(*both, strict=True):
+        assert replace(one, detectable=0) == replace(same, detectable=0)
+        assert one.detectable == pytest.approx(same.detectable)
+
+
+def test_each_benchmark_can_count_by_itself():
+    study = replace(unequal(), data_sets={"b00": "car", "b03": "car"})
+    for by_data_set, n in ((True, 7), (False, 8)):
+        found = cells_beside(study, "random", by_data_set=by_data_set)
+        assert [len(one.instances) for one in found] == [n, n]
+
+
+def test_what_an_instance_is_is_said():
+    said = {
+        blocks: " ".join(planned(pilot(), "random", seeds=[2], instances=[5], blocks=blocks).notes)
+        for blocks in ("data-set", "instance")
+    }
+    assert "Benchmarks of one data set count as one instance." in said["data-set"]
+    assert "Each benchmark is an instance of its own, as asked for" in said["instance"]
