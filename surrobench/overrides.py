@@ -31,8 +31,8 @@ class Part:
     @staticmethod
     def recorded(manifest: Mapping[str, Any]) -> Part:
         """The part that was run last in a results folder; the whole where its manifest names none."""
-        found = manifest["suite"].get("part") or {}
-        return Part(**{name: tuple(of) if isinstance(of, list) else of for name, of in found.items()})
+        found = manifest["suite"].get("part")
+        return Part(tuple(found["benchmarks"]), tuple(found["methods"]), found["seeds"]) if found else Part()
 
     def of(self, suite: Suite) -> Suite:
         """The suite with this part of it only, and the control, which everything is compared with.
