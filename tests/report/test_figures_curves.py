@@ -144,6 +144,22 @@ def test_targets_count_instances_seeds_and_targets_alike():
     assert drawn == pytest.approx(share)
 
 
+@pytest.mark.parametrize("name", CHARTS)
+def test_that_some_runs_ended_before_others_is_said(name):
+    found = curves()
+    remark = "A run that has ended counts with its last incumbent."
+    assert remark not in CHARTS[name](found).to_dict()["description"]
+    found.end[:, 1] = 20
+    assert remark in CHARTS[name](found).to_dict()["description"]
+
+
+def test_a_profile_says_after_what_it_compares():
+    seconds = curves(unit="seconds")
+    assert "profiles after 30 trials " in profile_chart(curves()).to_dict()["description"]
+    assert "profiles after 30 simulated seconds " in profile_chart(seconds).to_dict()["description"]
+    assert "profiles after 20 trials " in profile_chart(seconds, trials=20).to_dict()["description"]
+
+
 def test_a_target_once_reached_stays_so_when_noise_raises_the_curve():
     found = curves()
     found.quantile[..., -1] = 1.0
