@@ -38,6 +38,25 @@ def test_curves_over_what_was_spent(tmp_path, folder, x):
     assert what in (tmp_path / "x.svg").read_text()
 
 
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory):
+    """A study of which one method was given 3 trials, the other 9."""
+    out = tmp_path_factory.mktemp("results") / "unequal"
+    run(suite_text(MLP, FCN, trials=9, seeds=3) + "[optimizers.sobol]\ntrials = 3\n", out)
+    return out
+
+
+@pytest.mark.parametrize("x", ["trials", "time"])
+def test_a_profile_compares_after_the_trials_that_all_were_given(tmp_path, unequal, x):
+    for name, more in (("all", ()), ("three", ("--budget", 3))):
+        done = surrobench("plot", unequal, "profile", "--x", x, *more, "--out", tmp_path / f"{name}.svg")
+        assert done.status == 0, done.err
+    assert (tmp_path / "all.svg").read_text() == (tmp_path / "three.svg").read_text()
+    assert "Performance profiles after 3 trials" in (tmp_path / "all.svg").read_text()
+    surrobench("plot", unequal, "targets", "--out", tmp_path / "targets.html")
+    assert "A run that has ended counts with its last incumbent." in (tmp_path / "targets.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -145,7 +145,9 @@ def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str,
     if measure == "rank":
         raise UsageError(f"{kind} shows a regret, not ranks.", "Choose --measure quantile or normalised.")
     unit: Any = _UNITS[options["x"]]
-    everything = study.anytime(options["anchor"])
+    # A profile compares at one point, which all runs must have been given; the others show all there is.
+    common = study.common_trials if kind == "profile" else None
+    everything = study.anytime(options["anchor"], common)
     if everything.horizon(unit) <= 0:
         raise ResultsError(f"No run has spent any {unit}.", "Draw over --x trials or --x time.")
     curves = everything.curves(unit, measures=["quantile" if kind == "targets" else measure])
@@ -157,4 +159,6 @@ def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str,
         return anytime_chart(curves, measure=measure, log_x=log_x, log_y=options["log_y"], **shared)
     if kind == "targets":
         return targets_chart(curves, log_x=log_x, **shared)
-    return profile_chart(curves, measure=measure, **shared)
+    # Where something else ended all runs before, these are not what they were compared after.
+    trials = common if everything.horizon("trials") == common else None
+    return profile_chart(curves, measure=measure, trials=trials, **shared)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from surrobench.benchmarks import benchmark
 from surrobench.report.claims import judge, stated_claims
@@ -14,7 +15,7 @@ from surrobench.report.gather import joint_plan, missing_parts
 from surrobench.report.ranking import Ranking
 from surrobench.results import Results
 from surrobench.stats.curves import Anytime, kaplan_meier_median, restricted_mean
-from surrobench.stats.steps import Unit
+from surrobench.stats.steps import Floats, Unit
 
 _WORDS: Mapping[Unit, str] = {
     "trials": "trials",
@@ -28,10 +29,12 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
     """The ranking with what it took each method to reach a target, runs that did not reach it censored.
 
     A further ranking of methods with more seeds is left as it is: the curves are of the common seeds.
+    A method that spends nothing in the unit, as one without a language model spends no tokens, has no cost in
+    it, and does not bound what is known of the others.
 
     Args:
         ranking: of the study.
-        curves: of the same study.
+        curves: of the same study, after as many trials as the ranking.
         target: a quantile regret, in (0, 1].
         unit: what is counted.
     """
@@ -41,23 +44,27 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
     methods = [curves.methods.index(name) for name in ranking.methods]
     rows = np.ix_(instances, methods, seeds)
     spent, censored = found.spent[rows], found.censored[rows]
-    # Beyond the shortest of the methods' longest runs, nothing is known of one of them.
-    most = float(spent.max(axis=(0, 2)).min())
-    over = range(len(methods))
-    extra = {
-        "target_share": 1 - censored.mean(axis=(0, 2)),
-        "target_median": np.array([kaplan_meier_median(spent[:, j], censored[:, j]) for j in over]),
-        "target_mean": np.array([restricted_mean(spent[:, j], censored[:, j], most) for j in over]),
-    }
-    worth = f"{1 / target - 1:,.0f}"
+    ends = curves.steps[unit].end.reshape(curves.shape)[rows]
+    free = ends.max(axis=(0, 2)) == 0
+    known = _known(spent, censored)[~free]
+    most = float(np.append(known, ends.max()).min())
+    median, mean = np.full((2, len(methods)), np.nan)
+    for j in np.flatnonzero(~free):
+        median[j] = kaplan_meier_median(spent[:, j], censored[:, j])
+        mean[j] = restricted_mean(spent[:, j], censored[:, j], most)
+    extra = {"target_share": 1 - censored.mean(axis=(0, 2)), "target_median": median, "target_mean": mean}
+    within = f"within {ranking.trials} trials " if ranking.trials else ""
+    restricted = "" if free.all() else f"; mean restricted to {most:,.6g}"
     note = (
-        f"Target: a quantile regret of {target:g}, on average that of the best of {worth} random trials, in "
-        f"{_WORDS[unit]}, over all instances and seeds. Median by Kaplan and Meier, runs not reaching it "
-        f"censored where they end; mean restricted to {most:,.6g}."
+        f"Target: a quantile regret of {target:g}, on average that of the best of {1 / target - 1:,.0f} "
+        f"random trials, in {_WORDS[unit]}, over all instances and seeds. Median by Kaplan and Meier, runs "
+        f"not reaching it {within}censored where they end{restricted}."
     )
+    if free.any():
+        note += f" No cost where a method spends no {_WORDS[unit]}."
     by_run = {
-        f"{unit}_to_target": np.where(censored, np.nan, spent),
-        f"{unit}_spent": curves.steps[unit].end.reshape(curves.shape)[rows],
+        f"{unit}_to_target": np.where(censored | free[:, None], np.nan, spent),
+        f"{unit}_spent": ends,
     }
     return replace(
         ranking,
@@ -65,6 +72,20 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
         by_run={**ranking.by_run, **by_run},
         notes=(*ranking.notes, note),
     )
+
+
+def _known(spent: Floats, censored: NDArray[np.bool_]) -> Floats:
+    """Shape (k,): how far Kaplan and Meier's curve of each method is known.
+
+    As far as its longest censored run. Where another reached the target later, or none is censored, the curve
+    comes down to 0, and all of it is known.
+
+    Args:
+        spent: shape (n, k, s), until the target was reached; where censored, all that the run spent.
+        censored: the same shape.
+    """
+    hit, missed = (np.where(of, spent, -np.inf).max(axis=(0, 2)) for of in (~censored, censored))
+    return np.where(hit > missed, np.inf, missed)
 
 
 def with_intervals(ranking: Ranking) -> Ranking:

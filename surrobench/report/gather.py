@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import polars as pl
@@ -157,28 +157,47 @@ class Portion:
         tests: their steps by trials, with the test metric, in its natural direction, for a score; NaN where
             the benchmark maps none, or the incumbent is not at the full fidelity.
         below: how many of the runs have no trial at full fidelity.
+        after: number of trials -> unit -> the steps of that many; absent where none of the runs has more.
     """
 
     rows: Rows
     steps: Mapping[Unit, Steps]
     tests: Steps | None
     below: int = 0
+    after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
 
     @staticmethod
     def concat(parts: Sequence[Portion]) -> Portion:
         """All of them as one; there must be one."""
         return Portion(
             np.concatenate([part.rows for part in parts]),
-            {unit: Steps.concat([part.steps[unit] for part in parts]) for unit in parts[0].steps},
+            _joined([part.steps for part in parts]),
             None if parts[0].tests is None else Steps.concat([p.tests for p in parts if p.tests is not None]),
             sum(part.below for part in parts),
+            {
+                most: _joined([part.after.get(most, part.steps) for part in parts])
+                for most in sorted({most for part in parts for most in part.after})
+            },
         )
 
 
+def _joined(parts: Sequence[Mapping[Unit, Steps]]) -> dict[Unit, Steps]:
+    return {unit: Steps.concat([part[unit] for part in parts]) for unit in parts[0]}
+
+
 def read_steps(
-    folder: Results, plan: pl.DataFrame, key: str, units: Sequence[Unit], tests: bool
+    folder: Results, plan: pl.DataFrame, key: str, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> Iterator[Portion]:
-    """The runs of one scenario that stand in the plan, within its budgets."""
+    """The runs of one scenario that stand in the plan, within its budgets; and after fewer trials.
+
+    Args:
+        folder: where they are.
+        plan: what is meant, and its budgets.
+        key: of the scenario.
+        units: of the steps.
+        tests: whether with the test metric.
+        after: numbers of trials after which runs are compared that were given more.
+    """
     where = scenario(key)
     sign = where.objectives[where.target_index].sign
     limits = [unit for unit in ("equivalents", "seconds") if plan[unit].null_count() < len(plan)]
@@ -216,10 +235,14 @@ def read_steps(
                 value = pl.when(pl.col("fidelity") == 1).then(value)
             found = steps_of(trials.with_columns(score=value), first)["trials"]
         steps = steps_of(trials, first, units)
+        fewer = {
+            most: steps_of(trials, first, units, most) for most in after if (trials["trial"] >= most).any()
+        }
         if len(known) < len(ids):
             steps = {unit: of.take(known) for unit, of in steps.items()}
+            fewer = {most: {unit: of.take(known) for unit, of in cut.items()} for most, cut in fewer.items()}
             found = found and found.take(known)
-        yield Portion(mine["row"].drop_nulls().to_numpy().astype(np.int64), steps, found, below)
+        yield Portion(mine["row"].drop_nulls().to_numpy().astype(np.int64), steps, found, below, fewer)
 
 
 def _as_begun(trials: pl.DataFrame, first: Rows) -> pl.DataFrame:

@@ -158,10 +158,15 @@ def others_beside(
     first_row = len(plan)
     runs = runs.with_row_index("row", offset=first_row)
     ids, steps = incumbent_steps(trials, units)
+    after = {
+        most: incumbent_steps(trials, units, most)[1]
+        for most in pl.concat([plan["trials"], runs["trials"]]).drop_nulls().unique().to_list()
+        if (trials["trial"] >= most).any()
+    }
     rows = ids.to_frame().join(runs.select("run", "row"), on="run", how="left", maintain_order="left")["row"]
     names = ", ".join(sorted(runs["method"].unique()))
     notes = [f"{names}: results of others, scored by the values they observed."]
     left = sorted(set(others["benchmark"].unique()) - set(common["benchmark"].unique()))
     if left:
         notes.append(f"Of the others' benchmarks, {len(left)} are not in the study: {', '.join(left[:5])}.")
-    return runs, Portion(rows.to_numpy().astype("int64"), steps, None), notes
+    return runs, Portion(rows.to_numpy().astype("int64"), steps, None, after=after), notes

@@ -77,7 +77,8 @@ def rank_study(
     if wanted.intervals:
         ranking = with_intervals(ranking)
     if wanted.target:
-        ranking = with_target(ranking, study.anytime(wanted.anchor), wanted.target, wanted.unit)
+        curves = study.anytime(wanted.anchor, ranking.trials)
+        ranking = with_target(ranking, curves, wanted.target, wanted.unit)
     if wanted.tests:
         ranking = with_tests(ranking, study.incumbents)
     if wanted.also:

@@ -50,6 +50,8 @@ class Study:
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how it came about.
         data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
+        after: where runs were given different numbers of trials: number -> unit -> the steps of that many
+            trials of each run; absent where no run has more.
     """
 
     incumbents: pl.DataFrame
@@ -60,10 +62,35 @@ class Study:
     steps: Mapping[Unit, Steps] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     data_sets: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
 
-    def anytime(self, anchor: Anchor = "median") -> Anytime:
-        """The step curves of the seeds common to all methods, with both regrets."""
-        return anytime(self.runs, self.steps, self.references, anchor=anchor)
+    def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
+        """The step curves of the seeds common to all methods, with both regrets.
+
+        Args:
+            anchor: the reference value whose normalised regret is 1.
+            after: how many of each run's trials count, a number that some run was given; None: all.
+        """
+        steps = self.steps
+        if after is not None:
+            # A study without a run that has more has nothing to cut.
+            steps = self.after.get(after, steps)
+            if steps["trials"].end.max() > after:
+                raise ValueError(f"No run was given {after} trials.")
+        return anytime(self.runs, steps, self.references, anchor=anchor)
+
+    @property
+    def common_trials(self) -> int | None:
+        """After how many trials all runs can be compared; None: something else limits them."""
+        trials = pl.col("trials")
+        given = (
+            self.incumbents.group_by("benchmark", "method", "seed")
+            .agg(most=pl.when(trials.null_count() == 0).then(trials.max()))
+            .get_column("most")
+            .drop_nulls()
+            .to_list()
+        )
+        return min(given, default=None)
 
     @property
     def blocks(self) -> dict[str, str]:
@@ -91,6 +118,10 @@ class Study:
             {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
             self.notes,
             self.data_sets,
+            {
+                most: {unit: steps.take(rows["row"].to_numpy()) for unit, steps in of.items()}
+                for most, of in self.after.items()
+            },
         )
 
 
@@ -135,15 +166,19 @@ def load_study(
     usable = usable_runs(folders, plan)
     spent = _spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
-    portions = _read(folders, plan, wanted, tests)
     part = missing_parts(folders, whole)
     notes = [f"A part of the suite was run: {part}."] if part else []
     notes += [f"Only what was reached within {limit} counts."] if limit != Budget() else []
+    beside: list[Portion] = []
     if others is not None:
         more, portion, said = others_beside(others, plan, wanted, limit)
         plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
-        portions.append(_like(portion, tests=tests))
+        beside.append(_like(portion, tests=tests))
         notes += said
+    given = plan["trials"].unique()
+    # Where all were given the same, nothing is cut, and a large study is gone through once.
+    after = given.drop_nulls().to_list() if len(given) > 1 else []
+    portions = [*_read(folders, plan, wanted, tests, after), *beside]
     if not portions:
         raise _missing(folders, plan)
     found = Portion.concat(portions)
@@ -166,6 +201,7 @@ def load_study(
         steps=found.steps,
         notes=tuple(notes),
         data_sets={name: benchmark(name).data_set for name in names},
+        after=found.after,
     )
     return study.on(names) if partial else study
 
@@ -178,14 +214,14 @@ def _spent_for_area(plan: pl.DataFrame) -> Unit:
 
 
 def _read(
-    folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool
+    folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> list[Portion]:
     """The runs of the plan, a scenario of a folder after the other."""
     portions: list[Portion] = []
     for number, folder in enumerate(folders):
         mine = plan.filter(pl.col("folder") == number)
         for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
-            portions += read_steps(folder, mine, key, units, tests)
+            portions += read_steps(folder, mine, key, units, tests, after)
     return portions
 
 

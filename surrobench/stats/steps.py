@@ -77,7 +77,7 @@ class Steps:
 
 
 def incumbent_steps(
-    trials: pl.DataFrame, units: Sequence[Unit] = ("trials",)
+    trials: pl.DataFrame, units: Sequence[Unit] = ("trials",), most: int | None = None
 ) -> tuple[pl.Series, dict[Unit, Steps]]:
     """The steps of every run.
 
@@ -87,6 +87,7 @@ def incumbent_steps(
             it varies, ``fidelity`` (the share of the full one). By unit, too: ``share`` for equivalents,
             ``finished`` for seconds, ``tokens`` for tokens (what the trial cost).
         units: which to return.
+        most: how many of each run's trials count, the first ones; None: all.
 
     Returns:
         The runs, and the steps of each by unit, in the same order. In seconds the trials count in the order
@@ -95,11 +96,14 @@ def incumbent_steps(
     if not len(trials):
         return pl.Series("run", [], pl.String), steps_of(trials, np.zeros(1, np.int64), units)
     trials, first = _by_run(trials)
-    return trials["run"].gather(first[:-1]), steps_of(trials, first, units)
+    return trials["run"].gather(first[:-1]), steps_of(trials, first, units, most)
 
 
 def steps_of(
-    trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit] = ("trials",)
+    trials: pl.DataFrame,
+    first: NDArray[np.int64],
+    units: Sequence[Unit] = ("trials",),
+    most: int | None = None,
 ) -> dict[Unit, Steps]:
     """``incumbent_steps`` of runs whose rows are known to stand together, by trial.
 
@@ -107,7 +111,13 @@ def steps_of(
         trials: see there; ``run`` is not needed.
         first: shape (r + 1,), where each run begins, and the end. A run may have no trial.
         units: which to return.
+        most: how many of each run's trials count, the first ones, as if it had ended there; None: all. It
+            takes the trials: a step does not say what a run that has gone on had spent by then, and in time
+            a later trial may have finished first.
     """
+    if most is not None:
+        within = trials["trial"].to_numpy() < most
+        trials, first = trials.filter(pl.Series(within)), np.concatenate([[0], np.cumsum(within)])[first]
     out: dict[Unit, Steps] = {}
     in_order: list[Unit] = [unit for unit in units if unit != "seconds"]
     if "seconds" in units:

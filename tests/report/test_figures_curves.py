@@ -119,8 +119,14 @@ def test_instances_of_one_data_set_count_once(name):
     found = curves()
     alike = {"b1": "d", "b3": "d"}
     twice = replace(found, quantile=found.quantile[[0, 1, 2, 1, 4]])  # what is one and the same, listed twice
-    once = replace(found, instances=("b0", "b1", "b2", "b4"), quantile=found.quantile[[0, 1, 2, 4]])
-    once = replace(once, normalised=once.normalised[:4], end=once.end[:4])
+    left = [0, 1, 2, 4]
+    once = replace(
+        found,
+        instances=("b0", "b1", "b2", "b4"),
+        quantile=found.quantile[left],
+        normalised=found.normalised[left],
+        end=found.end[left],
+    )
     spec, wanted = (CHARTS[name](one, clusters=alike, over=None).to_dict() for one in (twice, once))
     means, expected = (
         np.array([row["mean"] for line in layers(one, "line") for row in rows(one, line)])
@@ -142,6 +148,22 @@ def test_targets_count_instances_seeds_and_targets_alike():
     share = ((final <= 0.5).mean(axis=(0, 2)) + (final <= 0.1).mean(axis=(0, 2))) / 2
     drawn = [rows(spec, line)[-1]["mean"] for line in layers(spec, "line")]
     assert drawn == pytest.approx(share)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_that_some_runs_ended_before_others_is_said(name):
+    found = curves()
+    remark = "A run that has ended counts with its last incumbent."
+    assert remark not in CHARTS[name](found).to_dict()["description"]
+    found.end[:, 1] = 20
+    assert remark in CHARTS[name](found).to_dict()["description"]
+
+
+def test_a_profile_says_after_what_it_compares():
+    seconds = curves(unit="seconds")
+    assert "profiles after 30 trials " in profile_chart(curves()).to_dict()["description"]
+    assert "profiles after 30 simulated seconds " in profile_chart(seconds).to_dict()["description"]
+    assert "profiles after 20 trials " in profile_chart(seconds, trials=20).to_dict()["description"]
 
 
 def test_a_target_once_reached_stays_so_when_noise_raises_the_curve():

@@ -80,6 +80,21 @@ def test_they_are_ranked_after_as_many_trials_as_they_have_and_scored_by_value(t
     assert any(NAS in note for note in study.notes)
 
 
+def test_curves_can_be_cut_after_as_many_trials_as_all_have(tmp_path, folder):
+    rows = [f"theirs,{MLP},0,{t},0.5" for t in range(4)]
+    rows += [
+        f"theirs,{MLP},1,{t},0.5" for t in range(9)
+    ]  # of which 4 count, too: as many as all of theirs have
+    study = load_study(Results(folder), others=read_others(write(tmp_path / "o.csv", *rows)))
+    assert study.common_trials == 4
+    assert (study.after[4]["trials"].end == 4).all()
+    assert (study.anytime(after=4).steps["trials"].end == 4).all()
+    assert max(study.steps["trials"].end) == 9
+    assert study.anytime().horizon("trials") == 6  # seed 1 is not common
+    with pytest.raises(ValueError, match="No run was given 5 trials"):
+        study.anytime(after=5)
+
+
 def test_what_cannot_be_ranked_along_is_refused(tmp_path, folder):
     results = Results(folder)
     same = read_others(write(tmp_path / "same.csv", f"random,{MLP},0,0,0.5"))

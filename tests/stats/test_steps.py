@@ -82,6 +82,44 @@ def test_by_seconds_the_trials_count_in_the_order_they_finished():
     assert found["seconds"].end.tolist() == [6]
 
 
+def test_after_fewer_trials_a_run_has_spent_what_those_cost_in_every_unit():
+    # The third trial, better than the second, finishes before it: by seconds only it is a step.
+    trials = run(
+        [0.5, 0.3, 0.2, 0.1],
+        share=[1.0, 0.5, 0.5, 1.0],
+        finished=[2.0, 6.0, 4.0, 8.0],
+        tokens=[10, 7, 5, 1],
+    )
+    _, found = incumbent_steps(trials, UNITS, 2)
+    assert {unit: steps.spent.tolist() for unit, steps in found.items()} == {
+        "trials": [1, 2],
+        "equivalents": [1, 1.5],
+        "seconds": [2, 6],
+        "tokens": [10, 17],
+    }
+    assert [found[unit].end.tolist() for unit in UNITS] == [[2], [1.5], [6], [17]]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 9])
+def test_after_fewer_trials_runs_are_as_if_they_had_ended_there(most):
+    trials = pl.concat(
+        [
+            run([0.5, None, 0.3, 0.1], finished=[4.0, 3.0, 2.0, 5.0], tokens=[3, 1, 4, 1]),
+            run([None, None, 0.2], "b", share=[0.5, 0.25, 1.0], fidelity=[0.5, 0.25, 1.0]),
+            run([0.3], "c", tokens=[9]),
+        ]
+    )
+    ended = trials.filter(pl.col("trial") < most)
+    (names, found), (expected_names, expected) = (
+        incumbent_steps(trials, UNITS, most),
+        incumbent_steps(ended, UNITS),
+    )
+    assert names.to_list() == expected_names.to_list()
+    for unit in UNITS:
+        assert listed(found[unit]) == listed(expected[unit])
+        assert found[unit].end.tolist() == expected[unit].end.tolist()
+
+
 @pytest.mark.parametrize("nothing", [None, math.nan])
 def test_a_run_that_observed_nothing_has_no_step(nothing):
     trials = pl.concat([run([nothing, nothing]), run([nothing, 0.5], "b"), run([nothing], "c")])

@@ -159,6 +159,7 @@ def targets_chart(
         else [
             f"{len(wanted)} targets of quantile regret, {wanted[-1]:.2g} to {wanted[0]:.2g}, in even ratios. "
             + _means(curves, found, over, clusters)
+            + _ended(curves)
         ],
     )
 
@@ -167,6 +168,7 @@ def profile_chart(
     curves: Curves,
     *,
     measure: Measure = "quantile",
+    trials: int | None = None,
     control: str = "",
     over: Over | None = "seeds",
     clusters: Mapping[str, str] = NONE,
@@ -176,8 +178,9 @@ def profile_chart(
     """The share of runs that end with a regret of at most tau, over tau.
 
     Args:
-        curves: of all methods; their last point counts.
+        curves: of all methods; their last point counts, which all should have been given.
         measure: quantile or normalised regret.
+        trials: after how many the curves are cut, in whatever unit they are; None: they are not.
         control: the method drawn in grey.
         over: what the intervals resample; None: no intervals.
         clusters: of instances that are one block, such as those of one data set: the block of each.
@@ -194,7 +197,7 @@ def profile_chart(
     least, most = (positive.min(), positive.max()) if positive.size else (1e-6, 1.0)
     tau = np.geomspace(max(least, most * 1e-8), max(most, least * 1.01), 200)
     found = _band(curves, (final[..., None] <= tau * (1 + 1e-9)).astype(np.float64), over, clusters)
-    at = f"{curves.grid[-1]:,g} {_UNITS[curves.unit]}"
+    at = f"{curves.grid[-1]:,g} {_UNITS[curves.unit]}" if trials is None else f"{trials:,} trials"
     return _figure(
         curves.methods,
         tau,
@@ -204,10 +207,10 @@ def profile_chart(
         np.ones(found.mean.shape, dtype=bool),
         control=control,
         width=width,
-        title="" if bare else "Performance profiles",
+        title="" if bare else f"Performance profiles after {at}",
         notes=[]
         if bare
-        else [f"After {at}; the higher the better. " + _means(curves, found, over, clusters)],
+        else ["The higher the better. " + _means(curves, found, over, clusters) + _ended(curves)],
         names_at="middle",
     )
 
@@ -243,8 +246,12 @@ def _means(curves: Curves, found: Band, over: Over | None, clusters: Mapping[str
 
 def _remarks(curves: Curves, known: NDArray[np.bool_]) -> str:
     late = "" if known.all() else " A line begins where all runs of its method have observed something."
-    ended = " A run that has ended counts with its last incumbent." if np.ptp(curves.end) > 0 else ""
-    return late + ended
+    return late + _ended(curves)
+
+
+def _ended(curves: Curves) -> str:
+    """Said where runs were not given the same, or ended by themselves."""
+    return " A run that has ended counts with its last incumbent." if np.ptp(curves.end) > 0 else ""
 
 
 # ---------------------------------------------------------------------- the drawing
