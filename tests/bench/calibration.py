@@ -54,7 +54,7 @@ MEAN, HALF = 0.0, 0.5
 FEW_SEEDS, FEW_INSTANCES = (2, 3, SEEDS), (6, INSTANCES)
 """What bands are made from: seeds on all instances, and instances with two seeds."""
 
-UNEQUAL = np.geomspace(1, 30, INSTANCES)[:, None, None]
+UNEQUAL = np.geomspace(1, 10, INSTANCES)[:, None, None]
 """How much more the runs on some instances vary than on others."""
 
 REALS, SHARES = (-np.inf, np.inf), (0.0, 1.0)

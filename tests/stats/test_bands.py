@@ -53,7 +53,7 @@ def test_over_seeds_degrees_of_freedom_are_those_of_the_instances_that_vary():
 
 
 @pytest.mark.parametrize("s", [2, 3, 10])
-@pytest.mark.parametrize("unequal", [1, 30])
+@pytest.mark.parametrize("unequal", [1, 10])
 def test_over_seeds_it_covers_the_mean_of_these_instances(s, unequal):
     rng = np.random.default_rng(s)
     instances = rng.normal(size=(12, 1, 1, 1))
