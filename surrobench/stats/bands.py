@@ -7,9 +7,9 @@ their sum has. Over ``"instances"``: how it would vary with other instances of t
 n instance means are the sample, and what they differ by contains the noise of their seeds.
 
 A percentile bootstrap is too narrow: resampling s seeds loses 1 / s of their variance, and with two seeds, as
-studies of language models often have, it covers 83 % where it says 95 %. The t interval still falls short with
-two seeds if a single instance has nearly all of the variance (89 %), and with few instances whose means are
-very skewed (lognormal, 12 of them: 85 %).
+studies of language models often have, it covers 83 % where it says 95 %. The t interval still falls short
+with two seeds if a single instance has nearly all of the variance (89 %), and with few instances whose means
+are very skewed (lognormal, 12 of them: 85 %).
 
 Sources: F. E. Satterthwaite, Biometrics Bulletin 2 (1946); B. L. Welch, Biometrika 34 (1947). Coverage:
 ``python -m tests.bench.calibration``.
