@@ -60,7 +60,7 @@ def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
     type=click.Choice(["seeds", "instances", "none"]),
     default="seeds",
     show_default=True,
-    help="What the bands resample: seeds (on these instances), or instances and their seeds.",
+    help="What the bands are over: seeds (on these instances), or instances and their seeds.",
 )
 @click.option("--seed", "seeds", type=int, multiple=True, help="proposals: which.  [default: the first]")
 @click.option(

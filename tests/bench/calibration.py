@@ -3,8 +3,9 @@
 Simulated studies of 12 instances by 10 seeds in which no method is better, twice over: *exchangeable*
 methods, which differ by chance alone, and an *interaction*, in which each method suits some instances more
 and others less, with mean zero. The second is what separates honest tests from those that take seeds for data
-sets. Exits with status 1 if a test that should hold its level rejects more than 6 % at 5 %, or an interval
-that should cover 95 % covers less than 93 %. Rows that are known to fail are shown beside, without a limit.
+sets. Bands of curves are tried with fewer seeds and instances, too. Exits with status 1 if a test that should
+hold its level rejects more than 6 % at 5 %, or an interval that should cover 95 % covers less than 93 %. Rows
+that are known to fail are shown beside, without a limit.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import special, stats
 
+from surrobench.stats.bands import Over, band
 from surrobench.stats.bootstrap import (
     Interval,
     IntervalMethod,
@@ -48,6 +50,14 @@ NULLS = {"exchangeable": 0.0, "interaction": 1.0}
 
 MEAN, HALF = 0.0, 0.5
 """What the intervals should cover: the interquartile mean of the simulated losses, and an even chance."""
+
+FEW_SEEDS, FEW_INSTANCES = (2, 3, SEEDS), (6, INSTANCES)
+"""What bands are made from: seeds on all instances, and instances with two seeds."""
+
+UNEQUAL = np.geomspace(1, 10, INSTANCES)[:, None, None]
+"""How much more the runs on some instances vary than on others."""
+
+REALS, SHARES = (-np.inf, np.inf), (0.0, 1.0)
 
 WITHOUT_LIMIT = ("percentile", "bca", "uncorrected", "seeds as blocks")
 
@@ -147,6 +157,29 @@ def intervals(
     yield f"IQM, {label}", bootstrap(pair[..., :1], iqm, draw(), **options), of_these
 
 
+def bands(losses: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, bool]]:
+    """Whether each band covers the first method's mean, or its share of runs below zero."""
+    losses, expected = losses[:, :1], expected[:, :1, None]
+    unequal = expected + UNEQUAL * (losses - expected)
+    below = (losses < 0).astype(np.float64)
+    here, share = float(expected.mean()), float(special.ndtr(-expected).mean())
+    for s in FEW_SEEDS:
+        what = f"band over {s} seeds"
+        yield what, covers(losses[:, :, :s], "seeds", here)
+        yield f"{what}, unequal instances", covers(unequal[:, :, :s], "seeds", here)
+        yield f"{what}, shares", covers(below[:, :, :s], "seeds", share, SHARES)
+    for n in FEW_INSTANCES:
+        what = f"band over {n} instances"
+        yield what, covers(losses[:n, :, :2], "instances", MEAN)
+        yield f"{what}, shares", covers(below[:n, :, :2], "instances", HALF, SHARES)
+
+
+def covers(values: np.ndarray, over: Over, value: float, bounds: tuple[float, float] = REALS) -> bool:
+    """Whether the band of one method, shape (instances, 1, seeds), at one point holds a value."""
+    found = band(values[..., None], over=over, bounds=bounds)
+    return bool(found.low[0, 0] <= value <= found.high[0, 0])
+
+
 def iqm_of_normals(means: np.ndarray) -> float:
     """The mean of the middle half of an even mixture of normal distributions with standard deviation 1."""
 
@@ -178,6 +211,8 @@ def calibrate(studies: int, resamples: int, seed: int = 0) -> list[Row]:
             for what, found, value in intervals(losses, expected, index, resamples):
                 low, high = (found.low, found.high) if isinstance(found, Interval) else found
                 hits[what, True] += bool(low <= value <= high)
+            for what, covered in bands(losses, expected):
+                hits[what, True] += covered
         rows += [
             Row(null, what, count / studies, studies, interval) for (what, interval), count in hits.items()
         ]

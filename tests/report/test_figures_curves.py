@@ -109,9 +109,21 @@ def test_a_line_begins_where_all_runs_have_observed_something():
 def test_without_intervals_there_are_no_bands_and_no_word_of_them():
     spec = anytime_chart(curves(), over=None).to_dict()
     assert not layers(spec, "area")
-    assert "bootstrap" not in spec["description"]
-    assert "on these instances" in anytime_chart(curves()).to_dict()["description"]
-    assert "over instances" in anytime_chart(curves(), over="instances").to_dict()["description"]
+    assert "interval" not in spec["description"]
+    of_seeds, of_instances = (anytime_chart(curves(), over=over).to_dict() for over in ("seeds", "instances"))
+    assert "pointwise 95 % t intervals over seeds, on these instances" in of_seeds["description"]
+    assert "pointwise 95 % t intervals over instances and their seeds" in of_instances["description"]
+
+
+def test_a_band_that_comes_close_to_zero_does_not_stretch_a_log_axis():
+    found = curves(2)
+    found.quantile[:] = 0.01
+    found.quantile[0] = 0.9
+    spec = anytime_chart(found, over="instances").to_dict()
+    scale = layers(spec, "line")[0]["encoding"]["y"]["scale"]
+    assert scale["type"] == "log"
+    assert scale["domain"][0] == pytest.approx(found.quantile.mean() / 10)
+    assert {row["low"] for row in rows(spec, layers(spec, "area")[0])} == {scale["domain"][0]}
 
 
 @pytest.mark.parametrize("name", CHARTS)

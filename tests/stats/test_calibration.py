@@ -31,6 +31,7 @@ def test_intervals_cover_under_either_null(covered):
     least = stats.binom.ppf(RARE, INTERVALS, LEAST_COVERED) / INTERVALS
     assert {(row.null, row.what): row.share for row in covered if row.limited and row.share < least} == {}
     assert {row.what for row in covered if "these instances only" in row.what}
+    assert len([row for row in covered if row.limited and row.what.startswith("band over")]) == 26
 
 
 def test_seeds_as_blocks_and_no_correction_do_not_hold_it(rejected):

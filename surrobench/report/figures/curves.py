@@ -76,7 +76,7 @@ def anytime_chart(
         curves: of all methods.
         measure: quantile or normalised regret.
         control: the method drawn in grey.
-        over: what the intervals resample; None: no intervals.
+        over: what the intervals are over; None: no intervals.
         clusters: of instances that are one block, such as those of one data set: the block of each.
         log_x: a logarithmic axis of what was spent.
         log_y: a logarithmic axis of regret.
@@ -93,10 +93,15 @@ def anytime_chart(
     known = np.asarray(~np.isnan(values).any(axis=(0, 2)))
     if not known.any():
         raise ResultsError("There is no point at which all runs of a method have observed something.")
-    found = _band(curves, np.nan_to_num(values, nan=1.0), over, clusters)
-    least = np.where(known & (found.low > 0), found.low, np.inf).min()
-    log_y = log_y and bool(np.isfinite(least))
-    floor = least if log_y else min(0.0, float(np.where(known, found.low, 0).min()))
+    values = np.nan_to_num(values, nan=1.0)
+    most = 1.0 if measure == "quantile" else np.inf
+    # Regret below zero: a run on a surrogate may exceed the best value known before it.
+    found = _band(curves, values, over, clusters, (0.0 if values.min() >= 0 else -np.inf, most))
+    lowest = float(np.where(known & (found.mean > 0), found.mean, np.inf).min())
+    log_y = log_y and bool(np.isfinite(lowest))
+    least = float(np.where(known, found.low, np.inf).min())
+    # A band may come arbitrarily close to zero: on a log axis it leaves the figure a decade below the lines.
+    floor = max(least, lowest / 10) if log_y else min(0.0, least)
     return _figure(
         curves.methods,
         curves.grid,
@@ -133,7 +138,7 @@ def targets_chart(
         curves: of all methods.
         targets: quantile regrets.
         control: the method drawn in grey.
-        over: what the intervals resample; None: no intervals.
+        over: what the intervals are over; None: no intervals.
         clusters: of instances that are one block, such as those of one data set: the block of each.
         log_x: a logarithmic axis of what was spent.
         width: of the figure, in points.
@@ -182,7 +187,7 @@ def profile_chart(
         measure: quantile or normalised regret.
         trials: after how many the curves are cut, in whatever unit they are; None: they are not.
         control: the method drawn in grey.
-        over: what the intervals resample; None: no intervals.
+        over: what the intervals are over; None: no intervals.
         clusters: of instances that are one block, such as those of one data set: the block of each.
         width: of the figure, in points.
         bare: without title and notes.
@@ -215,11 +220,17 @@ def profile_chart(
     )
 
 
-def _band(curves: Curves, values: Floats, over: Over | None, clusters: Mapping[str, str]) -> Band:
+def _band(
+    curves: Curves,
+    values: Floats,
+    over: Over | None,
+    clusters: Mapping[str, str],
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Band:
     """Mean and interval of values of shape (n, k, s, t), each block of instances counted once."""
     if _blocks(curves, clusters) < len(curves.instances):
         values, _ = average_within(values, [clusters.get(name, name) for name in curves.instances])
-    found = band(values, np.random.default_rng(0), over=over or "seeds")
+    found = band(values, over=over or "seeds", bounds=bounds)
     return found if over else Band(found.mean, found.mean, found.mean, found.level, found.over)
 
 
@@ -239,9 +250,9 @@ def _means(curves: Curves, found: Band, over: Over | None, clusters: Mapping[str
     text = f"Mean over {of_instances} of {s} seed{'s' * (s > 1)} each."
     if over is None or (found.low == found.high).all():
         return text
-    resampled = "instances and their seeds" if blocks == n else "data sets and seeds"
-    of = "seeds, on these instances" if over == "seeds" else resampled
-    return f"{text} Bands: {found.level:.0%} bootstrap intervals over {of}.".replace("%", " %")
+    both = "instances and their seeds" if blocks == n else "data sets and seeds"
+    of = "seeds, on these instances" if over == "seeds" else both
+    return f"{text} Bands: pointwise {found.level:.0%} t intervals over {of}.".replace("%", " %")
 
 
 def _remarks(curves: Curves, known: NDArray[np.bool_]) -> str:
