@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from surrobench.report.also import ROPE, with_also
 from surrobench.report.beside import Also
-from surrobench.report.extras import with_intervals, with_target, with_tests
+from surrobench.report.extras import with_target, with_tests
+from surrobench.report.intervals import with_intervals
 from surrobench.report.rank_methods import rank_methods
 from surrobench.report.ranking import Metric, Posthoc, Ranking
 from surrobench.report.study import Blocks, Study

@@ -20,7 +20,7 @@ from surrobench.report.claims import Judged
 from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean, mean
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import Correction
-from surrobench.stats.improvement import BOUNDS
+from surrobench.stats.improvement import BOUNDS, score_tables, unpaired_interval
 from surrobench.stats.improvement import scores as improvement_scores
 from surrobench.stats.paired import Comparison, Comparisons
 from surrobench.stats.ranks import (
@@ -212,14 +212,36 @@ class Ranking:
             for method in range(len(self.methods))
         )
 
+    @cached_property
+    def improvement_unpaired(self) -> tuple[Interval | None, ...]:
+        """k, the probability of less loss than the control with any seed, ties half, with its interval.
+
+        Every run is compared with every run of the control on the same instance, as rliable does: the one to
+        read where equal seeds share nothing. None for the control itself, or without one.
+        """
+        if self.versus_control is None:
+            return (None,) * len(self.methods)
+        control = self.methods.index(self.control)
+        loss = self.by_run["loss"]
+
+        def of(method: int) -> Interval:
+            tables, _ = average_within(score_tables(loss[:, method], loss[:, control]), self.clusters)
+            return unpaired_interval(
+                tables, np.random.default_rng(0), level=1 - self.alpha, resamples=RESAMPLES
+            )
+
+        return tuple(None if method == control else of(method) for method in range(len(self.methods)))
+
     @property
     def interval_note(self) -> str:
-        """What a reader of ``iqm`` and ``improvement`` must know: shown where they are."""
-        of = [interval for interval in (*self.iqm, *self.improvement) if interval]
+        """What a reader of ``iqm`` and both ``improvement`` must know: shown where they are."""
+        found = (*self.iqm, *self.improvement, *self.improvement_unpaired)
+        of = [interval for interval in found if interval]
         doubts = dict.fromkeys(interval.note for interval in of if interval.note)
         improvement = (
-            f" Improvement: probability of less loss than {self.control} on the same instance with the same "
-            "seed, ties half."
+            f" Improvement: probability of less loss than {self.control} on the same instance, ties half; "
+            "paired: with the same seed, hence from the same start, which results of others do not share; "
+            "unpaired: any seed of one against any of the other, as rliable (Agarwal et al. 2021)."
         )
         return (
             "IQM: interquartile mean of normalised regret over all runs, unclipped."

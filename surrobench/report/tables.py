@@ -28,6 +28,7 @@ from surrobench.report import claims
 from surrobench.report.beside import latex_beside, markdown_beside, rich_beside
 from surrobench.report.claims import Judged
 from surrobench.report.escape import latex_cell, markdown_cell
+from surrobench.report.pairs import pairs_document
 from surrobench.report.ranking import Ranking
 from surrobench.stats.correction import NAMES as CORRECTIONS
 from surrobench.stats.curves import share_won
@@ -161,7 +162,8 @@ COLUMNS = (
     _further("log_regret", "log10 regret", "{:.2f}".format),
     _further("area", "area", _small),
     _with_interval("iqm", "IQM"),
-    _with_interval("improvement", "improvement"),
+    _with_interval("improvement", "improvement (paired)"),
+    _with_interval("improvement_unpaired", "improvement (unpaired)"),
     _further("test", "test metric", "{:.4g}".format, None),
     _further("target_share", "target reached", "{:.0%}".format, max),
     _further("target_median", "median to target", _amount),
@@ -185,12 +187,15 @@ ASKED_FOR = (
     "area",
     "iqm",
     "improvement",
+    "improvement_unpaired",
     "test",
     "target_share",
     "target_median",
     "target_mean",
 )
 """The columns that are there only where they were asked for."""
+INTERVALS = ("iqm", "improvement", "improvement_unpaired")
+"""The wide ones among them, a value and its interval."""
 USUAL = tuple(column.key for column in COLUMNS if column.key not in (*NAMES, *ASKED_FOR))
 """The columns that are always there."""
 
@@ -204,11 +209,11 @@ class _Shown:
     bold: list[list[bool]]
 
 
-def _shown(ranking: Ranking, leave_out: Collection[str] = ()) -> _Shown:
+def _shown(ranking: Ranking, only: Collection[str] | None = None) -> _Shown:
     everyone = range(len(ranking.methods))
     columns, cells, bold = [], [], []
     for column in COLUMNS:
-        if column.key in leave_out:
+        if only is not None and column.key not in (*NAMES, *only):
             continue
         texts = [column.show(ranking, j) for j in everyone]
         if not any(texts):
@@ -268,7 +273,7 @@ def rich_table(ranking: Ranking) -> RenderableType:
 
 
 class _Terminal:
-    """Chooses the layout once the width is known: in two tables where what was asked for does not fit."""
+    """Chooses the layout once the width is known: in more tables where what was asked for does not fit."""
 
     def __init__(self, ranking: Ranking) -> None:
         self.ranking = ranking
@@ -277,8 +282,11 @@ class _Terminal:
         unbounded = options.update(max_width=10_000)
         layouts = [[_rich_table(self.ranking, stacked=stacked)] for stacked in (False, True)]
         if self.ranking.extra:
-            apart = (ASKED_FOR, USUAL)
-            layouts.append([_rich_table(self.ranking, stacked=True, leave_out=keys) for keys in apart])
+            others = tuple(key for key in ASKED_FOR if key not in INTERVALS)
+            for parts in ((USUAL, ASKED_FOR), (USUAL, INTERVALS, others)):
+                tables = (_rich_table(self.ranking, stacked=True, only=part) for part in parts)
+                # One that would show names alone is none.
+                layouts.append([table for table in tables if len(table.columns) > 1])
 
         def fits(tables: list[Table]) -> bool:
             return all(Measurement.get(console, unbounded, t).maximum <= options.max_width for t in tables)
@@ -301,17 +309,17 @@ class _Terminal:
             yield Text(claims.note(self.ranking.claims), style="dim")
 
 
-def _rich_table(ranking: Ranking, stacked: bool, leave_out: Collection[str] = ()) -> Table:
+def _rich_table(ranking: Ranking, stacked: bool, only: Collection[str] | None = None) -> Table:
     """The table alone.
 
     Args:
         ranking: what to show.
         stacked: a method's model is a second line below its name.
-        leave_out: keys of columns.
+        only: keys of the columns beside the names; None: all.
     """
-    shown = _shown(ranking, leave_out)
+    shown = _shown(ranking, only)
     table = Table(
-        title=None if leave_out is USUAL else _title(ranking),
+        title=_title(ranking) if only in (None, USUAL) else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -531,7 +539,7 @@ def _document(ranking: Ranking) -> dict[str, Any]:
             "p": by_pair(ranking.nemenyi.p),
         },
         "pairs": {
-            "test": ranking.posthoc,
+            **pairs_document(ranking),
             "p": by_pair(ranking.pairs.p),
             "groups": [[ranking.methods[j] for j in group] for group in ranking.cliques],
         },

@@ -344,10 +344,17 @@ def test_the_interquartile_mean_and_the_probability_of_improvement_have_interval
         assert iqm.low < iqm.estimate < iqm.high
         if j == control:
             assert improvement is None
+            assert ranking.improvement_unpaired[j] is None
             continue
         expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]])
         assert improvement.estimate == pytest.approx(expected)
         assert improvement.low < expected < improvement.high
+        unpaired = ranking.improvement_unpaired[j]
+        expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]], "unpaired")
+        assert unpaired.estimate == pytest.approx(expected)
+        assert unpaired.low < expected < unpaired.high
+    for expected in ("paired: with the same seed", "unpaired: any seed of one against any of the other"):
+        assert expected in ranking.interval_note
     assert "bootstrap-t at 95%" in ranking.interval_note
     assert "they generalise to instances like these" in ranking.interval_note
 
@@ -361,10 +368,29 @@ def test_intervals_do_not_depend_on_the_order_of_methods_instances_and_seeds():
     assert other.methods == plain.methods
     for ours, theirs in zip(other.iqm, plain.iqm, strict=True):
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
-    for ours, theirs in zip(other.improvement, plain.improvement, strict=True):
+    both = [(*ranking.improvement, *ranking.improvement_unpaired) for ranking in (other, plain)]
+    for ours, theirs in zip(*both, strict=True):
         assert (ours is None) == (theirs is None)
         if ours:
             assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_the_unpaired_improvement_is_the_same_whichever_seed_is_called_what():
+    scores = random_scores(6, 2, 5)
+    # As in a file of others: their seed 0 has no more to do with our seed 0 than with our seed 3.
+    renamed = scores.copy()
+    renamed[:, 1] = scores[:, 1, [3, 0, 4, 1, 2]]
+    plain, other = (study(values).improvement_unpaired for values in (scores, renamed))
+    assert [i and i.estimate for i in other] == pytest.approx([i and i.estimate for i in plain])
+    assert study(renamed).improvement != study(scores).improvement
+
+
+def test_without_a_control_there_is_no_improvement_on_it():
+    runs = frame(random_scores(4, 3, 5)).filter((pl.col("method") != "random") | (pl.col("seed") < 2))
+    further = rank_methods(runs, references(4)).further
+    assert further.versus_control is None
+    assert further.improvement == further.improvement_unpaired == (None, None)
+    assert "mprovement" not in further.interval_note
 
 
 def test_one_instance_has_no_intervals_and_says_so():
@@ -385,6 +411,9 @@ def test_instances_of_one_cluster_are_one_block():
     assert [i.low for i in clustered.iqm] == pytest.approx([i.low for i in plain.iqm])
     assert [i and i.low for i in clustered.improvement] == pytest.approx(
         [i and i.low for i in plain.improvement]
+    )
+    assert [i and i.low for i in clustered.improvement_unpaired] == pytest.approx(
+        [i and i.low for i in plain.improvement_unpaired]
     )
     assert len(clustered.ranks) == 16
     assert "n = 8 clusters of 16 instances, each averaged to one block" in clustered.notes[0]

@@ -10,10 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from surrobench.errors import UnknownName
+from surrobench.report.intervals import with_intervals
 from surrobench.report.rank_methods import rank_methods
 from surrobench.report.tables import COLUMNS, render, rich_table
+from surrobench.stats.correction import correct
 
 from .test_rank_methods import frame, random_scores, references, study
 
@@ -209,7 +212,7 @@ def test_latex_compiles_as_it_is(tmp_path):
     awkward = study(
         random_scores(6, 3), ("random", "[a] b_c & 100%", r"x\{y}~z^2 #1 $ <|>*"), models={"random": MODEL}
     )
-    groups = [replace(awkward, group="yahpo/rbv2_xgboost"), ranking()]
+    groups = [replace(awkward, group="yahpo/rbv2_xgboost"), with_intervals(ranking())]
     document = r"\documentclass{article}\usepackage{booktabs}\begin{document}%s\end{document}"
     (tmp_path / "table.tex").write_text(document % ("\n" + render(groups, "latex")))
     done = subprocess.run(
@@ -222,3 +225,90 @@ def test_latex_compiles_as_it_is(tmp_path):
 def test_an_unknown_format_is_refused():
     with pytest.raises(UnknownName, match="Did you mean 'markdown'"):
         render(ranking(), "markdwn")
+
+
+def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format():
+    shown = with_intervals(ranking())
+    j = shown.methods.index("tpe")
+    paired, unpaired = shown.improvement[j], shown.improvement_unpaired[j]
+    assert paired.estimate != unpaired.estimate
+    cells = [f"{one.estimate:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (paired, unpaired)]
+    assert "| improvement (paired) | improvement (unpaired) |" in render(shown, "markdown")
+    assert "improvement (paired) & improvement (unpaired) &" in render(shown, "latex")
+    for text in (render(shown, "markdown").replace("\\", ""), printed(shown, 200), printed(shown, 80)):
+        row = next(line for line in text.splitlines() if "tpe" in line and cells[0] in line)
+        assert row.index(cells[0]) < row.rindex(cells[1])
+    row = next(row for row in csv.DictReader(io.StringIO(render(shown, "csv"))) if row["method"] == "tpe")
+    assert (float(row["improvement"]), float(row["improvement_unpaired"])) == (
+        paired.estimate, unpaired.estimate,
+    )  # fmt: skip
+    extra = json.loads(render(shown, "json"))["extra"]
+    assert extra["improvement_unpaired"]["tpe"] == unpaired.estimate
+    assert [extra[f"improvement_unpaired_{end}"]["tpe"] for end in ("low", "high")] == [
+        unpaired.low, unpaired.high,
+    ]  # fmt: skip
+    assert extra["improvement_unpaired"]["random"] is None
+    for text in (render(shown, "markdown"), render(shown, "latex"), printed(shown, 2000)):
+        assert "unpaired: any seed of one against any of the other, as rliable" in text
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_whatever_is_asked_for_at_once_fits_a_narrow_terminal(width):
+    keys = ("area", "test", "target_share", "target_median", "target_mean")
+    asked = with_intervals(ranking())
+    asked = replace(asked, extra={**asked.extra, **{key: np.array([0.123, 0.456, 0.789]) for key in keys}})
+    text = printed(asked, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    # Every number of the one wide table stands in the narrow ones, once.
+    narrow, wide = (
+        re.findall(r"-?\d+\.\d+", shown.split("n = 8")[0]) for shown in (text, printed(asked, 300))
+    )
+    assert sorted(narrow) == sorted(wide)
+    # A table has one rule, below its headings; there is none of names alone.
+    assert len(re.findall(r"(?m)^.*──.*$", printed(with_intervals(ranking()), 60))) == 2
+
+
+def test_json_holds_what_each_test_of_all_pairs_found_of_each_pair():
+    scores = random_scores(12) * np.array([1, 0.6, 0.5, 0.1])[:, None]
+    for posthoc in ("nemenyi", "conover", "wilcoxon"):
+        shown = study(scores, posthoc=posthoc, correction="hommel")
+        pairs = json.loads(render(shown, "json"))["pairs"]
+        assert (pairs["test"], pairs["n"], pairs["comparisons"]) == (posthoc, 12, 6)
+        assert pairs["correction"] == ("studentised range" if posthoc == "nemenyi" else "hommel")
+        assert pairs["dof"] == (33 if posthoc == "conover" else None)
+        assert pairs["statistic"]
+        assert pairs["effect"]
+        assert len(pairs["each"]) == 6
+        for one in pairs["each"]:
+            assert one["p_corrected"] == pairs["p"][one["method"]][one["against"]]
+            i, j = (shown.methods.index(one[key]) for key in ("method", "against"))
+            gains = (shown.values[:, j] - shown.values[:, i]).round(12)
+            difference = shown.mean_rank[j] - shown.mean_rank[i]
+            if posthoc == "nemenyi":
+                q = difference / np.sqrt(4 * 5 / (12 * 12))
+                assert one["statistic"] == pytest.approx(q)
+                assert stats.studentized_range.sf(q, 4, np.inf) == pytest.approx(one["p_corrected"])
+                assert one["p_raw"] is None
+            elif posthoc == "conover":
+                assert one["p_raw"] == pytest.approx(2 * stats.t.sf(abs(one["statistic"]), pairs["dof"]))
+                assert (one["statistic"] < 0) == (one["effect"] > 0)
+            else:
+                by_scipy = stats.wilcoxon(gains, zero_method="zsplit")
+                assert (one["statistic"], one["p_raw"]) == pytest.approx(tuple(by_scipy))
+                assert [one[key] for key in ("wins", "ties", "losses")] == [
+                    (gains > 0).sum(), (gains == 0).sum(), (gains < 0).sum(),
+                ]  # fmt: skip
+                assert pairs["smallest_reachable_p"] == pytest.approx(2 / 2**12)
+            if posthoc != "wilcoxon":
+                assert one["effect"] == pytest.approx(difference)
+        raw = [one["p_raw"] for one in pairs["each"]]
+        if posthoc != "nemenyi":
+            assert [one["p_corrected"] for one in pairs["each"]] == pytest.approx(correct(raw, "hommel"))
+
+
+@pytest.mark.parametrize("posthoc", ["nemenyi", "conover", "wilcoxon"])
+def test_pairs_that_cannot_be_tested_are_null_in_json(posthoc):
+    pairs = json.loads(render(ranking(1, posthoc=posthoc), "json"))["pairs"]
+    assert pairs["n"] == 1
+    assert [one["p_corrected"] for one in pairs["each"]] == ([1] * 3 if posthoc == "wilcoxon" else [None] * 3)

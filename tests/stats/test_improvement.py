@@ -8,7 +8,9 @@ from surrobench.stats.improvement import (
     improvement_interval,
     paired,
     probability_of_improvement,
+    score_tables,
     unpaired,
+    unpaired_interval,
 )
 
 
@@ -33,7 +35,8 @@ def pairs():
 def test_unpaired_is_rliables(first, second):
     expected = rliable(first, second)
     assert probability_of_improvement(first, second, "unpaired") == pytest.approx(expected, abs=1e-12)
-    assert unpaired(np.stack([first, second], axis=-1)).value == pytest.approx(expected, abs=1e-12)
+    found = improvement_interval(first, second, np.random.default_rng(0), "unpaired", resamples=10)
+    assert found.estimate == pytest.approx(expected, abs=1e-12)
 
 
 def test_unpaired_with_different_numbers_of_seeds():
@@ -62,9 +65,12 @@ def test_pairing_matters_where_seeds_do():
     assert probability_of_improvement(first, second, "unpaired") < 0.6
 
 
-@pytest.mark.parametrize("of", [paired, unpaired])
-def test_influences_say_how_the_probability_changes(of):
+@pytest.mark.parametrize("pairing", ["paired", "unpaired"])
+def test_influences_say_how_the_probability_changes(pairing):
     data = np.random.default_rng(6).random((1, 400, 2)) ** [1, 1.3]
+    of = paired
+    if pairing == "unpaired":
+        of, data = unpaired(score_tables(data[..., 0], data[..., 1])), np.arange(400).reshape(1, 400, 1)
     found = of(data)
     for j in (0, 17, 399):
         more = np.concatenate([data, data[:, j : j + 1]], axis=1)
@@ -105,3 +111,35 @@ def test_equal_methods_are_even():
     same = np.random.default_rng(1).random((6, 5))
     found = improvement_interval(same, same, np.random.default_rng(0))
     assert (found.estimate, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_what_is_resampled_from_score_tables_is_what_a_new_comparison_gives(tied):
+    first, second = np.random.default_rng(7).random((2, 5, 4)).round(1 if tied else 9)
+    rng = np.random.default_rng(8)
+    instances = rng.integers(5, size=(30, 5, 1))
+    seeds = rng.integers(4, size=(30, 5, 6))
+    found = unpaired(score_tables(first, second))((instances * 4 + seeds)[..., None])
+    for b in range(30):
+        again = probability_of_improvement(
+            first[instances[b], seeds[b]], second[instances[b], seeds[b]], "unpaired"
+        )
+        assert found.value[b] == pytest.approx(again, abs=1e-12)
+        # A run of the first acts through those of the second that it beats, and the other way around.
+        x, y = (losses[instances[b, :1], seeds[b, :1]] for losses in (first, second))
+        (table,) = score_tables(x, y)
+        expected = table.mean(axis=1) + table.mean(axis=0) - table.mean() - found.value[b]
+        assert found.influence[b, 0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_tables_of_clusters_do_not_depend_on_order_either():
+    first, second = np.random.default_rng(9).random((2, 12, 4)).round(1)
+    tables = score_tables(first, second).reshape(6, 2, 4, 4)
+    order, seeds = np.random.default_rng(10).permutation(6), [2, 0, 3, 1]
+    plain = unpaired_interval(tables.mean(axis=1), np.random.default_rng(0), resamples=100)
+    other = unpaired_interval(
+        tables[order][..., seeds, :][..., seeds].mean(axis=1), np.random.default_rng(0), resamples=100
+    )
+    assert (other.low, other.high) == pytest.approx((plain.low, plain.high))
+    with pytest.raises(ValueError, match="same seeds in rows and columns"):
+        unpaired_interval(tables[:, 0, :, :3], np.random.default_rng(0))
