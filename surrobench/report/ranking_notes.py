@@ -105,7 +105,8 @@ def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> s
         )
     over = f"{NAMES[pairs.correction]} over all {k * (k - 1) // 2} pairs at alpha = {alpha:g}"
     if isinstance(pairs, Conover):
-        return f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}"
+        note = f" ({pairs.note})" if pairs.note else ""
+        return f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}{note}"
     return f"Groups: Wilcoxon signed-rank, {over}"
 
 

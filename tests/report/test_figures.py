@@ -186,6 +186,12 @@ def test_where_all_methods_differ_there_is_no_bar():
     assert bars(cd_chart(ranking).to_dict()) == []
 
 
+@pytest.mark.parametrize(("n", "says"), [(3, "p = 0.25: not shown to differ"), (60, "p < 1e-16. A bar")])
+def test_the_p_below_the_diagram_is_one_that_so_many_instances_can_give(n, says):
+    ranking = study(np.array([0.8, 0.1])[None, :, None] + np.zeros((n, 1, 2)), METHODS[:2])
+    assert says in cd_chart(ranking).to_dict()["description"]
+
+
 def test_where_all_methods_tie_there_is_one_bar_over_all():
     ranking = study(np.full((5, 4, 2), 0.5), METHODS[:4])
     assert len(bars(cd_chart(ranking).to_dict())) == 1

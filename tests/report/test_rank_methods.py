@@ -259,6 +259,20 @@ def test_one_instance_is_ranked_and_said_not_to_be_testable():
     assert any("1 instance: not testable" in note for note in ranking.notes)
 
 
+@pytest.mark.parametrize("posthoc", ["nemenyi", "conover", "wilcoxon"])
+def test_three_instances_that_agree_do_not_show_that_two_methods_differ(posthoc):
+    scores = np.array([0.8, 0.1])[None, :, None] + np.zeros((3, 1, 2))
+    ranking = study(scores, METHODS[:2], posthoc=posthoc)
+    notes = " ".join(ranking.notes)
+    assert "= inf, p = 0.25 (the methods rank identically" in notes
+    assert "p = 0;" not in notes
+    assert "p = 0 (" not in notes
+    assert ranking.versus_control.comparisons[0].p == ranking.friedman.f_p == 0.25
+    assert ranking.cliques == [(0, 1)]
+    if posthoc == "conover":
+        assert "(no uncorrected p of these 3 instances can be less than 0.25), not to be read" in notes
+
+
 def test_models_are_kept_for_the_methods_that_have_one():
     ranking = study(random_scores(), models={"agent": "SmolLM2 (135M)", "tpe": "", "absent": "x"})
     assert ranking.models == {"agent": "SmolLM2 (135M)"}

@@ -1,5 +1,7 @@
 import math
-from itertools import pairwise
+import sys
+from fractions import Fraction
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scipy import stats
 
 from surrobench.stats.correction import CORRECTIONS
 from surrobench.stats.paired import wilcoxon
-from surrobench.stats.ranks import bars, cliques, conover, friedman, nemenyi, rank_blocks
+from surrobench.stats.ranks import bars, cliques, conover, friedman, nemenyi, rank_blocks, smallest_p
 
 
 def matrices():
@@ -41,7 +43,8 @@ def test_iman_davenport_follows_from_the_tie_corrected_chi_square(losses):
         return
     f = (n - 1) * chi2 / (n * (k - 1) - chi2)
     assert ours.f == pytest.approx(f, rel=1e-9, abs=1e-9)
-    assert ours.f_p == pytest.approx(stats.f.sf(f, k - 1, (k - 1) * (n - 1)), rel=1e-8, abs=1e-12)
+    least = smallest_p(rank_blocks(losses))  # by enumeration below; F knows nothing of it
+    assert ours.f_p == pytest.approx(max(stats.f.sf(f, k - 1, (k - 1) * (n - 1)), least), rel=1e-8, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +107,94 @@ def test_all_tied_gives_p_one():
     assert (result.chi_square, result.p, result.f, result.f_p) == (0, 1, 0, 1)
 
 
-def test_perfect_agreement_is_an_infinite_f_without_a_warning():
+def test_perfect_agreement_is_an_infinite_f_and_its_p_that_of_chance_without_a_warning():
     result = friedman(np.tile([0.1, 0.2, 0.3, 0.3], (9, 1)))
     assert result.f == math.inf
-    assert result.f_p == 0
+    assert result.f_p == pytest.approx(12.0**-8, rel=1e-12)  # 12 orders of four methods, two of them tied
     assert "identically" in result.note
+    assert "9 instances agree so by chance" in result.note
+
+
+TIED = [
+    [[1, 2], [1, 2], [1, 2]],
+    [[1, 2], [2, 1], [1, 1], [1, 2]],
+    [[1, 1], [2, 2]],
+    [[1, 2, 3], [2, 1, 3], [3, 1, 2]],
+    [[1, 1, 2], [1, 2, 3]],
+    [[1, 1, 2], [1, 2, 2]],
+    [[1, 1, 2], [1, 1, 2], [2, 1, 2]],
+    [[1, 1, 1], [1, 2, 3], [2, 1, 1]],
+    [[1, 1, 2, 2], [1, 2, 2, 3], [1, 1, 2, 2]],
+    [[1, 2, 3, 4], [1, 1, 2, 3]],
+    [[1, 1, 1, 2], [1, 2, 2, 2], [3, 3, 3, 1]],
+]
+
+
+@pytest.mark.parametrize("losses", TIED)
+def test_the_smallest_p_is_that_of_the_most_extreme_of_all_arrangements(losses):
+    ranks = rank_blocks(losses)
+    # Twice the deviations are integers, so the statistics compare exactly.
+    blocks = [sorted(set(permutations((2 * row - ranks.shape[1] - 1).astype(int).tolist()))) for row in ranks]
+    between = [int(np.square(np.sum(rows, axis=0)).sum()) for rows in product(*blocks)]
+    assert smallest_p(ranks) == float(Fraction(between.count(max(between)), len(between)))
+
+
+def test_the_smallest_p_is_rounded_once_and_never_zero():
+    assert smallest_p(rank_blocks([[0, 0, 0, 1, 1, 1]] * 2)) == 0.05
+    assert smallest_p(rank_blocks([np.arange(12)] * 60)) == sys.float_info.min
+    assert friedman([np.arange(12)] * 60).f_p == sys.float_info.min
+    assert smallest_p(np.full((5, 3), 2.0)) == 1
+
+
+def orders(n, k):
+    """All that n blocks without ties can look like: the first in order, which names the methods."""
+    first, *_ = every = list(permutations(range(k)))
+    return [np.array([first, *rest], float) for rest in product(every, repeat=n - 1)]
+
+
+# Of 3 blocks and 3 methods, F's own tail is 0.049 for tables that 19 % reach or exceed (see friedman):
+# there, only levels below it are held.
+LEVELS = [*((n, 2, level) for n in range(2, 7) for level in (0.01, 0.05, 0.1))]
+LEVELS += [
+    *((2, 3, level) for level in (0.01, 0.05, 0.1)),
+    *((3, 3, level) for level in (0.01, 0.02, 0.03, 0.045)),
+]
+
+
+@pytest.mark.parametrize(("n", "k", "level"), LEVELS)
+def test_few_blocks_do_not_reject_more_often_than_the_level_says(n, k, level):
+    rejected = [friedman(losses).f_p <= level for losses in orders(n, k)]
+    assert np.mean(rejected) <= level
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("level", [0.01, 0.05])
+@pytest.mark.parametrize(("n", "k"), [*((n, 2) for n in range(2, 7)), (2, 3), (3, 3)])
+def test_conover_on_few_blocks_does_not_reject_more_often_than_the_level_says(n, k, level, correction):
+    rejected = [(conover(losses, correction=correction).p <= level).any() for losses in orders(n, k)]
+    assert np.mean(rejected) <= level
+
+
+@pytest.mark.parametrize(("n", "k"), [*((n, 2) for n in range(2, 7)), (2, 3), (3, 3), (2, 4)])
+def test_no_order_of_few_blocks_has_a_p_below_its_own_probability(n, k):
+    tables = orders(n, k)
+    overall = [friedman(losses) for losses in tables]
+    agreeing = [found for found in overall if found.f == math.inf]
+    assert len(agreeing) == 1
+    assert agreeing[0].f_p == 1 / len(tables) == 1 / math.factorial(k) ** (n - 1)
+    assert min(found.f_p for found in overall) == 1 / len(tables)
+    assert min(conover(losses).p_raw.min() for losses in tables) == 1 / len(tables)
+
+
+def test_a_finite_f_is_no_stronger_than_what_its_blocks_could_give():
+    # The tie keeps F finite, so that its tail is 1/14; but the first block is in any order, and two in
+    # three orders of the second agree with it less.
+    result = friedman([[1, 2, 3], [1, 1, 2]])
+    assert result.f == pytest.approx(13)
+    assert result.f_p == 1 / 3
+    assert "no p of these 2 instances can be less" in result.note
+    # Far above the bound, there is nothing to say.
+    assert friedman(np.random.default_rng(0).random((8, 4))).note == ""
 
 
 @pytest.mark.parametrize("bad", [[[0.1, math.nan]], [0.1, 0.2], np.empty((0, 3))])
@@ -153,8 +239,12 @@ def test_conover_agrees_with_scikit_posthocs(losses, correction):
     if not 0 < result.f < math.inf:
         return  # it divides zero by zero; what we do instead is tested by itself
     names = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
-    ours = conover(losses, correction=correction)
-    assert ours.p_raw == pytest.approx(scikit_posthocs.posthoc_conover_friedman(losses).to_numpy(), abs=1e-9)
+    ours, least = conover(losses, correction=correction), smallest_p(rank_blocks(losses))
+    raw = scikit_posthocs.posthoc_conover_friedman(losses).to_numpy()
+    assert ours.p_raw == pytest.approx(np.maximum(raw, least), abs=1e-9)
+    if (raw < least - 1e-12).any():
+        assert f"can be less than {least:.3g}" in ours.note
+        return  # it would correct p-values that so few blocks cannot have
     theirs = scikit_posthocs.posthoc_conover_friedman(losses, p_adjust=names[correction]).to_numpy()
     assert ours.p == pytest.approx(theirs, abs=1e-9)
 
@@ -168,7 +258,10 @@ def test_conover_of_two_methods_is_iman_and_davenports_f():
 def test_conover_where_the_methods_rank_identically_everywhere():
     result = conover(np.tile([0.1, 0.2, 0.3, 0.3], (9, 1)))
     assert result.p[2, 3] == 1
-    assert result.p[0, 1] == result.p[1, 3] == 0
+    # Holm over six pairs, of which five are at the smallest p that there is.
+    assert result.p_raw[0, 1] == result.p_raw[1, 3] == pytest.approx(12.0**-8, rel=1e-12)
+    assert result.p[0, 1] == result.p[1, 3] == pytest.approx(6 * 12.0**-8, rel=1e-12)
+    assert "9 instances can be less than 2.33e-09" in result.note
     assert conover(np.ones((5, 3))).p == pytest.approx(1)
 
 
