@@ -88,17 +88,6 @@ def _known(spent: Floats, censored: NDArray[np.bool_]) -> Floats:
     return np.where(hit > missed, np.inf, missed)
 
 
-def with_intervals(ranking: Ranking) -> Ranking:
-    """The ranking with interquartile means, probabilities of improvement on the control, and intervals."""
-    extra: dict[str, np.ndarray] = {}
-    for name, found in (("iqm", ranking.iqm), ("improvement", ranking.improvement)):
-        for key, end in ((name, "estimate"), (f"{name}_low", "low"), (f"{name}_high", "high")):
-            extra[key] = np.array([np.nan if one is None else getattr(one, end) for one in found])
-    further = ranking.further and with_intervals(ranking.further)
-    notes = (*ranking.notes, ranking.interval_note)
-    return replace(ranking, extra={**ranking.extra, **extra}, notes=notes, further=further)
-
-
 def with_tests(ranking: Ranking, incumbents: pl.DataFrame) -> Ranking:
     """The ranking with the test metric of the incumbents, where benchmarks map one.
 
