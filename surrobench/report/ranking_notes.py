@@ -112,7 +112,9 @@ def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> s
 
 def extent(seeds: Sequence[int], trials: int | None) -> str:
     """On what methods are compared, in words."""
-    return f"{len(seeds)} seeds ({spans(seeds)})" + (f" after {trials} trials" if trials else "")
+    return f"{len(seeds)} seed{'s' * (len(seeds) > 1)} ({spans(seeds)})" + (
+        f" after {trials} trials" if trials else ""
+    )
 
 
 def spans(seeds: Iterable[int]) -> str:
