@@ -250,8 +250,8 @@ def how(judged: Judged) -> str:
     where = f"between {low:g} and {high:g}" if np.isfinite(high) else f"above {low:g}"
     after = f" after {judged.trials} trials" if judged.trials else ""
     text = (
-        f"Advantage of {pairs} in {claim.metric} regret{after}, {judged.seeds} seed{'s' * (judged.seeds > 1)}, {where}: "
-        f"{claim.test} test, one-sided."
+        f"Advantage of {pairs} in {claim.metric} regret{after}, {judged.seeds} "
+        f"seed{'s' * (judged.seeds > 1)}, {where}: {claim.test} test, one-sided."
     )
     if judged.detectable is None:
         return text
