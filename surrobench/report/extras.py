@@ -145,9 +145,7 @@ def with_claims(
         judged = judge(results, ranking.alpha, partial=partial)
         notes = list(ranking.notes)
         if left := sorted(stated[0].keys() - {one.name for one in judged}):
-            notes.append(
-                f"Not judged, since a method they are about is not in the results: {', '.join(left)}."
-            )
+            notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
         if judged and missing_parts(results, joint_plan(results)):
             notes.append("The claims are judged on the part that was run; the whole may decide otherwise.")
         return replace(ranking, claims=judged, notes=tuple(notes))
