@@ -37,7 +37,7 @@ $(VLLM)/.ready: tests/llm/to_safetensors.py | setup
 
 test-vllm: setup $(VLLM)/.ready
 	SURROBENCH_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python SURROBENCH_TEST_VLLM=$(CURDIR)/$(VLLM)/smollm2 \
-	  $(BIN)/python -m pytest -m vllm --timeout=3600 tests/llm/test_vllm.py
+	  $(BIN)/python -m pytest -m vllm --timeout=3600 tests/llm/servers/test_vllm.py
 
 lint: setup
 	$(BIN)/ruff check .

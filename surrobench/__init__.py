@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from surrobench.benchmarks import benchmark
+    from surrobench.benchmarks.registry import benchmark
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ __all__ = ["__version__", "benchmark"]
 def __getattr__(name: str) -> Any:
     """Import what is public when it is used, so that ``import surrobench`` stays instant."""
     if name == "benchmark":
-        from surrobench.benchmarks import benchmark
+        from surrobench.benchmarks.registry import benchmark
 
         return benchmark
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

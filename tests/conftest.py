@@ -6,8 +6,8 @@ import tempfile
 import pytest
 from hypothesis import settings
 
-from surrobench.benchmarks.yahpo import available
-from surrobench.benchmarks.yahpo_data import find_folder
+from surrobench.benchmarks.yahpo.data import find_folder
+from surrobench.benchmarks.yahpo.surrogate import available
 from surrobench.errors import ModelError
 from surrobench.llm.weights import find_weights
 

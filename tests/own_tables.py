@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from surrobench.benchmarks import expand
+from surrobench.benchmarks.registry import expand
 
 LEARNING_RATES = (1e-4, 1e-3, 1e-2, 1e-1)
 

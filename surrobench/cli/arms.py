@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
 REFUSED = {
     "target": "--target", "tests": "--test", "intervals": "--intervals", "others": "--with", "also": "--also",
@@ -33,9 +33,9 @@ def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str
 
     from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
-    from surrobench.report.arms import load_arms
-    from surrobench.report.arms_sheets import sheets_of
-    from surrobench.report.sheets import render, rich_sheet
+    from surrobench.report.llm.comparison import load_arms
+    from surrobench.report.llm.comparison_table import sheets_of
+    from surrobench.report.render.formats import render, rich_sheet
 
     given = [written for name, written in REFUSED.items() if options.get(name)]
     for name, usual in (("metric", "quantile"), ("correction", "holm")):

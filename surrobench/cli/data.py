@@ -45,8 +45,8 @@ def pull(what: str, scenarios: tuple[str, ...]) -> None:
 def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
     from rich.console import Console
 
-    from surrobench.benchmarks.yahpo_data import find_folder, scenario_names
-    from surrobench.benchmarks.yahpo_pull import pull as pull_yahpo
+    from surrobench.benchmarks.yahpo.data import find_folder, scenario_names
+    from surrobench.benchmarks.yahpo.pull import pull as pull_yahpo
 
     with Console(stderr=True).status("fetching YAHPO Gym's data ...") as status:
         folder = pull_yahpo(scenarios, status.update)
@@ -85,7 +85,7 @@ def status() -> None:
 
 def _yahpo_state() -> list[tuple[str, str]]:
     """Rows on YAHPO Gym's data: where it is, which scenarios are complete, which are not."""
-    from surrobench.benchmarks.yahpo_data import require_folder, scenario_names, shipped
+    from surrobench.benchmarks.yahpo.data import require_folder, scenario_names, shipped
     from surrobench.errors import DataError
 
     try:

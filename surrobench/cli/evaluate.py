@@ -42,7 +42,7 @@ def command(name: str, source: str, fidelities: tuple[str, ...]) -> None:
     """
     import json
 
-    from surrobench.benchmarks import benchmark
+    from surrobench.benchmarks.registry import benchmark
 
     where = benchmark(name)
     fidelity = dict(

@@ -43,7 +43,7 @@ def _columns(table: Table, *names: str) -> None:
 
 
 def _benchmarks(table: Table) -> None:
-    from surrobench.benchmarks import benchmark, known
+    from surrobench.benchmarks.registry import benchmark, known
 
     _columns(table, "benchmark", "rows", "d", "size", "optimized")
     table.caption = (
@@ -61,8 +61,8 @@ def _benchmarks(table: Table) -> None:
 
 def _optimizers(table: Table) -> None:
     from surrobench.errors import UsageError
-    from surrobench.optimizers import LEFT_OUT, OPTIMIZERS, optimizer
-    from surrobench.optimizers.own import offered
+    from surrobench.optimizers.registry import LEFT_OUT, OPTIMIZERS, optimizer
+    from surrobench.optimizers.user_defined import offered
 
     _columns(table, "optimizer", "what it is", "parameters and defaults")
     table.caption = 'Your own: method = "./FILE.py:NAME" in a suite.'
@@ -88,8 +88,8 @@ def _overheads(table: Table) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from surrobench.optimizers import OPTIMIZERS
-    from surrobench.overhead import measure
+    from surrobench.optimizers.registry import OPTIMIZERS
+    from surrobench.study.overhead import measure
 
     for name in ("optimizer", "trials", "method ms/trial", "ours µs/trial", "share", ""):
         table.add_column(name, justify="left" if name in ("optimizer", "") else "right")
@@ -130,7 +130,8 @@ def _models(table: Table) -> None:
 def _suites(table: Table) -> None:
     from surrobench.errors import DataError
     from surrobench.paths import data_dir
-    from surrobench.suite import Method, load_suite
+    from surrobench.suite.loading import load_suite
+    from surrobench.suite.schema import Method
 
     _columns(table, "suite", "what it studies", "benchmarks", "methods", "budget", "seeds")
     for path in sorted(data_dir("suites").glob("*.toml")):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from surrobench.budget import Budget
-    from surrobench.report.gather import Choice
-    from surrobench.report.study import Study
-    from surrobench.results import Results
+    from surrobench.protocol.budget import Budget
+    from surrobench.report.data.load import RunFilter
+    from surrobench.report.data.study_data import StudyData
+    from surrobench.results.folder import Results
 
 Decorator = Callable[[Any], Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -83,11 +83,11 @@ def of_study(command: Command) -> Command:
     return command
 
 
-def choice(options: dict[str, Any]) -> Choice:
+def choice(options: dict[str, Any]) -> RunFilter:
     """Which part of the study is meant."""
-    from surrobench.report.gather import Choice
+    from surrobench.report.data.load import RunFilter
 
-    return Choice(*(options[name] for name in ("benchmarks", "methods", "models", "variants")))
+    return RunFilter(*(options[name] for name in ("benchmarks", "methods", "models", "variants")))
 
 
 def counted(options: dict[str, Any]) -> list[str]:
@@ -103,12 +103,12 @@ def counted(options: dict[str, Any]) -> list[str]:
 
 def limit(options: dict[str, Any]) -> Budget:
     """How much of each run counts."""
-    from surrobench.budget import Budget
+    from surrobench.protocol.budget import Budget
 
     return Budget(options["budget"], options["equivalents"], options["seconds"])
 
 
-def load(folders: list[Results], options: dict[str, Any], **more: Any) -> Study:
+def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyData:
     """The study that the options of ``of_study`` mean.
 
     Args:
@@ -116,8 +116,8 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> Study:
         options: of the command.
         more: arguments of ``load_study`` that this command adds.
     """
-    from surrobench.report.others import read_others
-    from surrobench.report.study import load_study
+    from surrobench.report.data.external_results import read_others
+    from surrobench.report.data.study_data import load_study
 
     return load_study(
         folders,

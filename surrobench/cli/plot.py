@@ -10,8 +10,8 @@ import click
 from surrobench.cli.options import choice, counted, load, of_study
 
 if TYPE_CHECKING:
-    from surrobench.report.study import Study
-    from surrobench.results import Results
+    from surrobench.report.data.study_data import StudyData
+    from surrobench.results.folder import Results
 
 KINDS = {
     "cd": "critical-difference diagram of the mean ranks",
@@ -89,7 +89,7 @@ def command(results: tuple[Path, ...], kind: str, out: Path, **options: Any) -> 
       surrobench plot results/quick proposals --benchmark hpobench/mlp/car --method tpe --out tpe.png
     """
     from surrobench.report.figures.save import check_suffix, save
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
     check_suffix(out)
     save(_chart([Results(folder) for folder in results], kind, options), out)
@@ -110,8 +110,8 @@ def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
 
 def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
     from surrobench.errors import UsageError
+    from surrobench.report.figures.data import load_origins, load_proposals
     from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
-    from surrobench.report.plots import load_origins, load_proposals
 
     if given := counted(options):
         raise UsageError(
@@ -125,10 +125,10 @@ def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look:
     return parallel_coordinates(proposals, colour=options["colour"], **look)
 
 
-def _of_ranking(study: Study, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
-    from surrobench.report.figures.cd import cd_chart
+def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    from surrobench.report.figures.critical_difference import cd_chart
     from surrobench.report.figures.matrix import heat_map, win_tie_loss
-    from surrobench.report.ranked import Wanted, rank_study
+    from surrobench.report.ranking.pipeline import Wanted, rank_study
 
     wanted = Wanted(anchor=options["anchor"], alpha=options["alpha"], blocks=options["blocks"])
     ranking = rank_study(study, wanted)
@@ -137,7 +137,7 @@ def _of_ranking(study: Study, kind: str, options: dict[str, Any], look: dict[str
     return cd_chart(ranking, **look) if kind == "cd" else win_tie_loss(ranking, **look)
 
 
-def _of_curves(study: Study, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+def _of_curves(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
     from surrobench.errors import ResultsError, UsageError
     from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
 

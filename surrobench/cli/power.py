@@ -12,8 +12,8 @@ from surrobench.cli.options import BLOCKS
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from surrobench.report.data.study_data import Blocks
     from surrobench.report.power import Plan
-    from surrobench.report.study import Blocks
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -93,10 +93,10 @@ def command(
     from rich.console import Console
 
     from surrobench.cli.progress import bar
-    from surrobench.report.cells import cells_beside
+    from surrobench.report.data.seed_array import cells_beside
+    from surrobench.report.data.study_data import load_study
     from surrobench.report.power import plan_power
-    from surrobench.report.study import load_study
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
     study = load_study(Results(results), partial=partial, control=control)
     plan = plan_power(

@@ -10,10 +10,10 @@ import click
 from surrobench.cli.options import of_study
 
 if TYPE_CHECKING:
-    from surrobench.report.ranked import Wanted
-    from surrobench.report.ranking import Ranking
-    from surrobench.report.study import Study
-    from surrobench.results import Results
+    from surrobench.report.data.study_data import StudyData
+    from surrobench.report.ranking.model import Ranking
+    from surrobench.report.ranking.pipeline import Wanted
+    from surrobench.results.folder import Results
 
 
 @click.command()
@@ -106,7 +106,7 @@ def command(
       surrobench rank results/quick --with theirs.csv --by scenario
       surrobench rank results/mine --by variant
     """
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
     if figure:
         _check(figure, by)
@@ -118,7 +118,7 @@ def command(
         return
     rankings = _rankings(folders, by, _wanted(options), options)
     if figure:
-        from surrobench.report.figures.cd import cd_diagram
+        from surrobench.report.figures.critical_difference import cd_diagram
 
         cd_diagram(rankings[0], figure)
     _print(rankings, form)
@@ -135,7 +135,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     from dataclasses import fields
 
     from surrobench.errors import UsageError
-    from surrobench.report.ranked import Wanted
+    from surrobench.report.ranking.pipeline import Wanted
 
     if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["also"]):
         raise UsageError("--rope is of the Bayesian tests.", "Add --also bayes or --also hierarchical.")
@@ -158,9 +158,9 @@ def _rankings(
     """One, or one for each group; the last with the suite's claims."""
     from surrobench.cli.options import choice, load
     from surrobench.cli.progress import bar
-    from surrobench.report.extras import with_claims
-    from surrobench.report.gather import Choice
-    from surrobench.report.ranked import rank_study
+    from surrobench.report.data.load import RunFilter
+    from surrobench.report.ranking.extra_columns import with_claims
+    from surrobench.report.ranking.pipeline import rank_study
 
     study = load(
         folders,
@@ -170,12 +170,12 @@ def _rankings(
         tests=wanted.tests,
     )
     rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
-    whole = not by and choice(options) == Choice()
+    whole = not by and choice(options) == RunFilter()
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
     return rankings
 
 
-def _parts(study: Study, by: str | None) -> list[tuple[str, Study]]:
+def _parts(study: StudyData, by: str | None) -> list[tuple[str, StudyData]]:
     """The groups by name; the whole study, without one, where none are asked for."""
     if by is None:
         return [("", study)]
@@ -186,7 +186,7 @@ def _parts(study: Study, by: str | None) -> list[tuple[str, Study]]:
 def _print(rankings: list[Ranking], form: Any) -> None:
     from rich.console import Console
 
-    from surrobench.report.tables import render, rich_table
+    from surrobench.report.render.ranking_tables import render, rich_table
 
     if form != "table":
         click.echo(render(rankings, form), nl=False)

@@ -48,12 +48,12 @@ def command(
     """
     from rich.console import Console
 
-    from surrobench.report.gather import Choice
-    from surrobench.report.replies import load_replies, sheets_of
-    from surrobench.report.sheets import render, rich_sheet
-    from surrobench.results import Results
+    from surrobench.report.data.load import RunFilter
+    from surrobench.report.llm.reply_statistics import load_replies, sheets_of
+    from surrobench.report.render.formats import render, rich_sheet
+    from surrobench.results.folder import Results
 
-    choice = Choice(benchmarks, methods, models, variants)
+    choice = RunFilter(benchmarks, methods, models, variants)
     sheets = sheets_of(load_replies([Results(folder) for folder in results], choice))
     if form == "table":
         console = Console()

@@ -38,10 +38,10 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
         _list(Console())
         return
     from surrobench.cli.run import Display
-    from surrobench.machine import usable_cores
+    from surrobench.report.render.marked import render, rich_sheet
     from surrobench.reproduce import Means, paper
-    from surrobench.reproduce.render import render, rich_sheet
-    from surrobench.study import Status
+    from surrobench.study.progress import Status
+    from surrobench.system import usable_cores
 
     entry = paper(name)
     console, errors = Console(), Console(stderr=True)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from surrobench.overrides import Part
-    from surrobench.study import Status, Summary
-    from surrobench.suite import Suite
+    from surrobench.study.progress import Status
+    from surrobench.study.summary import Summary
+    from surrobench.suite.schema import Suite
+    from surrobench.suite.selection import Selection
 
 
 @click.command()
@@ -81,10 +82,13 @@ def command(
 
     from surrobench.errors import UsageError
     from surrobench.llm.capabilities import fallbacks_of, settled
-    from surrobench.machine import usable_cores
-    from surrobench.overrides import Part, add_models
-    from surrobench.study import Options, Status, run_study
-    from surrobench.suite import load_suite
+    from surrobench.study.options import Options
+    from surrobench.study.progress import Status
+    from surrobench.study.session import run_study
+    from surrobench.suite.loading import load_suite
+    from surrobench.suite.model_overrides import add_models
+    from surrobench.suite.selection import Selection
+    from surrobench.system import usable_cores
 
     if reevaluate and replay is None:
         raise UsageError("--reevaluate goes with --replay.")
@@ -94,9 +98,9 @@ def command(
         )
     suite, text = load_suite(suite_name)
     suite = add_models(suite, dict(_model(flag) for flag in llms))
-    part = Part(benchmarks, methods, seeds)
-    if replay and (recorded := _recorded_part(replay)) != Part():
-        part = recorded if part == Part() else part.within(recorded, suite)
+    part = Selection(benchmarks, methods, seeds)
+    if replay and (recorded := _recorded_part(replay)) != Selection():
+        part = recorded if part == Selection() else part.within(recorded, suite)
         click.echo(f"Replaying what was recorded, a part of the suite: {part}.", err=True)
     out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
     console = Console(stderr=True)
@@ -122,12 +126,14 @@ def command(
         sys.exit(1)
 
 
-def _recorded_part(replay: Path) -> Part:
-    from surrobench.overrides import Part
-    from surrobench.results import Results
+def _recorded_part(replay: Path) -> Selection:
+    from surrobench.results.folder import Results
+    from surrobench.suite.selection import Selection
 
     folder = replay if replay.is_dir() else replay.parent
-    return Part.recorded(Results(folder).manifest) if (folder / "manifest.json").is_file() else Part()
+    return (
+        Selection.recorded(Results(folder).manifest) if (folder / "manifest.json").is_file() else Selection()
+    )
 
 
 def _model(flag: str) -> tuple[str, tuple[str, str]]:
@@ -199,7 +205,7 @@ def _print_estimate(suite: Suite, out: Path, jobs: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from surrobench.estimate import dry_run
+    from surrobench.study.cost_estimate import dry_run
 
     cost = dry_run(suite, out, jobs)
     table = Table(

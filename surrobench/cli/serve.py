@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from surrobench.llm.models import ModelSpec
-    from surrobench.llm.server import Server
+    from surrobench.llm.servers.llama_cpp import Server
 
 EMBEDDED = "smollm2"
 """What the embedded model is called, here and in ``surrobench data pull``."""
@@ -93,8 +93,8 @@ def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
 
 
 def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContextManager[Server]:
-    from surrobench.llm.server import embedded_server
-    from surrobench.llm.vllm import vllm_server
+    from surrobench.llm.servers.llama_cpp import embedded_server
+    from surrobench.llm.servers.vllm import vllm_server
 
     if spec.serve == "embedded":
         return embedded_server(spec, log, host, port, pinned=False)

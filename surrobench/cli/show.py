@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
 
 @click.command()
@@ -37,7 +37,7 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
     from rich.console import Console
 
     from surrobench.llm.journal import Journal
-    from surrobench.results import Results
+    from surrobench.results.folder import Results
 
     folder, found = _find(run, folders)
     results = Results(folder)
@@ -84,8 +84,8 @@ def _printable(text: str) -> str:
 def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
     """The results folder and the plan's row of the run that is meant."""
     from surrobench.errors import UsageError
-    from surrobench.results import Results
-    from surrobench.runs import method_name
+    from surrobench.plan.run import method_name
+    from surrobench.results.folder import Results
 
     where = folders or tuple(sorted(path.parent for path in Path("results").glob("*/manifest.json")))
     if not where:
@@ -107,7 +107,7 @@ def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
 
 
 def _print_head(console: Console, folder: Path, results: Results, found: dict[str, Any]) -> None:
-    from surrobench.runs import method_name
+    from surrobench.plan.run import method_name
 
     record = results.records().get(str(found["run"]))
     method = method_name(found["optimizer"], found["llm"], found["variant"])
@@ -150,7 +150,7 @@ def _print_trials(console: Console, trials: pl.DataFrame, found: dict[str, Any])
     from rich.table import Table
     from rich.text import Text
 
-    from surrobench.benchmarks import benchmark
+    from surrobench.benchmarks.registry import benchmark
 
     if trials.is_empty():
         return

@@ -21,11 +21,11 @@ def command(results: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from surrobench.budget import budget_of
     from surrobench.llm.journal import Journal
-    from surrobench.report.gather import joint_plan, missing_parts
-    from surrobench.results import Results
-    from surrobench.runs import method_name
+    from surrobench.plan.run import method_name
+    from surrobench.protocol.budget import budget_of
+    from surrobench.report.data.load import joint_plan, missing_parts
+    from surrobench.results.folder import Results
 
     folder = Results(results)
     records = folder.records()

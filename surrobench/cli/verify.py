@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from surrobench.benchmarks.yahpo_verify import Comparison
+    from surrobench.benchmarks.yahpo.verify import Comparison
 
 
 @click.command()
@@ -39,7 +39,7 @@ def _tables() -> bool:
     from rich.console import Console
     from rich.table import Table
 
-    from surrobench.verify import verify_tables
+    from surrobench.benchmarks.verify_tables import verify_tables
 
     console = Console()
     table = Table(
@@ -67,7 +67,7 @@ def _tables() -> bool:
 def _surrogates(configurations: int, scenarios: tuple[str, ...]) -> bool:
     from rich.console import Console
 
-    from surrobench.benchmarks.yahpo_verify import ABSOLUTE, RELATIVE, verify_yahpo
+    from surrobench.benchmarks.yahpo.verify import ABSOLUTE, RELATIVE, verify_yahpo
 
     console = Console()
     with console.status("comparing ...") as status:

@@ -26,7 +26,7 @@ from surrobench.llm.client import THINK, UNTHINK, authorization, is_here
 from surrobench.llm.models import ModelSpec
 
 if TYPE_CHECKING:
-    from surrobench.suite import Suite
+    from surrobench.suite.schema import Suite
 
 Structured = Literal["json_schema", "json_object", "none"]
 
@@ -120,7 +120,7 @@ def capabilities(spec: ModelSpec) -> Capabilities:
 
 
 def _of_vllm(spec: ModelSpec) -> Capabilities:
-    from surrobench.llm.vllm import find_vllm
+    from surrobench.llm.servers.vllm import find_vllm
 
     able = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
     try:

@@ -19,7 +19,7 @@ import httpx
 
 from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
 from surrobench.llm.models import ModelSpec
-from surrobench.requests import Complete, Completion, FinishReason
+from surrobench.protocol.requests import Complete, Completion, FinishReason
 
 LONGEST_PAUSE = 20.0
 """Seconds between two tries at most, whatever the server asks for."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrobench.errors import ResultsError
-from surrobench.requests import Completion, Message
+from surrobench.protocol.requests import Completion, Message
 
 
 class Call(NamedTuple):

@@ -14,10 +14,18 @@ from typing import Any, Literal
 import numpy as np
 
 from surrobench.errors import UsageError
+from surrobench.llm.prompt_variants import ShownSpace
 from surrobench.llm.prompts import number
-from surrobench.llm.view import View
-from surrobench.requests import Completion
-from surrobench.space import Hyperparameter, Matrix, bounds_of, is_integer, nearest, value_of, values_of
+from surrobench.protocol.requests import Completion
+from surrobench.space.hyperparameter import (
+    Hyperparameter,
+    Matrix,
+    bounds_of,
+    is_integer,
+    nearest,
+    value_of,
+    values_of,
+)
 
 FALSE_STARTS = 200
 """Each may be read to the end of the reply: without a limit, a model that repeats itself costs the square of
@@ -47,7 +55,7 @@ class Proposal:
     reply: str = ""
 
 
-def json_schema(view: View, configurations: int = 1) -> dict[str, Any]:
+def json_schema(view: ShownSpace, configurations: int = 1) -> dict[str, Any]:
     """The schema of one configuration, or of an array of so many: choices as enums, ranges with their ends.
 
     Values are written as prompts write them (``prompts.number``). Conditional hyperparameters are optional.
@@ -75,7 +83,7 @@ def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
     }
 
 
-def parse_configuration(reply: Completion, view: View, *, clip: bool, default: Matrix) -> Proposal:
+def parse_configuration(reply: Completion, view: ShownSpace, *, clip: bool, default: Matrix) -> Proposal:
     """The configuration that a reply proposes.
 
     The first JSON object of the text counts; prose around it is ignored. Values that the space does not have
@@ -95,7 +103,7 @@ def parse_configuration(reply: Completion, view: View, *, clip: bool, default: M
 
 
 def parse_configurations(
-    reply: Completion, view: View, k: int, *, clip: bool, default: Matrix
+    reply: Completion, view: ShownSpace, k: int, *, clip: bool, default: Matrix
 ) -> list[Proposal]:
     """The first k configurations that a reply lists, each by itself as in ``parse_configuration``.
 
@@ -113,7 +121,7 @@ def parse_configurations(
     return [replace(proposal, reply=reply.where) for proposal in proposals]
 
 
-def _proposal(values: dict[str, Any], view: View, clip: bool, default: Matrix) -> Proposal:
+def _proposal(values: dict[str, Any], view: ShownSpace, clip: bool, default: Matrix) -> Proposal:
     space = view.space
     try:
         x, repairs = _values(values, view, clip=clip)
@@ -151,7 +159,7 @@ class _Invalid(Exception):
         self.detail = detail
 
 
-def _values(values: dict[str, Any], view: View, *, clip: bool) -> tuple[Matrix, list[str]]:
+def _values(values: dict[str, Any], view: ShownSpace, *, clip: bool) -> tuple[Matrix, list[str]]:
     """The named values as a vector, and the repairs; NaN where none, or none that can be kept, was given."""
     x = np.full(view.space.d, np.nan)
     repairs: list[str] = []

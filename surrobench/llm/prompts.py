@@ -10,7 +10,7 @@ import jinja2
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
-from surrobench.space import Hyperparameter, bounds_of, is_integer, is_log, values_of
+from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
 """Folder of the templates that all methods share: how a task and a space are described."""

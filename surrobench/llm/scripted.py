@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from surrobench.llm.client import chat_body
 from surrobench.llm.models import ModelSpec
-from surrobench.requests import Complete, Completion, Message, Purpose
+from surrobench.protocol.requests import Complete, Completion, Message, Purpose
 
 Script = Callable[[tuple[Message, ...], Purpose], str]
 """Writes the reply to a chat; called once per sample. What it raises, ``complete`` raises."""

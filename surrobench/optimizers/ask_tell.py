@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.optimizers.base import Steps, Task
-from surrobench.requests import Evaluate, Evaluated
-from surrobench.space import Configuration, Matrix, SearchSpace, values_of
+from surrobench.protocol.requests import Evaluate, Evaluated
+from surrobench.space.hyperparameter import Configuration, Matrix, values_of
+from surrobench.space.search_space import SearchSpace
 
 
 class AskTell(Protocol):

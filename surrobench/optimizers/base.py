@@ -23,12 +23,13 @@ from functools import cached_property
 from typing import Any
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
-from surrobench.llm.view import Variant, View
-from surrobench.requests import Evaluated, Request
-from surrobench.space import Configuration, Matrix, SearchSpace
+from surrobench.llm.prompt_variants import ShownSpace, Variant
+from surrobench.protocol.requests import Evaluated, Request
+from surrobench.space.hyperparameter import Configuration, Matrix
+from surrobench.space.search_space import SearchSpace
 
 Steps = Generator[Request, Any, None]
-"""An optimizer at work. What it is sent depends on what it yielded, see ``requests.Answer``."""
+"""An optimizer at work. What it is sent depends on what it yielded, see ``protocol.requests.Answer``."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Task:
             for (possibly empty). A method that builds a model puts it into its model.
         horizon: trials at full fidelity left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
-            ``clip``), see ``optimizers.propose``.
+            ``clip``), see ``optimizers.registry.propose``.
         variant: how much a prompt may show, see ``llm.view``; prompts show configurations as ``shown`` does.
         answers: how many of the model's replies came to what, ``PURPOSE:VERDICT``: ``valid``, ``duplicate``
             (valid, but evaluated before), or a defect of ``llm.parse``. A method that reads replies by itself
@@ -90,9 +91,9 @@ class Task:
     seed: int = 0
 
     @cached_property
-    def shown(self) -> View:
+    def shown(self) -> ShownSpace:
         """The search space as prompts show it."""
-        return View(self.space, self.variant)
+        return ShownSpace(self.space, self.variant)
 
     def granted(self) -> list[tuple[Configuration, float]]:
         """The initial design as mappings of name to value, each with its loss (NaN where it failed)."""

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from surrobench.budget import Budget
-from surrobench.claims import Claim, Pair
 from surrobench.errors import ResultsError
-from surrobench.llm.view import VARIANTS
-from surrobench.optimizers.control import PREFIX
-from surrobench.report.cells import Cells, cells
-from surrobench.report.gather import joint_plan
-from surrobench.report.study import Study, load_study
-from surrobench.results import Results
+from surrobench.llm.prompt_variants import VARIANTS
+from surrobench.optimizers.llm.control import PREFIX
+from surrobench.protocol.budget import Budget
+from surrobench.report.data.load import joint_plan
+from surrobench.report.data.seed_array import SeedArray, cells
+from surrobench.report.data.study_data import StudyData, load_study
+from surrobench.results.folder import Results
 from surrobench.stats.power import smallest_detectable
 from surrobench.stats.verdict import Evidence, Verdict, evidence, verdicts
+from surrobench.suite.claims import Claim, Pair
 
 DECIMALS = 12
 """Regrets of known scale; below this is rounding of floats."""
@@ -130,7 +130,7 @@ def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = Fa
 
 def judge_claims(
     claims: Mapping[str, Claim],
-    studies: Mapping[int | None, Study],
+    studies: Mapping[int | None, StudyData],
     alpha: float = 0.05,
     *,
     stated: int | None = None,
@@ -185,7 +185,7 @@ def judge_claims(
     )
 
 
-def _advantages(claim: Claim, part: Cells, known: Sequence[str]) -> NDArray[np.float64]:
+def _advantages(claim: Claim, part: SeedArray, known: Sequence[str]) -> NDArray[np.float64]:
     """Shape (n,): the advantage, mean over seeds; of two pairs, the first's less the second's."""
     means = part.regret.mean(axis=2)
 

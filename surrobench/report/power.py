@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.report.cells import Cells, Floats
-from surrobench.report.study import Blocks
+from surrobench.report.data.seed_array import Floats, SeedArray
+from surrobench.report.data.study_data import Blocks
 from surrobench.stats.power import Power, Variation, detectable, powers, simulated, variation
 
 MOST = 200
@@ -62,12 +62,12 @@ class Plan:
 class _Pilot:
     """What is known of some methods that have the same seeds and trials in common with the control."""
 
-    cells: Cells
+    cells: SeedArray
     methods: tuple[str, ...]
     found: Variation
 
     @staticmethod
-    def of(one: Cells, control: str) -> _Pilot:
+    def of(one: SeedArray, control: str) -> _Pilot:
         """From the regrets of these methods and of the control."""
         methods = tuple(method for method in one.methods if method != control)
         return _Pilot(one, methods, variation(_gains(one, control, methods)))
@@ -86,7 +86,7 @@ class _Pilot:
 
 
 def plan_power(
-    pilots: Sequence[Cells],
+    pilots: Sequence[SeedArray],
     control: str,
     *,
     methods: Sequence[str] = (),
@@ -174,14 +174,14 @@ def plan_power(
     return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
 
 
-def _gains(pilot: Cells, control: str, others: Sequence[str]) -> Floats:
+def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:
     """Shape (n, s, m): positive where one of m methods is better than the control."""
     columns = [pilot.methods.index(method) for method in others]
     gains = pilot.regret[:, [pilot.methods.index(control)]] - pilot.regret[:, columns]
     return gains.transpose(0, 2, 1)
 
 
-def _compared(pilots: Sequence[Cells], control: str, methods: Sequence[str]) -> list[str]:
+def _compared(pilots: Sequence[SeedArray], control: str, methods: Sequence[str]) -> list[str]:
     """All methods but the control, in the order of the pilots."""
     known = list(dict.fromkeys(method for pilot in pilots for method in pilot.methods))
     for name in (control, *methods):

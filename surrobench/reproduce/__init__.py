@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from surrobench.errors import UnknownName
 
 if TYPE_CHECKING:
-    from surrobench.report.sheet import Sheet
-    from surrobench.study import Status
+    from surrobench.report.render.table import Sheet
+    from surrobench.study.progress import Status
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.report.sheet import Cell, Column, Sheet, number, word
+from surrobench.report.render.table import Cell, Column, Sheet, number, word
 from surrobench.reproduce import Means
 from surrobench.reproduce.published import LEGEND, against, published
 from surrobench.reproduce.seeds import (

@@ -17,19 +17,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Benchmark
+from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError
 from surrobench.paths import cache_dir
-from surrobench.report.sheet import Cell, Column, Sheet, number
-from surrobench.report.study import load_study
+from surrobench.report.data.study_data import load_study
+from surrobench.report.render.table import Cell, Column, Sheet, number
 from surrobench.reproduce import Means
 from surrobench.reproduce.published import published
 from surrobench.reproduce.seeds import t_interval
-from surrobench.results import Results
+from surrobench.results.folder import Results
 from surrobench.stats.regret import normalised_regret, quantile_regret, random_trials_worth
-from surrobench.study import Options, run_study
-from surrobench.suite import load_suite
+from surrobench.study.options import Options
+from surrobench.study.session import run_study
+from surrobench.suite.loading import load_suite
 
 Floats = NDArray[np.float64]
 

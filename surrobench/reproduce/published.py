@@ -8,7 +8,7 @@ import polars as pl
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
-from surrobench.report.sheet import Cell
+from surrobench.report.render.table import Cell
 
 LEGEND = "✓ the same to the printed digits, ✗ differs, ? cannot be checked with public data."
 

@@ -22,8 +22,8 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from surrobench.budget import ROUNDING
 from surrobench.errors import ResultsError
+from surrobench.protocol.budget import ROUNDING
 from surrobench.stats.regret import Anchor, Reference, normalised_regret, quantile_regret
 from surrobench.stats.steps import Floats, Steps, Unit
 

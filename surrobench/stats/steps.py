@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Unit = Literal["trials", "equivalents", "seconds", "tokens"]
-"""What a run spends, as in ``budget.Budget``."""
+"""What a run spends, as in ``protocol.budget.Budget``."""
 UNITS: tuple[Unit, ...] = get_args(Unit)
 _SUMMED: dict[Unit, str] = {"equivalents": "share", "tokens": "tokens"}
 """Units of which each trial costs some, and the column that says how much."""

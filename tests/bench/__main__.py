@@ -12,7 +12,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from surrobench.benchmarks import scenario
+from surrobench.benchmarks.registry import scenario
 from tests.bench.cases import CASES, SCENARIO
 
 MARKS = {True: "[green]pass[/]", False: "[red]MISSED[/]", None: "[dim]-[/]"}

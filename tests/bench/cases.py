@@ -13,20 +13,21 @@ from time import process_time
 
 import numpy as np
 
-from surrobench.benchmarks import benchmark, scenario
-from surrobench.engine import Timing, drive
-from surrobench.manifest import make_manifest
-from surrobench.optimizers import OPTIMIZERS, Optimizer
+from surrobench.benchmarks.registry import benchmark, scenario
+from surrobench.engine.loop import Timing, drive
+from surrobench.engine.outcome import Outcome
 from surrobench.optimizers.base import Steps, Task
-from surrobench.overhead import measure
-from surrobench.report.study import load_study
-from surrobench.requests import Evaluate
-from surrobench.results import Results
-from surrobench.runs import plan
+from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.plan.planning import plan
+from surrobench.protocol.requests import Evaluate
+from surrobench.report.data.study_data import load_study
+from surrobench.results.folder import Results
+from surrobench.results.manifest import make_manifest
 from surrobench.seeding import content_hash, stream
-from surrobench.study import Options, run_study
-from surrobench.suite import Method, Suite
-from surrobench.trial import Outcome
+from surrobench.study.options import Options
+from surrobench.study.overhead import measure
+from surrobench.study.session import run_study
+from surrobench.suite.schema import Method, Suite
 from tests.bench import by_hand, many, yahpo_cases
 from tests.bench.timing import Pair, seconds, side_by_side
 

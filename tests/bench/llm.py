@@ -31,13 +31,14 @@ from rich.console import Console
 from rich.table import Table
 
 from surrobench.llm.client import chat_body
+from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
-from surrobench.llm.server import Server, embedded_server
-from surrobench.llm.service import ModelService
-from surrobench.llm.vllm import vllm_server
+from surrobench.llm.servers.llama_cpp import Server, embedded_server
+from surrobench.llm.servers.vllm import vllm_server
 from surrobench.seeding import key
-from surrobench.study import Options, run_study
-from surrobench.suite import Method, Suite
+from surrobench.study.options import Options
+from surrobench.study.session import run_study
+from surrobench.suite.schema import Method, Suite
 
 SHARE_OF_BARE = 0.9
 GAIN_OF_BATCHING = 2.0
@@ -97,9 +98,9 @@ def make_suite(spec: ModelSpec, runs: int, trials: int) -> Suite:
 def run_suite(spec: ModelSpec, runs: int, trials: int) -> Log:
     """A study, whose server it starts itself, in a folder of its own."""
     log = Log()
-    complete = ModelService.complete
+    complete = JournalledModel.complete
 
-    async def noting(self: ModelService, where: Any, request: Any, slot: int | None) -> Any:
+    async def noting(self: JournalledModel, where: Any, request: Any, slot: int | None) -> Any:
         # Without a seed where the study found that its server takes none: the service has that spec.
         log.start = min(log.start, time.perf_counter())
         seed = key("model", where.run, where.call, where.attempt, 0) >> 33
@@ -108,7 +109,7 @@ def run_suite(spec: ModelSpec, runs: int, trials: int) -> Log:
         log.ends[where.run].append((time.perf_counter(), sum(done.tokens_out for done in completions)))
         return completions
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(ModelService, "complete", noting):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(JournalledModel, "complete", noting):
         results = Path(folder) / "results"
         summary = run_study(make_suite(spec, runs, trials), "", Options(results))
         if not summary.complete:

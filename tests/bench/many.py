@@ -19,18 +19,19 @@ from unittest import mock
 import numpy as np
 import polars as pl
 
-from surrobench.engine import drive
-from surrobench.manifest import make_manifest
-from surrobench.report.rank_methods import rank_methods
-from surrobench.report.ranking import Ranking
-from surrobench.report.study import load_study
-from surrobench.results import Results
-from surrobench.runs import Run, plan
+from surrobench.engine.loop import drive
+from surrobench.engine.outcome import Outcome
+from surrobench.plan.planning import plan
+from surrobench.plan.run import Run
+from surrobench.report.data.study_data import load_study
+from surrobench.report.ranking.build import rank_methods
+from surrobench.report.ranking.model import Ranking
+from surrobench.results.folder import Results
+from surrobench.results.manifest import make_manifest
 from surrobench.seeding import content_hash
 from surrobench.stats.curves import Anytime
 from surrobench.stats.steps import UNITS, Unit
-from surrobench.suite import Method, Suite
-from surrobench.trial import Outcome
+from surrobench.suite.schema import Method, Suite
 
 SCENARIOS, INSTANCES, SEEDS, TRIALS = 10, 10, 80, 100
 LABELS = {

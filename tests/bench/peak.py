@@ -18,13 +18,13 @@ def main(what: str, folder: str = "") -> None:
 
         getattr(many, what)(Path(folder))
     elif what == "ranking":
-        from surrobench.report.study import load_study
-        from surrobench.results import Results
+        from surrobench.report.data.study_data import load_study
+        from surrobench.results.folder import Results
 
         load_study(Results(Path(folder)))
     else:
-        from surrobench.engine import drive
-        from surrobench.runs import plan
+        from surrobench.engine.loop import drive
+        from surrobench.plan.planning import plan
         from tests.bench.cases import make_suite, study_losses
 
         # ``folder`` is a pattern of benchmarks here: 60 seeds on the 34 instances of lcbench.

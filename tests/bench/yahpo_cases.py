@@ -14,14 +14,16 @@ from unittest import mock
 
 import numpy as np
 
-from surrobench.benchmarks import scenario
-from surrobench.benchmarks.yahpo import Surrogate, _Network, available
-from surrobench.benchmarks.yahpo_data import require_folder
-from surrobench.benchmarks.yahpo_verify import _Reference, compare, reference_environment
-from surrobench.engine import drive
+from surrobench.benchmarks.registry import scenario
+from surrobench.benchmarks.yahpo.data import require_folder
+from surrobench.benchmarks.yahpo.network import _Network
+from surrobench.benchmarks.yahpo.surrogate import Surrogate, available
+from surrobench.benchmarks.yahpo.verify import _Reference, compare, reference_environment
+from surrobench.engine.loop import drive
 from surrobench.errors import DataError
-from surrobench.runs import plan
-from surrobench.study import Options, run_study
+from surrobench.plan.planning import plan
+from surrobench.study.options import Options
+from surrobench.study.session import run_study
 from tests.bench.timing import side_by_side
 
 BATCH = 512

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from surrobench.benchmarks import SCENARIOS, benchmark, expand, known, scenario, tables
+from surrobench.benchmarks import tables
+from surrobench.benchmarks.registry import SCENARIOS, benchmark, expand, known, scenario
 from surrobench.errors import DataError, UnknownName
 from surrobench.seeding import mix, stream
 

@@ -1,6 +1,6 @@
 """What every optimizer that asks a language model promises; a new one needs no test of its own.
 
-A slot control answers for the model (``optimizers.control``), or somebody whose replies are of no use.
+A slot control answers for the model (``optimizers.llm.control``), or somebody whose replies are of no use.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surrobench.benchmarks import benchmark
-from surrobench.benchmarks.yahpo import available
-from surrobench.engine import drive as drive_in_engine
-from surrobench.llm.view import VARIANTS
-from surrobench.optimizers import OPTIMIZERS
+from surrobench.benchmarks.registry import benchmark
+from surrobench.benchmarks.yahpo.surrogate import available
+from surrobench.engine.loop import drive as drive_in_engine
+from surrobench.llm.prompt_variants import VARIANTS
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.control import controlled
-from surrobench.requests import Completion, Evaluate, Waste
+from surrobench.optimizers.llm.control import controlled
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.protocol.requests import Completion, Evaluate, Waste
 from surrobench.seeding import stream
-from surrobench.space import Matrix
+from surrobench.space.hyperparameter import Matrix
 from tests.optimizers.chatting import engine_run, in_turn, losses_of, play, task_of
 
 NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from surrobench.benchmarks import FAMILIES, benchmark, known, scenario, scenarios
+from surrobench.benchmarks.registry import FAMILIES, benchmark, known, scenario, scenarios
 from surrobench.seeding import stream
 from tests.own_tables import own_ids
 

@@ -13,17 +13,18 @@ import ConfigSpace as CS  # noqa: N817 - as its documentation does
 import numpy as np
 import pytest
 
-from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
-from surrobench.benchmarks.yahpo import available
-from surrobench.engine import drive as drive_in_engine
+from surrobench.benchmarks.registry import benchmark
+from surrobench.benchmarks.yahpo.surrogate import available
+from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
-from surrobench.optimizers import OPTIMIZERS
 from surrobench.optimizers.base import Task
-from surrobench.requests import Evaluated
-from surrobench.runs import Run
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.plan.run import Run
+from surrobench.protocol.requests import Evaluated
 from surrobench.seeding import stream
-from surrobench.space import Matrix, SearchSpace
+from surrobench.space.hyperparameter import Matrix
+from surrobench.space.search_space import SearchSpace
 from tests.optimizers.driving import Loss, drive, epochs, share
 
 NAMES = [name for name, entry in OPTIMIZERS.items() if entry.prompts is entry.reads is None]

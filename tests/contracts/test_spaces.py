@@ -11,17 +11,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from surrobench.benchmarks import scenario
 from surrobench.benchmarks.base import Objective, TaskCard
-from surrobench.benchmarks.yahpo import Surrogate
-from surrobench.benchmarks.yahpo_data import find_folder, read_facts, shipped
-from surrobench.budget import UNLIMITED
-from surrobench.optimizers import OPTIMIZERS
+from surrobench.benchmarks.registry import scenario
+from surrobench.benchmarks.yahpo.data import find_folder, read_facts, shipped
+from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.optimizers.base import Task
-from surrobench.requests import Evaluate, Evaluated
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.protocol.budget import UNLIMITED
+from surrobench.protocol.requests import Evaluate, Evaluated
 from surrobench.seeding import stream
-from surrobench.space import SearchSpace
-from tests.test_space import random_space
+from surrobench.space.search_space import SearchSpace
+from tests.space.test_search_space import random_space
 
 NAMES = [
     name

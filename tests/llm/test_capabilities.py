@@ -10,8 +10,8 @@ from surrobench.errors import ModelError
 from surrobench.llm.capabilities import EMBEDDED, Capabilities, capabilities, lacking, probe, settled
 from surrobench.llm.journal import Journal
 from surrobench.llm.models import ModelSpec
-from surrobench.results import Results
-from surrobench.suite import parse_suite
+from surrobench.results.folder import Results
+from surrobench.suite.loading import parse_suite
 from tests.studies import AGENT, MLP, files, run, suite_text, surrobench
 
 from .faulty_server import Behaviour, FaultyServer, capable, drop, error, ok, raw, rubbish
@@ -261,7 +261,7 @@ def test_several_completions_are_asked_for_one_by_one_where_they_are_refused(tmp
     with FaultyServer(answer_anything, probed=without("n")) as server:
         text = suite_text(models={"m": server.url}, trials=2, seeds=1)
         asks = (
-            "from surrobench.requests import Complete, Message\n"
+            "from surrobench.protocol.requests import Complete, Message\n"
             "VERSION = 1\nPROMPTS = None\n"
             "def three(task, rng):\n"
             "    yield Complete((Message('user', 'hello'),), 'propose', n=3)\n"

@@ -11,7 +11,7 @@ from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
 from surrobench.llm.client import Client
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.scripted import ScriptedClient
-from surrobench.requests import Complete, Completion, Message
+from surrobench.protocol.requests import Complete, Completion, Message
 
 from .faulty_server import (
     FaultyServer,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from surrobench.errors import ResultsError
 from surrobench.llm.journal import Call, Journal
-from surrobench.requests import Completion, Message
+from surrobench.protocol.requests import Completion, Message
 
 VERSIONS = {"numpy": "2.0", "surrobench": "0.1"}
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)  # lone surrogates included

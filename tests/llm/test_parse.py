@@ -19,12 +19,13 @@ from ConfigSpace import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from surrobench.benchmarks import SCENARIOS, scenario
+from surrobench.benchmarks.registry import SCENARIOS, scenario
 from surrobench.llm.parse import Proposal, json_schema, parse_configuration, parse_configurations
+from surrobench.llm.prompt_variants import ShownSpace
 from surrobench.llm.prompts import number
-from surrobench.llm.view import View
-from surrobench.requests import Completion, FinishReason
-from surrobench.space import SearchSpace, values_of
+from surrobench.protocol.requests import Completion, FinishReason
+from surrobench.space.hyperparameter import values_of
+from surrobench.space.search_space import SearchSpace
 
 
 def _mixed() -> SearchSpace:
@@ -60,7 +61,7 @@ def parse(
 ) -> Proposal:
     text = reply if isinstance(reply, str) else json.dumps(reply)
     return parse_configuration(
-        Completion(text, finish, 1, 1, 0.0), View(space), clip=clip, default=space.default
+        Completion(text, finish, 1, 1, 0.0), ShownSpace(space), clip=clip, default=space.default
     )
 
 
@@ -83,7 +84,7 @@ def defect(proposal: Proposal) -> str | None:
 
 
 def test_the_schema_shows_choices_as_enums_and_ranges_as_bounds() -> None:
-    properties = json_schema(View(MIXED))["properties"]
+    properties = json_schema(ShownSpace(MIXED))["properties"]
     assert properties["kernel"] == {"enum": ["linear", "rbf", "none"]}
     assert properties["grid"] == {"enum": [1, 10, 100, 1000]}
     assert properties["version"] == {"enum": ["v1"]}
@@ -92,7 +93,7 @@ def test_the_schema_shows_choices_as_enums_and_ranges_as_bounds() -> None:
 
 
 def test_the_schema_requires_all_but_conditional_hyperparameters_and_nothing_else() -> None:
-    schema = json_schema(View(MIXED))
+    schema = json_schema(ShownSpace(MIXED))
     assert set(schema["required"]) == set(MIXED.names) - {"gamma"}
     assert list(schema["properties"]) == list(MIXED.names)
     assert schema["additionalProperties"] is False
@@ -101,7 +102,7 @@ def test_the_schema_requires_all_but_conditional_hyperparameters_and_nothing_els
 @pytest.mark.parametrize("key", SCENARIOS)
 def test_the_schema_of_a_table_is_json_and_lists_each_value_as_prompts_show_it(key: str) -> None:
     space = scenario(key).space
-    schema = json.loads(json.dumps(json_schema(View(space))))
+    schema = json.loads(json.dumps(json_schema(ShownSpace(space))))
     assert schema["required"] == list(space.names)
     for name in space.names:
         choices = values_of(space[name]) or []
@@ -373,7 +374,9 @@ def test_clip_fills_only_what_is_active() -> None:
 def test_clip_fills_with_the_benchmarks_default() -> None:
     space = scenario("hpobench/mlp").space
     default = scenario("hpobench/mlp").default()
-    empty = parse_configuration(Completion("{}", "stop", 1, 1, 0.0), View(space), clip=True, default=default)
+    empty = parse_configuration(
+        Completion("{}", "stop", 1, 1, 0.0), ShownSpace(space), clip=True, default=default
+    )
     assert empty.configuration is not None
     assert np.array_equal(empty.configuration, default)
     assert not np.array_equal(default, space.default)
@@ -468,14 +471,14 @@ def test_several_configurations_are_read_in_an_array_or_in_an_object_that_holds_
     said: Any,
 ) -> None:
     reply = Completion(json.dumps(said), "stop", 1, 1, 0.0)
-    found = parse_configurations(reply, View(MIXED), 2, clip=False, default=MIXED.default)
+    found = parse_configurations(reply, ShownSpace(MIXED), 2, clip=False, default=MIXED.default)
     assert [configuration(one)["kernel"] for one in found] == ["linear", "rbf"]
 
 
 @pytest.mark.parametrize("said", [{"all": [LINEAR, 1]}, {"all": []}, {"all": LINEAR, "kernel": "rbf"}])
 def test_an_object_that_holds_something_else_is_no_list(said: Any) -> None:
     reply = Completion(json.dumps(said), "stop", 1, 1, 0.0)
-    found = parse_configurations(reply, View(MIXED), 2, clip=False, default=MIXED.default)
+    found = parse_configurations(reply, ShownSpace(MIXED), 2, clip=False, default=MIXED.default)
     assert [defect(one) for one in found] == ["unknown-name", "unparsable"]
 
 

@@ -9,13 +9,13 @@ from ConfigSpace import CategoricalHyperparameter, Float, Integer, OrdinalHyperp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrobench.benchmarks import SCENARIOS, benchmark, scenario, scenarios
+from surrobench.benchmarks.registry import SCENARIOS, benchmark, scenario, scenarios
 from surrobench.errors import DataError
 from surrobench.llm import prompts
+from surrobench.llm.prompt_variants import ShownSpace, Variant, shown_card
 from surrobench.llm.prompts import COMMON, describe, number, prompts_hash, template
-from surrobench.llm.view import Variant, View, shown_card
-from surrobench.optimizers import OPTIMIZERS
-from surrobench.space import values_of
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.space.hyperparameter import values_of
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def hash_of(folder: Path, **files: str) -> str:
 @pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
 def test_the_head_renders_for_every_benchmark(id_: str) -> None:
     where = benchmark(id_)
-    text = template("karpathy-agent", "head").render(card=where.card, view=View(where.space))
+    text = template("karpathy-agent", "head").render(card=where.card, view=ShownSpace(where.space))
     assert str(where.card.dataset) in text
     assert where.card.metric in text
     for hp in where.space.hyperparameters:
@@ -87,7 +87,7 @@ def test_a_variant_shows_nothing_that_it_hides(id_: str) -> None:
     where = benchmark(id_)
 
     def head(variant: Variant) -> str:
-        view = View(where.space, variant)
+        view = ShownSpace(where.space, variant)
         return template("karpathy-agent", "head").render(card=shown_card(where.card, variant), view=view)
 
     without, anonymous, misleading = head("no-dataset"), head("anonymous"), head("misleading")

@@ -18,14 +18,14 @@ import pytest
 
 from surrobench.cli.serve import _label, _spec
 from surrobench.errors import ModelError, UsageError
-from surrobench.llm import keeper
 from surrobench.llm.capabilities import capabilities, lacking
 from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
-from surrobench.llm.server import embedded_server, free_port
-from surrobench.llm.vllm import PYTHON, Installation, find_vllm, server_command, vllm_server
-from surrobench.suite import parse_suite
+from surrobench.llm.servers import supervisor as keeper
+from surrobench.llm.servers.llama_cpp import embedded_server, free_port
+from surrobench.llm.servers.vllm import PYTHON, Installation, find_vllm, server_command, vllm_server
+from surrobench.suite.loading import parse_suite
 from tests.studies import suite_text, surrobench
-from tests.test_kill import MAIN, descendants, gone, wait_for
+from tests.study.test_kill import MAIN, descendants, gone, wait_for
 
 GPU = Installation("python", "0.33.0", cpu=False, module="vllm.entrypoints.openai.api_server")
 
@@ -164,7 +164,7 @@ def test_a_killed_parent_leaves_nothing_behind(fake_python: Any, tmp_path: Path)
     python = fake_python(SERVER)
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from surrobench.llm.models import ModelSpec; from surrobench.llm.vllm import vllm_server\n"
+        "from surrobench.llm.models import ModelSpec; from surrobench.llm.servers.vllm import vllm_server\n"
         "with vllm_server(ModelSpec(serve='vllm', model='m', python=sys.argv[1]), Path(sys.argv[2])) as s:\n"
         "    print(s.pid, flush=True); time.sleep(600)\n"
     )

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from surrobench.benchmarks import benchmark
+from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.parse import parse_configuration
-from surrobench.requests import Complete, Completion, Message
+from surrobench.protocol.requests import Complete, Completion, Message
 from tests.studies import AGENT, MLP, answer, configuration, suite_text, surrobench
 
 from .faulty_server import FaultyServer, ok, raw, truncated

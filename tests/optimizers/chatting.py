@@ -21,14 +21,15 @@ from typing import Any, NamedTuple
 import ConfigSpace as CS  # noqa: N817 - as its documentation does
 import numpy as np
 
-from surrobench.benchmarks import benchmark
 from surrobench.benchmarks.base import Objective, TaskCard
-from surrobench.llm.view import VARIANTS, Variant, shown_card
-from surrobench.optimizers import OPTIMIZERS
+from surrobench.benchmarks.registry import benchmark
+from surrobench.llm.prompt_variants import VARIANTS, Variant, shown_card
 from surrobench.optimizers.base import Steps, Task
-from surrobench.requests import Complete, Completion, Evaluate, Evaluated, Waste
-from surrobench.runs import Run
-from surrobench.space import Matrix, SearchSpace
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.plan.run import Run
+from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Waste
+from surrobench.space.hyperparameter import Matrix
+from surrobench.space.search_space import SearchSpace
 
 CAR = "hpobench/mlp/car"
 XGBOOST = "yahpo/rbv2_xgboost/16"

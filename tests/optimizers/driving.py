@@ -10,8 +10,9 @@ import numpy as np
 
 from surrobench.benchmarks.base import Fidelity
 from surrobench.optimizers.base import Steps, Task
-from surrobench.requests import Evaluate, Evaluated, Finished, Next, Submit
-from surrobench.space import Matrix, SearchSpace
+from surrobench.protocol.requests import Evaluate, Evaluated, Finished, Next, Submit
+from surrobench.space.hyperparameter import Matrix
+from surrobench.space.search_space import SearchSpace
 
 Loss = Callable[[Matrix, Mapping[str, float] | None], Matrix]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from surrobench.errors import SuiteError, UnknownName, UsageError
-from surrobench.optimizers import OPTIMIZERS, optimizer
-from surrobench.suite import parse_suite
+from surrobench.optimizers.registry import OPTIMIZERS, optimizer
+from surrobench.suite.loading import parse_suite
 
 SUITE = """name = "s"
 benchmarks = ["hpobench/mlp/car"]

@@ -6,20 +6,19 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from surrobench.claims import Claim
 from surrobench.errors import ResultsError
-from surrobench.report.cells import cells
 from surrobench.report.claims import HEADINGS, how, judge_claims, note, row, stated_claims
-from surrobench.report.study import Study
-
-from .test_rank_methods import SCHEMA, frame, random_scores, references
+from surrobench.report.data.seed_array import cells
+from surrobench.report.data.study_data import StudyData
+from surrobench.suite.claims import Claim
+from tests.report.ranking.test_build import SCHEMA, frame, random_scores, references
 
 LABELS = ("random", "tpe", "cmaes", "agent (small)", "agent (large)")
 
 
 def study(scores, methods=LABELS, size=1001, trials=None):
     runs = frame(scores, methods).with_columns(trials=pl.lit(trials, pl.Int64))
-    return Study(runs, references(len(scores), size), {}, "random")
+    return StudyData(runs, references(len(scores), size), {}, "random")
 
 
 def claim(**keys):
@@ -90,7 +89,7 @@ def test_only_the_seeds_common_to_the_methods_of_a_claim_count():
     scores = random_scores(6, 5, 4)
     runs = study(scores).incumbents
     runs = runs.filter(~pl.col("method").str.starts_with("agent") | (pl.col("seed") < 2))
-    of = Study(runs, references(6, 1001), {}, "random")
+    of = StudyData(runs, references(6, 1001), {}, "random")
     few, many = judge_claims(
         {"a": claim(better="tpe", than="agent"), "b": claim(better="tpe", than="random")}, {None: of}
     )
@@ -112,7 +111,7 @@ def test_methods_without_a_limit_are_judged_at_their_end_whatever_the_limit_of_a
     early, late = random_scores(6, 5, seed=1), random_scores(6, 5, seed=2)
     runs = pl.concat([study(early, trials=20).incumbents, study(late).incumbents])
     runs = runs.filter(~pl.col("method").str.starts_with("agent") | (pl.col("trials") == 20))
-    of = Study(runs, references(6, 1001), {}, "random")
+    of = StudyData(runs, references(6, 1001), {}, "random")
     stated = {"a": claim(better="tpe", than="random"), "b": claim(better="tpe", than="agent")}
     whole, cut = judge_claims(stated, {None: of})
     assert (whole.trials, cut.trials) == (None, 20)
@@ -148,7 +147,7 @@ def test_methods_without_a_common_seed_cannot_be_compared():
     runs = study(random_scores(4, 2), ("random", "tpe")).incumbents
     runs = runs.filter((pl.col("method") == "tpe") == (pl.col("seed") > 0))
     with pytest.raises(ResultsError, match="No seed is common to random, tpe"):
-        cells(Study(runs, references(4), {}, "random"))
+        cells(StudyData(runs, references(4), {}, "random"))
 
 
 def test_damaged_claims_are_an_error_with_a_remedy(tmp_path):

@@ -5,12 +5,11 @@ import polars as pl
 import pytest
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.report.cells import Cells, cells, cells_beside
+from surrobench.report.data.seed_array import SeedArray, cells, cells_beside
+from surrobench.report.data.study_data import StudyData
 from surrobench.report.power import MOST, plan_power
-from surrobench.report.study import Study
 from surrobench.stats.power import powers, simulated, variation
-
-from .test_rank_methods import frame, random_scores, references
+from tests.report.ranking.test_build import frame, random_scores, references
 
 METHODS = ("agent", "random", "tpe")
 
@@ -19,11 +18,11 @@ def pilot(n=10, s=4, effect=0.05, methods=METHODS):
     rng = np.random.default_rng(0)
     regret = 0.2 + rng.normal(0, 0.02, (n, len(methods), 1)) + rng.normal(0, 0.05, (n, len(methods), s))
     regret[:, -1] -= effect
-    return Cells(methods, tuple(f"b{i}" for i in range(n)), tuple(range(s)), 20, regret)
+    return SeedArray(methods, tuple(f"b{i}" for i in range(n)), tuple(range(s)), 20, regret)
 
 
 def planned(pilots, control, **options):
-    pilots = [pilots] if isinstance(pilots, Cells) else pilots
+    pilots = [pilots] if isinstance(pilots, SeedArray) else pilots
     return plan_power(pilots, control, **{"simulations": 200, **options})
 
 
@@ -116,7 +115,7 @@ def unequal():
     )
     less = (pl.col("seed") < 1) & (pl.col("trials") == 20)
     runs = runs.filter((pl.col("method") != "agent") | less)
-    return Study(runs, references(8), {}, "random")
+    return StudyData(runs, references(8), {}, "random")
 
 
 def test_what_one_method_lacks_takes_nothing_from_the_comparisons_of_the_others():

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from surrobench.paths import data_dir
-from surrobench.report.sheet import Cell, Column, Sheet, number, word
+from surrobench.report.render.marked import render, rich_sheet
+from surrobench.report.render.table import Cell, Column, Sheet, number, word
 from surrobench.reproduce import PAPERS, Means, ferreira2026, llambo2024
 from surrobench.reproduce.published import against
-from surrobench.reproduce.render import render, rich_sheet
 from tests.studies import surrobench
 
 SHEET = Sheet(

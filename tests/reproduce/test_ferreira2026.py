@@ -9,7 +9,7 @@ import pytest
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
-from surrobench.report.sheet import Cell, Sheet
+from surrobench.report.render.table import Cell, Sheet
 from surrobench.reproduce import Means, ferreira2026
 
 FROM_TRIALS = {

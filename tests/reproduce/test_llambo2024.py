@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from surrobench.benchmarks import benchmark
+from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError
 from surrobench.paths import data_dir
 from surrobench.reproduce import Means, llambo2024
-from surrobench.suite import Suite, load_suite
+from surrobench.suite.loading import load_suite
+from surrobench.suite.schema import Suite
 from tests.studies import trials
 
 # Source: the note that came with the trials, computed independently from the authors' files: mean normalised
@@ -167,7 +168,7 @@ def test_a_second_time_nothing_is_run(ran, monkeypatch):
     def refuse(*arguments: object, **keywords: object) -> None:
         raise AssertionError("it runs again")
 
-    monkeypatch.setattr("surrobench.workers.drive", refuse)
+    monkeypatch.setattr("surrobench.execution.shards.drive", refuse)
     again = list(llambo2024.reproduce(Means(ran[1])))
     assert again == list(ran[0].values())
 
@@ -178,7 +179,7 @@ def test_failed_runs_are_one_line(tmp_path, monkeypatch):
         return suite.model_copy(update={"benchmarks": ["hpobench/mlp/car"]}), text
 
     monkeypatch.setattr(llambo2024, "load_suite", failing)
-    monkeypatch.setattr("surrobench.optimizers.sobol._BATCH", None)
+    monkeypatch.setattr("surrobench.optimizers.classical.sobol._BATCH", None)
     with pytest.raises(ResultsError, match="5 runs failed: ") as caught:
         list(llambo2024.reproduce(Means(tmp_path / "out")))
     assert "\n" not in str(caught.value)

@@ -21,7 +21,7 @@ from surrobench.report.figures.theme import (
     text_width,
     wrapped,
 )
-from surrobench.report.ranking import DECIMALS, Ranking
+from surrobench.report.ranking.model import DECIMALS, Ranking
 
 Floats = NDArray[np.float64]
 Measure = Literal["rank", "quantile", "normalised"]

@@ -1,0 +1,127 @@
+"""The registry of benchmarks: ``family/scenario`` to the function that opens the scenario.
+
+A family whose scenarios are whatever a data folder holds is registered as a whole, by its module.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surrobench.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from surrobench.benchmarks.base import Benchmark, Scenario
+
+SCENARIOS = {
+    "hpobench/mlp": "surrobench.benchmarks.tables:hpobench",
+    "hpolib/fcnet": "surrobench.benchmarks.tables:hpolib",
+    "nasbench201/cell": "surrobench.benchmarks.tables:nasbench201",
+}
+
+FAMILIES = {
+    "yahpo": "surrobench.benchmarks.yahpo.surrogate",
+    "table": "surrobench.benchmarks.user_table",
+}
+"""Family -> its module, which has ``available()``, the names of the scenarios whose data is here (quick, and
+never an error), and ``open_scenario(name)``."""
+
+
+def scenarios() -> list[str]:
+    """``family/scenario`` of all scenarios whose data is here."""
+    found = [f"{family}/{name}" for family in FAMILIES for name in _family(family).available()]
+    return [*SCENARIOS, *found]
+
+
+def _family(family: str) -> Any:
+    return import_module(FAMILIES[family])
+
+
+@cache
+def scenario(key: str) -> Scenario:
+    """The scenario called ``family/scenario``, opened once per process.
+
+    Raises:
+        UnknownName: there is no such scenario.
+        DataError: its data is missing or damaged.
+    """
+    family, _, name = key.partition("/")
+    if family in FAMILIES:
+        member: Scenario = _family(family).open_scenario(name)
+        return member
+    if key not in SCENARIOS:
+        raise UnknownName("scenario", key, scenarios())
+    module, function = SCENARIOS[key].split(":")
+    opened: Scenario = getattr(import_module(module), function)()
+    return opened
+
+
+def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls it
+    """The benchmark called ``family/scenario/instance``, or ``table:FILE`` for a table of one's own.
+
+    Example:
+        >>> benchmark("hpobench/mlp/australian").objective.name
+        'val_balanced_accuracy'
+
+    Raises:
+        UnknownName: there is no such benchmark; the message names the nearest.
+        DataError: its data is missing or damaged; the message says what would help.
+    """
+    from surrobench.benchmarks.base import Benchmark
+
+    if id.startswith("table:"):
+        found = expand([id])
+        if len(found) > 1:
+            names = ", ".join(name.rpartition("/")[2] for name in found)
+            raise UsageError(f"{id} has several instances.", f"Add one of them: {id}/NAME, of {names}.")
+        id = found[0]  # noqa: A001
+    key, _, instance = id.rpartition("/")
+    if key not in SCENARIOS and key.partition("/")[0] not in FAMILIES:
+        raise UnknownName("benchmark", id, known(), "List them with: surrobench list benchmarks")
+    if instance not in scenario(key).instances:
+        mine = [f"{key}/{name}" for name in scenario(key).instances]
+        raise UnknownName("benchmark", id, mine, f"Known: {', '.join(scenario(key).instances)}.")
+    return Benchmark(scenario(key), instance)
+
+
+def located(pattern: str, folder: Path | None) -> str:
+    """An id or pattern; ``table:FILE`` with its absolute path, see ``paths.find_file``."""
+    return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
+
+
+def known() -> list[str]:
+    """The ids of all benchmarks whose data is here."""
+    return [f"{key}/{instance}" for key in scenarios() for instance in scenario(key).instances]
+
+
+def expand(patterns: Iterable[str]) -> list[str]:
+    """Ids, shell-style patterns (``hpobench/mlp/*``) and ``table:FILE`` to ids, each once, in this order.
+
+    Raises:
+        UnknownName: a pattern matches no benchmark.
+        DataError: it would, were the data of its scenario here.
+    """
+    ids: dict[str, None] = {}
+    for pattern in patterns:
+        if pattern.startswith("table:"):
+            ids.update(dict.fromkeys(_family("table").ids(pattern)))
+            continue
+        family, _, rest = pattern.partition("/")
+        # A family's patterns must not depend on the state of another's data.
+        mine = [key for key in scenarios() if family not in _families() or key.startswith(f"{family}/")]
+        here = [f"{key}/{instance}" for key in mine for instance in scenario(key).instances]
+        matches = [pattern] if pattern in here else fnmatch.filter(here, pattern)
+        if not matches and family in FAMILIES:
+            benchmark(pattern) if "/" in rest else scenario(pattern)  # says what is missing
+        if not matches:
+            raise UnknownName("benchmark", pattern, known(), "List them with: surrobench list benchmarks")
+        ids.update(dict.fromkeys(matches))
+    return list(ids)
+
+
+def _families() -> set[str]:
+    return {key.partition("/")[0] for key in SCENARIOS} | set(FAMILIES)

@@ -1,0 +1,453 @@
+"""A table that the user brings: ``table:FILE`` in a suite and on the command line.
+
+The file (see ``own_files``) is read once, brought into one form and kept in the cache under its name and the
+digits of its content: ``table/grid@1f00ab12``. The id is thus part of every run's identity, worker processes
+and ``rank`` need nothing but the id, and results of a file that was edited are never mixed up.
+
+The table may have gaps. The search space is what its columns span: a numeric column with few values is an
+ordered grid, one with many a range, words and truth values are categories; but only listed configurations
+exist, and a proposal between them is snapped to the nearest one and told back so (``Scenario.snap``).
+Near is: in the unit cube, where a category that differs counts 1. Of equals, the first in the file is taken.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from ConfigSpace import (
+    CategoricalHyperparameter,
+    ConfigurationSpace,
+    Constant,
+    OrdinalHyperparameter,
+    UniformFloatHyperparameter,
+    UniformIntegerHyperparameter,
+)
+from numpy.typing import NDArray
+
+from surrobench.benchmarks.base import Columns, Fidelity, Objective, Reference, Scenario, TaskCard
+from surrobench.benchmarks.tables import draw_repetition
+from surrobench.benchmarks.user_table_files import SUFFIXES, Facts, fingerprint, named, read_table
+from surrobench.errors import DataError, UnknownName, UsageError
+from surrobench.paths import cache_dir, find_file
+from surrobench.seeding import Keys, mix
+from surrobench.space.hyperparameter import Mask, Matrix
+from surrobench.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+FAMILY = "table"
+SCHEME = "table:"
+GRID_VALUES = 64
+"""A numeric hyperparameter with at most this many values is an ordered grid; one with more is a range."""
+_LAYOUT = 1  # of the cached file; counts up when its form changes
+
+
+def available() -> list[str]:
+    """None: what was brought once is not listed for ever."""
+    return []
+
+
+def open_scenario(name: str) -> UserTable:
+    """The scenario ``table/NAME``, from the cache.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = _cached(name)
+    try:
+        facts = Facts.model_validate_json(pl.read_parquet_metadata(path)["surrobench"])
+        return UserTable(name, pl.read_parquet(path), facts)
+    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
+        raise DataError(
+            f"The table {name!r} is not in the cache ({path.parent}).",
+            "Name its file once more: repeat the run command, or surrobench evaluate table:FILE ...",
+        ) from None
+
+
+def resolve(reference: str, folder: Path | None) -> str:
+    """``table:FILE[/INSTANCE]`` with the absolute path of its file; see ``paths.find_file``."""
+    try:
+        file, instance = _split(reference)
+    except UsageError:
+        return reference  # said where it is used
+    return f"{SCHEME}{find_file(file, folder)}{'/' if instance else ''}{instance}"
+
+
+def ids(reference: str) -> list[str]:
+    """The ids of ``table:FILE`` or ``table:FILE/PATTERN``; the file goes into the cache.
+
+    Raises:
+        UsageError: it names no file of a known kind, or an unknown instance.
+        DataError: the file is missing, damaged or unclear; one line.
+    """
+    from surrobench.benchmarks.registry import scenario
+
+    file, pattern = _split(reference)
+    where = scenario(f"{FAMILY}/{_import(find_file(file))}")
+    instances = fnmatch.filter(where.instances, pattern) if pattern else list(where.instances)
+    if not instances:
+        raise UnknownName(f"instance of {Path(file).name}", pattern, where.instances)
+    return [f"{where.key}/{instance}" for instance in instances]
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """File and instance of ``table:FILE/INSTANCE``."""
+    kinds = "|".join(re.escape(suffix) for suffix in SUFFIXES)
+    match = re.fullmatch(rf"{SCHEME}(.+?(?:{kinds}))(?:/(.*))?", reference)
+    if match is None:
+        raise UsageError(
+            f"{reference!r} names no table.", f"Write table:FILE, FILE ending in {', '.join(SUFFIXES)}."
+        )
+    return match[1], match[2] or ""
+
+
+def _import(path: Path) -> str:
+    """Put a user's file into the cache, where it is not there yet; its name there."""
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}@{fingerprint(path)}"
+    target = _cached(name)
+    try:
+        pl.read_parquet_metadata(target)["surrobench"]
+    except (OSError, KeyError, pl.exceptions.PolarsError):
+        frame, facts = read_table(path)
+        UserTable(name, frame, facts).prepare()  # refuse gaps in fidelities before it is kept
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            frame.write_parquet(unfinished, metadata={"surrobench": facts.model_dump_json()})
+            unfinished.replace(target)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"{path.name} cannot be cached in {target.parent}: {error}.",
+                "Free some space or name another folder in SURROBENCH_CACHE.",
+            ) from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return name
+
+
+def _cached(name: str) -> Path:
+    return cache_dir() / "tables" / f"own-{_LAYOUT}" / f"{name}.parquet"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table's rows, grouped: a cell is a configuration on an instance at a fidelity.
+
+    The last column of ``values`` and ``means`` is the cost in seconds.
+
+    Attributes:
+        first: shape (instances, configurations), the cell at the lowest fidelities; those at the others
+            follow. -1: not in the table.
+        start, repetitions: shape (cells,), where a cell's repetitions are in ``values``, and how many.
+        values: shape (rows, objectives + 1), in the order of the cells.
+        means: shape (cells, objectives + 1).
+    """
+
+    first: NDArray[np.intp]
+    start: NDArray[np.intp]
+    repetitions: NDArray[np.intp]
+    values: NDArray[np.float64]
+    means: NDArray[np.float64]
+
+
+class UserTable(Scenario):
+    """A table in the form of ``own_files``, as a scenario."""
+
+    version = 1  # a file's content is in its name
+    default_origin = (
+        "the listed configuration nearest to the middle of all numeric ranges; nobody's recommendation"
+    )
+
+    def __init__(self, name: str, frame: pl.DataFrame, facts: Facts) -> None:
+        self.key = f"{FAMILY}/{name}"
+        self._frame, self._facts = frame, facts
+        self._title = name.rpartition("@")[0] or name
+        if "instance" in frame.columns:
+            self.instances = tuple(frame["instance"].cast(pl.String).unique(maintain_order=True))
+        else:
+            self.instances = (self._title,)
+        objectives = [column.partition(".") for column in named(frame, "minimize", "maximize")]
+        self.objectives = tuple(Objective(name, way == "minimize", name) for way, _, name in objectives)
+        self.target = self.objectives[0].name
+        self.test_counterpart = facts.test
+        self.fidelities = tuple(_fidelity(frame[column]) for column in named(frame, "fidelity"))
+        self._trees: dict[int, tuple[NDArray[np.intp], cKDTree]] = {}
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """What the columns span."""
+        log = self._facts.log
+        config_space = ConfigurationSpace()
+        for column in named(self._frame, "config"):
+            name = column.partition(".")[2]
+            forced = None if log is None else name in log
+            config_space.add(_hyperparameter(name, self._frame[column], forced, self.key))
+        return SearchSpace(config_space)
+
+    def prepare(self) -> None:
+        """Check what only the grouped rows show."""
+        _ = self._cells
+
+    def evaluate(
+        self,
+        X: Matrix,
+        instances: NDArray[np.intp],
+        noise: Keys | None,
+        fidelity: Matrix | None = None,
+    ) -> Columns:
+        """See ``Scenario.evaluate``: two gathers, after the nearest listed configuration was looked up."""
+        cells = self._cells
+        rows = self._rows(X, instances)
+        at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
+        where = cells.first[instances, rows] + self._level(at)
+        means = cells.means[where]
+        observed = means
+        if noise is not None:
+            # Drawn by configuration alone: at every fidelity it is the same seed's training.
+            drawn = draw_repetition(noise, rows, cells.repetitions[where])
+            observed = cells.values[cells.start[where] + drawn]
+        return Columns(
+            observed[:, :-1],
+            means[:, self.target_index],
+            observed[:, -1],
+            np.array(at) if self.fidelities else None,
+        )
+
+    def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
+        """See ``Scenario.snap``: the nearest configuration that the instance has."""
+        legal, snapped = self.space.check(X)
+        return legal, np.asarray(self._configurations[self._rows(snapped, instances)])
+
+    def default(self) -> Matrix:
+        """The configuration nearest to the middle, among those that all instances have, if there are any."""
+        everywhere = (self._cells.first >= 0).all(axis=0)
+        candidates = np.flatnonzero(everywhere if everywhere.any() else ~everywhere)
+        U = self.space.to_unit(self._configurations[candidates])[:, ~self.space.is_categorical]
+        middle = candidates[np.argmin(((U - 0.5) ** 2).sum(axis=1))]
+        return np.array(self._configurations[middle])
+
+    def card(self, instance: str) -> TaskCard:
+        """What the file says, which is little."""
+        objective = self.objectives[self.target_index]
+        return TaskCard(
+            learner=self._facts.learner or f"learner called {self._title}",
+            dataset=instance,
+            task="task not stated",
+            rows=None,
+            features=None,
+            classes=None,
+            metric=objective.label,
+            minimize=objective.minimize,
+        )
+
+    def data_set(self, instance: str) -> str:
+        """One of its own: a name in a file does not say that it is the data set that others call so."""
+        return f"{self.key}/{instance}"
+
+    def reference(self, instance: str) -> Reference:
+        """Exact: the sorted mean losses of all configurations listed for the instance, at full fidelity."""
+        first = self._cells.first[self.instances.index(instance)]
+        cells = first[first >= 0] + self._level(self.full_fidelity[None, :])
+        losses = np.sort(
+            self.objectives[self.target_index].sign * self._cells.means[cells, self.target_index]
+        )
+        return Reference(float(losses[0]), float(np.median(losses)), float(losses[-1]), losses, exact=True)
+
+    # ------------------------------------------------------------------ rows and cells
+
+    @cached_property
+    def _listed(self) -> pl.DataFrame:
+        """The different configurations in the file's order, each with its number ``row``."""
+        return (
+            self._frame.select(named(self._frame, "config")).unique(maintain_order=True).with_row_index("row")
+        )
+
+    @cached_property
+    def _configurations(self) -> Matrix:
+        """Shape (configurations, d)."""
+        columns = {
+            column.partition(".")[2]: self._listed[column].to_list()
+            for column in named(self._listed, "config")
+        }
+        return np.asarray(self.space.from_columns(columns))
+
+    @cached_property
+    def _cells(self) -> Cells:
+        frame, config = self._frame, named(self._frame, "config")
+        rows = frame.join(self._listed, on=config, how="left", maintain_order="left")["row"].to_numpy()
+        instances = np.zeros(len(frame), dtype=np.intp)
+        if "instance" in frame.columns:
+            number = {name: i for i, name in enumerate(self.instances)}
+            instances = np.array([number[name] for name in frame["instance"].cast(pl.String)], dtype=np.intp)
+        at = [frame[f"fidelity.{known.name}"].cast(pl.Float64).to_numpy() for known in self.fidelities]
+        level = self._level(np.stack(at, axis=1) if at else np.empty((len(frame), 0)))
+        levels = int(np.prod([len(known.values or ()) for known in self.fidelities]))
+        repetition = (
+            frame["repetition"].cast(pl.String).rank("dense").to_numpy()
+            if "repetition" in frame.columns
+            else np.zeros(len(frame))
+        )
+        order = np.lexsort((repetition, level, rows, instances))
+        place = (instances * len(self._listed) + rows.astype(np.intp)) * levels + level
+        cell, start, repetitions = np.unique(place[order], return_index=True, return_counts=True)
+        self._refuse_gaps(cell, levels)
+        values = np.stack([self._floats(column) for column in self._measured()] + [self._cost(at)], axis=1)[
+            order
+        ]
+        means = np.add.reduceat(values, start, axis=0) / repetitions[:, None]
+        first = np.full((len(self.instances), len(self._listed)), -1, dtype=np.intp)
+        first.ravel()[cell[::levels] // levels] = np.arange(0, len(cell), levels)
+        return Cells(first, start, repetitions, values, means)
+
+    def _measured(self) -> list[str]:
+        return named(self._frame, "minimize", "maximize")
+
+    def _floats(self, column: str) -> NDArray[np.float64]:
+        return np.asarray(self._frame[column].cast(pl.Float64), dtype=np.float64)
+
+    def _cost(self, at: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Shape (rows,): seconds, or where the file does not say, the share of a trial at full fidelity."""
+        if "cost" in self._frame.columns:
+            return self._floats("cost")
+        shares = [z / known.full for z, known in zip(at, self.fidelities, strict=True)]
+        return np.asarray(np.prod([np.ones(len(self._frame)), *shares], axis=0))
+
+    def _refuse_gaps(self, cell: NDArray[np.intp], levels: int) -> None:
+        """A configuration is evaluated at all fidelities, or what a method asks for may not be there."""
+        known, found = np.unique(cell // levels, return_counts=True)
+        if (found == levels).all():
+            return
+        instance, row = divmod(int(known[np.argmax(found < levels)]), len(self._listed))
+        values = {
+            name.partition(".")[2]: value
+            for name, value in self._listed.drop("row").row(row, named=True).items()
+        }
+        names = " x ".join(fidelity.name for fidelity in self.fidelities)
+        raise DataError(
+            f"{self._title}: {json.dumps(values)} on {self.instances[instance]} lacks some of the {levels} "
+            f"values of {names}.",
+            "Leave configurations out that were not evaluated at every fidelity, or fidelities.",
+        )
+
+    def _level(self, at: Matrix) -> NDArray[np.intp]:
+        """Shape (m,): the number of each combination of fidelities."""
+        level = np.zeros(len(at), dtype=np.intp)
+        for j, known in enumerate(self.fidelities):
+            values = known.values or ()
+            level = level * len(values) + np.searchsorted(values, at[:, j])
+        return level
+
+    # ------------------------------------------------------------------ finding a configuration
+
+    def _rows(self, X: Matrix, instances: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Shape (m,): the number of the listed configuration nearest to each."""
+        X = np.nan_to_num(np.asarray(X, dtype=np.float64))  # what is not legal is refused elsewhere
+        rows, missed = self._exact(X, instances)
+        for instance in np.unique(instances[missed]).tolist():
+            mine = np.flatnonzero(missed & (instances == instance))
+            rows[mine] = self._nearest(X[mine], instance)
+        return rows
+
+    def _exact(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
+        """Shapes (m,): the number of each configuration, and where it is not listed."""
+        digests, order = self._digests
+        place = np.minimum(np.searchsorted(digests, _digest(X)), len(digests) - 1)
+        rows = order[place]
+        same = (self._configurations[rows] == X).all(axis=1)
+        return rows, ~same | (self._cells.first[instances, rows] < 0)
+
+    @cached_property
+    def _digests(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+        """Shapes (configurations,): ascending digests of the listed ones, and their numbers."""
+        digests = _digest(self._configurations)
+        order = np.argsort(digests)
+        return digests[order], order
+
+    def _nearest(self, X: Matrix, instance: int) -> NDArray[np.intp]:
+        """Shape (m,): the number of the nearest that an instance has; of equals, the lowest."""
+        if instance not in self._trees:
+            from scipy.spatial import cKDTree
+
+            mine = np.flatnonzero(self._cells.first[instance] >= 0)
+            self._trees[instance] = mine, cKDTree(self._features(self._configurations[mine]))
+        mine, tree = self._trees[instance]
+        points = self._features(X)
+        distances, found = tree.query(points, k=2)  # infinity where there is no second
+        nearest = found[:, 0]
+        reach = distances[:, 0] * (1 + 1e-9) + 1e-12
+        # Which of equals the tree finds is its own affair.
+        for i in np.flatnonzero(distances[:, 1] <= reach).tolist():
+            nearest[i] = min(tree.query_ball_point(points[i], reach[i]))
+        return np.asarray(mine[nearest])
+
+    def _features(self, X: Matrix) -> Matrix:
+        """Shape (m, .): coordinates whose Euclidean distance is the distance between configurations."""
+        categorical = self.space.is_categorical
+        parts = [self.space.to_unit(X)[:, ~categorical]]
+        for j in np.flatnonzero(categorical):
+            chosen = np.arange(self.space.levels[j]) == np.rint(X[:, [j]])
+            parts.append(chosen * np.sqrt(0.5))
+        return np.concatenate(parts, axis=1)
+
+
+def _digest(X: Matrix) -> NDArray[np.uint64]:
+    """Shape (m,): a number for each row, to find equal ones by; rows that differ may have the same."""
+    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # one zero, not two
+    factors = mix(np.zeros(X.shape[1], dtype=np.uint64), np.arange(X.shape[1], dtype=np.uint64))
+    # The low bits of round numbers are zeros, and would stay so.
+    return np.asarray(
+        ((bits ^ (bits >> np.uint64(33))) * (factors | np.uint64(1))).sum(axis=1, dtype=np.uint64)
+    )
+
+
+# ---------------------------------------------------------------------- one column
+
+
+def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) -> Any:
+    """What a column spans; ``log`` None: its values decide."""
+    values = column.unique().sort().to_list()
+    if len(values) == 1:
+        return Constant(name, values[0])
+    if not column.dtype.is_numeric():
+        return CategoricalHyperparameter(name, values)
+    if log and values[0] <= 0:
+        raise DataError(f"{table}: {name} has the value {values[0]}, which no log scale has.")
+    log = _looks_logarithmic(values) if log is None else log
+    if len(values) <= GRID_VALUES:
+        return OrdinalHyperparameter(name, values, meta={"log": log})
+    kind = UniformIntegerHyperparameter if column.dtype.is_integer() else UniformFloatHyperparameter
+    return kind(name, values[0], values[-1], log=log)
+
+
+def _looks_logarithmic(values: list[float]) -> bool:
+    """Whether the middle one of the values is nearer to the middle of their range on a log scale."""
+    low, middle, high = values[0], float(np.median(values)), values[-1]
+    if low <= 0:
+        return False
+    on_log = np.log(middle / low) / np.log(high / low)
+    return bool(abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5))
+
+
+def _fidelity(column: pl.Series) -> Fidelity:
+    name = column.name.partition(".")[2]
+    values = tuple(float(value) for value in column.unique().sort())
+    return Fidelity(
+        name=name,
+        label=name,
+        lower=values[0],
+        upper=values[-1],
+        full=values[-1],
+        integer=column.dtype.is_integer(),
+        useful=(values[0], values[-1]),
+        values=values,
+    )

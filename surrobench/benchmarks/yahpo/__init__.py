@@ -1,0 +1,1 @@
+"""The surrogates of YAHPO Gym."""

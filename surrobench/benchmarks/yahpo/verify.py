@@ -1,0 +1,329 @@
+"""Compare the surrogates with the reference package, ``yahpo-gym`` 1.0.2, value by value.
+
+The reference needs numpy below 2 and ConfigSpace up to 0.6.1, so it has a virtual environment of its own,
+made once in the cache folder. A script (``reference_script.py``, which imports nothing of ours) runs in
+it, reads questions as JSON lines and writes answers as JSON; both sides use the same data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrobench.benchmarks.yahpo.data import require_folder
+from surrobench.benchmarks.yahpo.surrogate import Surrogate, available, open_scenario
+from surrobench.errors import DataError
+from surrobench.paths import cache_dir
+from surrobench.seeding import stream
+from surrobench.space.hyperparameter import Matrix
+
+REFERENCE = "yahpo-gym==1.0.2"
+# What it says of itself, and what it needs without saying: its data frames and networks as of its time do not
+# matter for the values, but a newer numpy or ConfigSpace cannot read its spaces.
+PINS = ("numpy<2", "ConfigSpace==0.6.1", "pandas", "pyyaml", "onnxruntime")
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+"""A value agrees if it differs by at most ``RELATIVE`` of itself, or by ``ABSOLUTE`` near zero."""
+_TIMED = 512  # configurations in a list call and in a batch of ours, where speeds are compared
+_REPEATS = 40  # of ours, which then takes about as long as the calls of theirs
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One target of one scenario.
+
+    Attributes:
+        absolute, relative: the largest differences from the reference's list call; the relative one over
+            values that differ by more than ``ABSOLUTE``.
+        different: how many values do not agree.
+        single: the largest relative difference between the reference's own single and list calls.
+    """
+
+    target: str
+    absolute: float
+    relative: float
+    different: int
+    single: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found on one scenario.
+
+    Attributes:
+        configurations: how many were compared.
+        inactive: how many values of theirs were inactive.
+        encodings: configurations whose inputs to the network differ (numbers: by more than 1 in a million).
+        agreements: one per target.
+        seconds: per configuration, taken in turn, medians: ``ours`` in batches of 512, the reference's
+            ``single_checked`` and ``list_checked`` (what it does unless told otherwise), ``single_unchecked``
+            and ``list_unchecked``.
+    """
+
+    scenario: str
+    configurations: int
+    inactive: int
+    encodings: int
+    agreements: list[Agreement]
+    seconds: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every value and every encoding agrees."""
+        return not self.encodings and not any(part.different for part in self.agreements)
+
+
+def verify_yahpo(
+    count: int,
+    note: Callable[[str], None],
+    done: Callable[[Comparison], None],
+    scenarios: tuple[str, ...] = (),
+) -> bool:
+    """Compare every scenario whose data is here; whether all agree.
+
+    Args:
+        count: configurations per scenario.
+        note: takes a line on what is being done.
+        done: takes each scenario's comparison.
+        scenarios: only these.
+
+    Raises:
+        DataError: there is no data, or the reference cannot be installed or does not answer.
+    """
+    folder = require_folder()
+    names = list(scenarios or available())
+    opened = [open_scenario(name) for name in names]
+    python = reference_environment(note)
+    passed = True
+    with _Reference(python, folder) as reference:
+        for scenario in opened:
+            note(f"comparing {scenario.key}")
+            comparison = compare(scenario, reference, count)
+            passed &= comparison.passed
+            done(comparison)
+    return passed
+
+
+# ---------------------------------------------------------------------- one scenario
+
+
+def questions(scenario: Surrogate, count: int) -> tuple[Matrix, NDArray[np.intp], Matrix]:
+    """Configurations to compare, of all instances and fidelities: X, instances, fidelity.
+
+    The first rows have each hyperparameter and fidelity at both ends of its range (or at each category) in
+    turn; a third of the others lie on random ends throughout. All are active where their conditions say so.
+    """
+    space, rng = scenario.space, stream("yahpo verify", scenario.key, count)
+    U = rng.random((count, space.d))
+    corners = rng.random(count) < 1 / 3
+    U[corners] = np.rint(U[corners])
+    row = 0
+    for j in range(space.d):
+        levels = int(space.levels[j]) if space.is_categorical[j] else 2
+        for level in range(levels):
+            # Conditions may leave the value inactive: several rows for each.
+            U[row : row + 4, j] = (level + 0.5) / levels if space.is_categorical[j] else float(level)
+            row += 4
+    lower, upper = (np.array([getattr(f, end) for f in scenario.fidelities]) for end in ("lower", "upper"))
+    share = rng.random((count, len(lower)))
+    share[::3] = np.rint(share[::3])
+    fidelity = lower + share * (upper - lower)
+    fidelity = np.where([f.integer for f in scenario.fidelities], np.rint(fidelity), fidelity)
+    return space.from_unit(U), rng.integers(len(scenario.instances), size=count), fidelity
+
+
+def compare(scenario: Surrogate, reference: _Reference, count: int) -> Comparison:
+    """Ask both sides the same and time them in turn."""
+    X, instances, fidelity = questions(scenario, count)
+    configurations = scenario.space.decode(X)
+    for i, configuration in enumerate(configurations):
+        if scenario.facts.instance:
+            configuration[scenario.facts.instance] = scenario.instances[instances[i]]
+        for known, value in zip(scenario.fidelities, fidelity[i].tolist(), strict=True):
+            configuration[known.name] = int(value) if known.integer else value
+        _clip(configuration, scenario)
+    answer = reference.ask(scenario=scenario.name, configurations=configurations)
+    categories, numbers = scenario._inputs.encode(X, instances, fidelity)
+    their_numbers = np.array(answer["numbers"]).reshape(numbers.shape)
+    encodings = (categories != np.array(answer["categories"]).reshape(categories.shape)).any(axis=1)
+    encodings |= ~np.isclose(numbers, their_numbers, rtol=1e-6, atol=0).all(axis=1)
+    values = scenario.evaluate(X, instances, None, fidelity).values
+    listed, single = np.array(answer["listed"]), np.array(answer["single"])
+    return Comparison(
+        scenario=scenario.key,
+        configurations=count,
+        inactive=int(np.isnan(X).sum()),
+        encodings=int(encodings.sum()),
+        agreements=[
+            Agreement(
+                target=objective.name,
+                absolute=float(np.max(np.abs(values[:, j] - listed[:, j]))),
+                relative=_relative(values[:, j], listed[:, j]),
+                different=int(np.sum(~np.isclose(values[:, j], listed[:, j], rtol=RELATIVE, atol=ABSOLUTE))),
+                single=_relative(single[:, j], listed[: len(single), j]),
+            )
+            for j, objective in enumerate(scenario.objectives)
+        ],
+        seconds=_speeds(scenario, reference, X, instances, fidelity, configurations),
+    )
+
+
+def _clip(configuration: dict[str, Any], scenario: Surrogate) -> None:
+    """Into the published ranges: ConfigSpace 1 rounds a bound at the 13th digit, 0.6 refuses that."""
+    for name, value in configuration.items():
+        entry = scenario.published_entries[name]
+        if entry["type"] == "uniform_float":
+            configuration[name] = min(max(value, entry["lower"]), entry["upper"])
+
+
+def _relative(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """The largest difference relative to what is expected, where it is more than ``ABSOLUTE``."""
+    difference = np.abs(found - expected)
+    counted = difference > ABSOLUTE
+    return float(np.max(difference[counted] / np.maximum(np.abs(expected[counted]), ABSOLUTE), initial=0.0))
+
+
+def _speeds(
+    scenario: Surrogate,
+    reference: _Reference,
+    X: Matrix,
+    instances: NDArray[np.intp],
+    fidelity: Matrix,
+    configurations: list[dict[str, Any]],
+) -> dict[str, float]:
+    """Seconds per configuration of the reference's calls and of ours, see ``Comparison.seconds``."""
+    rows = np.arange(_TIMED) % len(X)
+    batch = X[rows], instances[rows], None, fidelity[rows]
+    asked = [configurations[row] for row in rows]
+    times: list[dict[str, float]] = []
+    for _ in range(5):
+        theirs = reference.ask(scenario=scenario.name, configurations=asked, timed=True)
+        # Theirs comes after hundreds of single calls: ours is not to be timed with cold caches, either, nor
+        # while the threads of theirs are still spinning.
+        scenario.evaluate(*batch)
+        start = time.perf_counter()
+        for _ in range(_REPEATS):
+            scenario.evaluate(*batch)
+        times.append({**theirs, "ours": (time.perf_counter() - start) / (len(rows) * _REPEATS)})
+    return {name: median(one[name] for one in times) for name in times[0]}
+
+
+# ---------------------------------------------------------------------- the reference
+
+
+class _Reference:
+    """The reference package in a process of its own, asked in turn."""
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        self._python, self._folder = python, folder
+        self._script = Path(__file__).with_name("reference_script.py")
+
+    def __enter__(self) -> _Reference:
+        # The reference learns where its data is from a file; not from the user's.
+        self._settings = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
+        with self._settings as file:
+            file.write(f"data_path: {json.dumps(str(self._folder.resolve()))}\n")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment["YAHPO_LOCAL_CONFIG"] = self._settings.name
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [str(self._python), str(self._script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+        Path(self._settings.name).unlink(missing_ok=True)
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """One question, one answer.
+
+        Raises:
+            DataError: the reference failed; the message has the end of what it said.
+        """
+        sink, source = self._process.stdin, self._process.stdout
+        assert sink is not None
+        assert source is not None
+        try:
+            sink.write(json.dumps(question) + "\n")
+            sink.flush()
+            line = source.readline()
+        except OSError:
+            line = ""
+        if not line:
+            self._errors.seek(0)
+            said = " ".join(self._errors.read().split())[-300:]
+            raise DataError(f"The reference package failed: {said or 'no message'}.", _AGAIN)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def environment_folder() -> Path:
+    """Where the reference's virtual environment is."""
+    return (
+        cache_dir()
+        / "reference"
+        / f"{REFERENCE.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    )
+
+
+_AGAIN = "Delete its folder in the cache (reference/) and repeat the command to install it anew."
+
+
+def reference_environment(note: Callable[[str], None]) -> Path:
+    """The Python that has the reference package, its environment made first where it is not there.
+
+    Raises:
+        DataError: it cannot be installed.
+    """
+    folder = environment_folder()
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if (folder / "ready").exists():
+        return python
+    note(f"installing {REFERENCE} in an environment of its own (once)")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        # In place: the paths in an environment do not survive a move. ``ready`` says that it is whole.
+        venv.create(folder, with_pip=True)
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            REFERENCE,
+            *PINS,
+        ]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        (folder / "ready").touch()
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = " ".join(str(getattr(error, "stderr", None) or error).split())[-300:]
+        raise DataError(f"{REFERENCE} cannot be installed: {said}", "Is this machine offline?") from error
+    return python

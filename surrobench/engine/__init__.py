@@ -1,0 +1,1 @@
+"""Advance many runs together, and answer their requests in batches."""

@@ -1,0 +1,94 @@
+"""What answers the completions of a study: journal first, then the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from surrobench.errors import ModelUnavailable, ReplayDiverged
+from surrobench.llm.client import chat_body
+from surrobench.llm.journal import Call, Journal
+from surrobench.llm.models import ModelSpec
+from surrobench.protocol.requests import Complete, Completion
+from surrobench.seeding import content_hash, key
+
+
+class CompletionClient(Protocol):
+    """What a service needs of a client (``client.Client``, or ``scripted.ScriptedClient`` in tests)."""
+
+    in_flight: int
+    completions: int
+    tokens_in: int
+    tokens_out: int
+
+    async def complete(
+        self, request: Complete, seed: int | None, slot: int | None = None
+    ) -> list[Completion]:
+        """The completions of one request."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+
+
+@dataclass
+class JournalledModel:
+    """One language model of a study.
+
+    Attributes:
+        spec: what the suite says of it.
+        journal: where its completions are kept.
+        client: the way to its server; None when replaying.
+        slots: runs it takes on at a time, each pinned to one (None: all at once).
+    """
+
+    spec: ModelSpec
+    journal: Journal
+    client: CompletionClient | None = None
+    slots: int | None = None
+    dead: ModelUnavailable | None = field(default=None, init=False)
+
+    def request_hash(self, request: Complete) -> str:
+        """Hash of all that determines the answer, except the seed, which follows from the call."""
+        return content_hash(chat_body(self.spec, replace(request, n=1), None))
+
+    async def complete(self, where: Call, request: Complete, slot: int | None) -> list[Completion]:
+        """The ``n`` completions of a call: those recorded, topped up by live ones.
+
+        Raises:
+            ReplayDiverged: the run asks something else than what was recorded, or the recording ends here.
+            ModelUnavailable, RequestRefused: see ``client.Client.complete``.
+            ResultsError: the journal cannot be written.
+        """
+        hashed = self.request_hash(request)
+        recorded = self.journal.get(where)
+        if any(entry.request != hashed for entry in recorded):
+            raise ReplayDiverged(
+                f"Run {where.run} diverged at call {where.call}: its request is not the recorded one.",
+                "Use the versions, prompts and data it was recorded with, or another results folder (--out).",
+            )
+        completions = [entry.completion for entry in recorded]
+        while len(completions) < request.n:
+            new = await self._ask(where, request, len(completions), slot)
+            await self.journal.append(where, hashed, request.purpose, request.messages, new)
+            completions += new
+        return [
+            replace(completion, where=f"{where.call}.{where.attempt}.{sample}")
+            for sample, completion in enumerate(completions[: request.n])
+        ]
+
+    async def _ask(self, where: Call, request: Complete, have: int, slot: int | None) -> list[Completion]:
+        if self.client is None:
+            raise ReplayDiverged(
+                f"The recording has no answer for call {where.call} of run {where.run}.",
+                "It is of another suite or was cut short; leave out --replay to ask the model.",
+            )
+        if self.dead is not None:
+            raise self.dead
+        missing = replace(request, n=request.n - have)
+        try:
+            # 31 bits, since several servers take a signed 32-bit seed.
+            seed = key("model", where.run, where.call, where.attempt, have) >> 33
+            return await self.client.complete(missing, seed, slot)
+        except ModelUnavailable as error:
+            self.dead = error
+            raise

@@ -1,0 +1,178 @@
+"""What a language model is shown of a task: words and search space, by prompt variant.
+
+A variant separates what a model knows from how it searches: ``full`` shows real names, data set and metric;
+``no-dataset`` leaves the data set out; ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1],
+categories c1, c2, ... and a metric y; ``misleading`` permutes the hyperparameters' names, ranges staying in
+place (one hyperparameter alone keeps its name: ``plan.planning.plan`` refuses such a study).
+Methods write and read configurations through a ``ShownSpace`` alone, so that each works with every variant.
+
+No name and no range is left of an anonymous task, but not everything is hidden. What stays:
+
+- values of the metric, and targets, in natural units, and which direction is better: values such as 0.93 that
+  are to rise look like an accuracy;
+- how many hyperparameters there are, in their order; which of them are categorical, with how many categories,
+  or constant; and which of them depend on which values of others;
+- which configurations were tried, the granted ones included, scaled like all; that a hyperparameter has a
+  grid shows in values that recur;
+- the words of the method itself, which are those of all variants: ``hyperparameters``, and in places what
+  happens to them, as in the first prompt of ``llambo`` after failures ("training failed").
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+from ConfigSpace.conditions import (
+    AndConjunction,
+    Conjunction,
+    EqualsCondition,
+    GreaterThanCondition,
+    InCondition,
+    LessThanCondition,
+    NotEqualsCondition,
+)
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, UniformFloatHyperparameter
+
+from surrobench.benchmarks.base import TaskCard
+from surrobench.llm.prompts import describe, number
+from surrobench.seeding import stream
+from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
+from surrobench.space.search_space import SearchSpace
+
+Variant = Literal["full", "no-dataset", "anonymous", "misleading"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+
+
+def shown_card(card: TaskCard, variant: Variant) -> TaskCard:
+    """The task card as a variant shows it; what it hides is None, and an anonymous metric is called y."""
+    if variant == "no-dataset":
+        return replace(card, dataset=None, rows=None, features=None, classes=None)
+    if variant == "anonymous":
+        hidden = dict.fromkeys(("learner", "dataset", "task", "rows", "features", "classes"))
+        return replace(card, **hidden, metric="y")  # type: ignore[arg-type]
+    return card
+
+
+class ShownSpace:
+    """A search space as prompts show it; its columns are those of the space.
+
+    Attributes:
+        space: the search space itself.
+        hyperparameters: as shown: other names, other ranges, without conditions.
+    """
+
+    def __init__(self, space: SearchSpace, variant: Variant = "full") -> None:
+        self.space, self.variant = space, variant
+        if variant == "anonymous":
+            self.hyperparameters = tuple(map(_anonymous, range(space.d), space.hyperparameters))
+        elif variant == "misleading":
+            self.hyperparameters = _with_permuted_names(space)
+        else:
+            self.hyperparameters = space.hyperparameters
+        self.names = tuple(hp.name for hp in self.hyperparameters)
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Shown name -> column."""
+        return {name: j for j, name in enumerate(self.names)}
+
+    @cached_property
+    def abouts(self) -> tuple[str, ...]:
+        """What is said of each hyperparameter: its range, and when it is used."""
+        return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
+
+    def only(self, columns: Sequence[int]) -> ShownSpace:
+        """The view of some hyperparameters alone, under the names they have here.
+
+        Its space is theirs, without conditions; its columns are in the order of that space's ``names``.
+        """
+        part = ConfigurationSpace()
+        part.add(*(copy.copy(self.space.hyperparameters[j]) for j in columns))
+        view = ShownSpace(SearchSpace(part), self.variant)
+        places = [self.space.column(name) for name in view.space.names]
+        view.hyperparameters = tuple(self.hyperparameters[j] for j in places)
+        view.names = tuple(self.names[j] for j in places)
+        return view
+
+    def write(self, x: Matrix) -> dict[str, Any]:
+        """A configuration, shape (d,), as prompts show it: name -> value, what is inactive left out."""
+        u = self.space.to_unit(x[None, :])[0] if self.variant == "anonymous" else x
+        return {
+            self.names[j]: self._written(j, x[j], u[j]) for j in range(self.space.d) if not np.isnan(x[j])
+        }
+
+    def to_vector(self, j: int, shown: float) -> float:
+        """A hyperparameter's value in the space's vector encoding, from that of ``hyperparameters[j]``."""
+        if self._scaled(j):
+            return float(self.space.column_from_unit(j, np.array([shown]))[0])
+        return shown
+
+    def is_conditional(self, j: int) -> bool:
+        """Whether a hyperparameter may be inactive."""
+        return bool(self.space.conditions(j))
+
+    def _scaled(self, j: int) -> bool:
+        return self.variant == "anonymous" and not isinstance(
+            self.space.hyperparameters[j], CategoricalHyperparameter | Constant
+        )
+
+    def _written(self, j: int, x: float, u: float) -> Any:
+        return number(float(u) if self._scaled(j) else value_of(self.hyperparameters[j], x))
+
+    def _when(self, j: int) -> str:
+        conditions = [self._condition(condition) for condition in self.space.conditions(j)]
+        return f", only if {' and '.join(conditions)}" if conditions else ""
+
+    def _condition(self, condition: Any) -> str:
+        if isinstance(condition, Conjunction):
+            word = " and " if isinstance(condition, AndConjunction) else " or "
+            return f"({word.join(map(self._condition, condition.components))})"
+        j = self.space.column(condition.parent.name)
+
+        def shown(value: Any) -> str:
+            x = np.full(self.space.d, np.nan)
+            x[j] = self.space.nearest(condition.parent.name, value)
+            return str(self.write(x)[self.names[j]])
+
+        if isinstance(condition, InCondition):
+            values = sorted(condition.values, key=lambda v: self.space.nearest(condition.parent.name, v))
+            return f"{self.names[j]} is {' or '.join(map(shown, values))}"
+        relation = {
+            EqualsCondition: "is",
+            NotEqualsCondition: "is not",
+            GreaterThanCondition: "is greater than",
+            LessThanCondition: "is less than",
+        }[type(condition)]
+        return f"{self.names[j]} {relation} {shown(condition.value)}"
+
+
+def _anonymous(j: int, hp: Hyperparameter) -> Hyperparameter:
+    name = f"x{j + 1}"
+    if isinstance(hp, CategoricalHyperparameter):
+        return CategoricalHyperparameter(name, [f"c{i + 1}" for i in range(len(hp.choices))])
+    if isinstance(hp, Constant):
+        return Constant(name, "c1")
+    return UniformFloatHyperparameter(name, 0.0, 1.0)
+
+
+def _with_permuted_names(space: SearchSpace) -> tuple[Hyperparameter, ...]:
+    """The hyperparameters with each other's names, none with its own; the same for the space everywhere.
+
+    One hyperparameter alone keeps its name.
+    """
+    names, rng = list(space.names), stream("misleading", list(space.names))
+    order = rng.permutation(space.d)
+    given = {int(j): names[int(k)] for j, k in zip(order, np.roll(order, 1), strict=True)}  # one cycle
+    return tuple(_renamed(hp, given[j]) for j, hp in enumerate(space.hyperparameters))
+
+
+def _renamed(hp: Hyperparameter, name: str) -> Hyperparameter:
+    renamed = copy.copy(hp)
+    renamed.name = name
+    return renamed

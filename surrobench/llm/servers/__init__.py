@@ -1,0 +1,1 @@
+"""Language model servers that surrobench starts itself."""

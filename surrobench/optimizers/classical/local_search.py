@@ -1,0 +1,113 @@
+"""Local search: first-improvement hill climbing, one hyperparameter at a time, with random restarts.
+
+The neighbourhood is that of Hutter, Hoos & Leyton-Brown, LION 5, 2011, as ConfigSpace defines it in
+``get_one_exchange_neighbourhood``; its defaults are kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.random import Generator
+
+from surrobench.optimizers.base import Steps, Task
+from surrobench.protocol.requests import Evaluate, Evaluated
+from surrobench.space.hyperparameter import Matrix, is_integer
+from surrobench.space.search_space import SearchSpace
+
+SOURCE = "local-search"
+
+
+def local_search(task: Task, rng: Generator, *, neighbours: int = 4, spread: float = 0.2) -> Steps:
+    """Climb from the best configuration granted, and from a random one whenever no neighbour improves.
+
+    Neighbours are tried in a random order; the first that is strictly better is moved to. Where nothing was
+    granted the start is random too: the default configuration would be a head start that others do not have.
+    What the run has already evaluated is passed over, as its loss is known. A failed evaluation is no
+    improvement, and whatever did not fail improves on it.
+    """
+    space = task.space
+    defaults = np.array([space.nearest(hp.name, hp.default_value) for hp in space.hyperparameters])
+    seen = {_key(x) for x in task.initial.configurations}
+    x, loss = _best(task.initial, rng)
+    while True:
+        if x is None:
+            answer: Evaluated = yield Evaluate(space.sample(1, rng), source=SOURCE)
+            x, loss = answer.configurations[0], _rank(answer)
+            seen.add(_key(x))
+        for neighbour in neighbourhood(space, x, defaults, rng, neighbours, spread):
+            if _key(neighbour) in seen:
+                continue
+            seen.add(_key(neighbour))
+            answer = yield Evaluate(neighbour[None, :], source=SOURCE)
+            seen.add(_key(answer.configurations[0]))  # a table with gaps evaluates the nearest that it has
+            if _rank(answer) < loss:
+                x, loss = answer.configurations[0], _rank(answer)
+                break
+        else:
+            x = None
+
+
+def neighbourhood(
+    space: SearchSpace,
+    x: Matrix,
+    defaults: Matrix,
+    rng: Generator,
+    neighbours: int = 4,
+    spread: float = 0.2,
+) -> Matrix:
+    """Shape (n, d): configurations that differ from ``x`` in one active hyperparameter, in a random order.
+
+    Categories: every other one. Ordinals: the one below and the one above. Numbers: ``neighbours`` different
+    ones, normally distributed around the value with standard deviation ``spread`` in the unit cube, truncated
+    to the range (of integers, all others where there are no more, and else as many as four times the draws
+    meet). What a change activates gets its value from ``defaults``, shape (d,).
+    """
+    active = ~np.isnan(x)
+    u = space.to_unit(np.where(active, x, defaults)[None, :])[0]
+    columns = np.flatnonzero(active & (space.levels != 1))
+    places = [_places(space, int(j), x[j], u[j], rng, neighbours, spread) for j in columns]
+    changed = np.repeat(columns, [len(found) for found in places])
+    U = np.tile(u, (len(changed), 1))
+    U[np.arange(len(changed)), changed] = np.concatenate([np.empty(0), *places])
+    return space.from_unit(rng.permutation(U))
+
+
+def _places(
+    space: SearchSpace, j: int, value: float, u: float, rng: Generator, neighbours: int, spread: float
+) -> Matrix:
+    """The unit-cube coordinates of one hyperparameter's neighbours."""
+    from scipy.special import ndtr, ndtri
+
+    hp, levels = space.hyperparameters[j], int(space.levels[j])
+    integer = is_integer(hp)
+    if space.is_categorical[j] or (integer and levels <= neighbours + 1):
+        middles = space.middles(j)
+        return np.asarray(middles[space.column_from_unit(j, middles) != value])
+    if levels and not integer:
+        index = int(value)
+        beside = [i for i in (index - 1, index + 1) if 0 <= i < levels]
+        return np.asarray(space.middles(j)[beside])
+    low, high = ndtr(-u / spread), ndtr((1 - u) / spread)
+    draws = low + rng.random(4 * neighbours if integer else neighbours) * (high - low)
+    draws = np.clip(u + spread * ndtri(draws), 0.0, 1.0)
+    if not integer:
+        return np.asarray(draws)
+    values = space.column_from_unit(j, draws)
+    first = np.sort(np.unique(values, return_index=True)[1])
+    return np.asarray(draws[first[values[first] != value][:neighbours]])
+
+
+def _best(initial: Evaluated, rng: Generator) -> tuple[Matrix | None, float]:
+    """The best configuration granted, of equals any; None where all failed or nothing was granted."""
+    if not np.isfinite(initial.losses).any():
+        return None, np.inf
+    loss = float(np.nanmin(initial.losses))
+    return initial.configurations[rng.choice(np.flatnonzero(initial.losses == loss))], loss
+
+
+def _rank(answer: Evaluated) -> float:
+    return float(answer.losses[0]) if np.isfinite(answer.losses[0]) else np.inf
+
+
+def _key(x: Matrix) -> bytes:
+    return np.nan_to_num(x, nan=-1.0).tobytes()  # NaN has more than one bit pattern

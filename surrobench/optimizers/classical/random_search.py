@@ -1,0 +1,16 @@
+"""Random search: Bergstra & Bengio, JMLR 13, 2012."""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from surrobench.optimizers.base import Steps, Task
+from surrobench.protocol.requests import Evaluate
+
+_BATCH = 1024
+
+
+def random_search(task: Task, rng: Generator) -> Steps:
+    """Independent draws from the space's prior; on a table, repetitions may occur."""
+    while True:  # in parts only where nothing but time is limited
+        yield Evaluate(task.space.sample(min(task.horizon, _BATCH), rng), source="random")

@@ -1,0 +1,103 @@
+"""centaur-tpe: ``centaur`` over TPE instead of CMA-ES; ours, for comparison.
+
+It tells whether what is shared must be CMA-ES's, and whether a model that took TPE's place would do as well.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numpy.random import Generator
+
+from surrobench.llm.prompts import template
+from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.classical.tpe import tpe_study
+from surrobench.optimizers.llm.centaur import check_ratio, is_models_turn
+from surrobench.optimizers.llm.history import History
+from surrobench.optimizers.llm.propose import propose, trial
+from surrobench.protocol.requests import Evaluate, Evaluated, Message
+from surrobench.space.hyperparameter import Matrix
+
+PROMPTS = "centaur-tpe"
+
+
+def centaur_tpe(
+    task: Task,
+    rng: Generator,
+    *,
+    ratio: float = 0.3,
+    warmup: int = 10,
+    history: int = 20,
+    top: int = 5,
+    startup: int = 10,
+    candidates: int = 24,
+    temperature: float = 0.7,
+    max_tokens: int = 2048,
+) -> Steps:
+    """``tpe``; on the model's turns (``is_models_turn``) the model's configuration replaces TPE's proposal.
+
+    There is no such method in the literature; the turns, the prompt's order and the defaults are those of
+    ``centaur``, the state is TPE's: its own proposal, and which trials are its good group. The densities have
+    no short form, so they are not shown. TPE is that of ``tpe``: without a model's turn the trials are the
+    same, and a model that repeats TPE's proposal changes nothing. Any other configuration becomes a trial of
+    the study like TPE's own, which has no step to distort; the proposal that it replaced ends as ``FAIL``,
+    which TPE leaves out, and so does a trial that failed or was invalid.
+
+    Args:
+        task: the task.
+        rng: seeds TPE.
+        ratio: share of the trials that are the model's, 0 to 1.
+        warmup: trials before the model's first turn.
+        history: how many of the last trials are shown.
+        top: how many of the best trials are shown at least; the good group always is.
+        startup: random trials before TPE's model.
+        candidates: that TPE compares.
+        temperature: of the model.
+        max_tokens: of a reply.
+
+    Raises:
+        UsageError: ``ratio`` is no share.
+    """
+    check_ratio("centaur-tpe", ratio)
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    past, trials = History(task), len(task.initial.losses)
+    with task.library.running():
+        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
+    while True:
+        with task.library.running():
+            own = study.ask()
+        if is_models_turn(trials, warmup, ratio):
+            prompt = _prompt(task, past, trials, own[0], history, top, startup)
+            proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
+            answer: Evaluated = yield trial(proposal)
+        else:
+            answer = yield Evaluate(own, source="tpe")
+        with task.library.running():
+            study.tell(answer.configurations, answer.losses)
+        past.add(answer)
+        trials += 1
+
+
+def good_group(observed: int) -> int:
+    """How many of so many observed trials TPE models as good: Optuna's default ``gamma``."""
+    return min(math.ceil(0.1 * observed), 25)
+
+
+def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, top: int, startup: int) -> str:
+    ranking = past.best_first()
+    random = len(ranking) < startup
+    good = 0 if random else good_group(len(ranking))
+    return template(PROMPTS, "prompt").render(
+        card=task.card,
+        view=task.shown,
+        trials=trials,
+        random=random,
+        startup=startup,
+        good=good,
+        observed=len(ranking),
+        threshold=past.outcome(ranking[good - 1]) if good else "",
+        own=past.text(own),
+        leaders=[past.line(i) for i in ranking[: max(top, good)]],
+        lines=[past.line(i) for i in past.last(history)],
+        best=past.line(ranking[0]) if ranking else "",
+    )

@@ -1,0 +1,100 @@
+"""The trials of a run as prompts show them: what the methods that ask a language model remember."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrobench.optimizers.base import Task
+from surrobench.protocol.requests import Evaluated
+from surrobench.space.hyperparameter import Matrix
+
+
+class History:
+    """All trials that had a configuration, oldest first, the granted initial design among them.
+
+    One serializer for all methods (``METHODS.md``, confound 10): configurations as one line of JSON, values
+    with three significant digits; outcomes with four, in the objective's natural direction.
+
+    Attributes:
+        configurations: each of shape (d,).
+        losses: lower is better; NaN where the evaluation failed.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.configurations: list[Matrix] = []
+        self.losses: list[float] = []
+        self._texts: list[str] = []
+        self._seen: set[bytes] = set()
+        self.add(task.initial)
+
+    def add(self, answer: Evaluated) -> None:
+        """What trials came to; one that was wasted has no configuration, and is not kept."""
+        for x, loss in zip(answer.configurations, answer.losses.tolist(), strict=True):
+            if np.isnan(x).all():
+                continue
+            self.configurations.append(x)
+            self.losses.append(loss)
+            self._texts.append(self.text(x))
+            self._seen.add(_key(x))
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    def __contains__(self, x: Matrix) -> bool:
+        """Whether a configuration, shape (d,), has been evaluated."""
+        return _key(x) in self._seen
+
+    def text(self, x: Matrix) -> str:
+        """A configuration, shape (d,), as one line of JSON."""
+        return json.dumps(self._task.shown.write(x))
+
+    def configuration(self, i: int) -> str:
+        """Trial i's configuration as one line of JSON."""
+        return self._texts[i]
+
+    def outcome(self, i: int) -> str:
+        """Trial i's value, or ``failed``."""
+        return self.value(self.losses[i]) if np.isfinite(self.losses[i]) else "failed"
+
+    def line(self, i: int) -> str:
+        """Trial i as ``CONFIGURATION -> OUTCOME``."""
+        return f"{self.configuration(i)} -> {self.outcome(i)}"
+
+    def last(self, n: int) -> range:
+        """The last n trials, oldest first; all where there are no more."""
+        return range(max(len(self) - n, 0), len(self))
+
+    def value(self, loss: float) -> str:
+        """A loss as the value of the objective that prompts show."""
+        return f"{self._sign * loss + 0.0:.4g}"  # never -0
+
+    @property
+    def best(self) -> int | None:
+        """The incumbent, of equals the first; None while nothing was observed."""
+        losses = np.array(self.losses)
+        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
+
+    def best_first(self) -> list[int]:
+        """The trials that were observed, best first, of equals the earlier."""
+        losses = np.array(self.losses)
+        order = np.argsort(losses, kind="stable")
+        return [int(i) for i in order if np.isfinite(losses[i])]
+
+    def observed(self) -> tuple[Matrix, NDArray[np.float64]]:
+        """Configurations, shape (n, d), and losses, shape (n,), of the trials that did not fail."""
+        kept = [i for i, loss in enumerate(self.losses) if np.isfinite(loss)]
+        X = np.array([self.configurations[i] for i in kept]).reshape(len(kept), self._task.space.d)
+        return X, np.array([self.losses[i] for i in kept])
+
+    @cached_property
+    def _sign(self) -> int:
+        return self._task.objective.sign
+
+
+def _key(x: Matrix) -> bytes:
+    return np.nan_to_num(x + 0.0, nan=-1.0).tobytes()  # NaN and zero have more than one bit pattern

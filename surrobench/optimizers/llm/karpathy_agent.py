@@ -1,0 +1,46 @@
+"""karpathy-agent: a language model sees the space and the history and proposes the next configuration.
+
+The fixed-space HPO agent of Ferreira et al., arXiv 2603.24647 (``karpathy_agent_hps_backend.py`` of
+autoresearch-automl), after Karpathy's autoresearch. One chat per trial, no memory but the history shown.
+"""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from surrobench.llm.prompts import template
+from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.llm.history import History
+from surrobench.optimizers.llm.propose import propose, trial
+from surrobench.protocol.requests import Message
+
+PROMPTS = "karpathy-agent"
+
+
+def karpathy_agent(
+    task: Task, rng: Generator, *, history: int = 20, temperature: float = 0.7, max_tokens: int = 2048
+) -> Steps:
+    """One proposal per trial: space, the last ``history`` trials in order, the best one, the question.
+
+    Published defaults: temperature 0.7, 2048 tokens, the last 20 trials. The prompt is append-only until the
+    history is full, so that a server's prefix cache serves all but the newest trial. Differences, each on
+    purpose: the space is shown without the default configuration (the published prompt prints it, a hidden
+    warm start); the incumbent is repeated only when it has left the history shown; numbers have three digits;
+    a reply that is no configuration goes by the suite's policy instead of a uniform random draw. ``clip`` is
+    the published rule for values out of range and missing ones.
+    """
+    del rng  # all its randomness is the model's
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    head = template(PROMPTS, "head").render(card=task.card, view=task.shown)
+    past = History(task)
+
+    def line(i: int) -> str:
+        return template(PROMPTS, "trial").render(configuration=past.configuration(i), outcome=past.outcome(i))
+
+    while True:
+        lines = [line(i) for i in past.last(history)]
+        best = "" if past.best is None else line(past.best)
+        question = template(PROMPTS, "question").render(best="" if best in lines else best)
+        prompt = "\n".join([head, *lines, "", question])
+        proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
+        past.add((yield trial(proposal)))

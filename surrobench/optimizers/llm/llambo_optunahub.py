@@ -1,0 +1,356 @@
+"""llambo-optunahub: LLAMBO as its port to Optuna runs it.
+
+``package/samplers/llambo`` of optuna/optunahub-registry ee68019 (``sampler_base.py``,
+``llambo/acquisition_function.py``, ``llambo/generative_sm.py``), after Liu et al., arXiv 2402.03921. The
+paper's own form is ``llambo``; what they share is in ``llambo_steps``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ConfigSpace.hyperparameters import OrdinalHyperparameter
+from numpy.random import Generator as Draws
+
+from surrobench.errors import UsageError
+from surrobench.llm.parse import Proposal, json_schema, parse_configuration
+from surrobench.llm.prompt_variants import ShownSpace
+from surrobench.llm.prompts import template
+from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.llm.history import History
+from surrobench.optimizers.llm.llambo_steps import (
+    Surrogate,
+    Vector,
+    aim,
+    ask,
+    check,
+    expected_improvement,
+    labels,
+    limit,
+    moments,
+    rounded,
+    shuffled,
+    unseen,
+    winner,
+)
+from surrobench.optimizers.llm.propose import trial
+from surrobench.protocol.requests import Complete, Completion, Evaluate, Message, Request, Waste
+from surrobench.space.hyperparameter import Matrix, is_integer, values_of
+from surrobench.space.search_space import SearchSpace
+
+NAME = PROMPTS = "llambo-optunahub"
+LADDER = (0.1, 1e-2, 1e-3, 1e-4, 1e-5)
+DECIMALS = 6
+
+
+def llambo_optunahub(
+    task: Task,
+    rng: Draws,
+    *,
+    surrogate: Surrogate = "generative",
+    alpha: float = 0.1,
+    templates: int = 2,
+    top_share: float = 0.25,
+    n_initial: int = 5,
+    at_least: int = 5,
+    rounds: int = 11,
+    fallback: bool = True,
+) -> Steps:
+    """Random trials, then candidates towards a target, of which the one most often called good is evaluated.
+
+    The first ``n_initial`` trials are uniform random draws (source ``random``); a granted initial design
+    counts among them. Then, for each trial: s' as in ``llambo``, but with a ladder of its own; each of the
+    ``templates`` shows the trials in an order of its own and gives one candidate, in up to ``rounds`` rounds
+    until ``at_least`` are kept that are valid, new (6 decimals) and distinct; each template classifies each
+    candidate once as one of the best ``top_share`` (1) or not (0); the highest mean is evaluated, of equals
+    the first. With ``discriminative`` it predicts values instead, for expected improvement.
+
+    As in the port, where it differs from the paper: no warm start by the model; classes as text, so that
+    p(good) is 0, 0.5 or 1; one reply per template (its ``num_candidates`` and ``n_gens`` change nothing); no
+    temperature, top_p or token limit is sent; an alpha of 0 or less becomes 0.001, and when its ladder ends
+    s' is max(1e-5, 0.9 ybest), or min(0.9999, 1.05 ybest) where higher is better; all values seen are listed
+    per hyperparameter, and none of them may be used again; the model is warned not to imitate the random
+    trials while they are half of all or more; failed trials are hidden from it; categorical hyperparameters
+    are drawn at random and hidden from it, too.
+
+    Source ``fallback`` is its published rule for the case that no candidate is kept: a random configuration,
+    with the reason among the repairs (``fallback:REASON``: a defect of ``llm.parse``, or ``duplicate``). With
+    ``fallback = False`` that trial is wasted instead. So of the suite's policy for invalid replies only
+    ``clip`` matters, which mends a candidate; a re-ask is what the further rounds are.
+
+    Of a configuration of source ``llm``, the repairs name what was drawn beside the model (``drawn:NAME``),
+    and what it said of hyperparameters that it is not shown (``dropped:NAME``).
+
+    Differences, each on purpose: JSON, digits, parser and limits of s' as in ``llambo``, without its system
+    message; ordinal lists of numbers count as numbers (the port knows no other than floats and integers);
+    hyperparameters under conditions, which it cannot have, are drawn like categorical ones; "integers only"
+    is said of those that are; one to four candidates after the last round are used (the port throws them away
+    for a random configuration), and duplicates are left out across rounds; it does not ask about one
+    candidate.
+
+    Raises:
+        UsageError: no hyperparameter is a number, or a count below 1.
+    """
+    check(NAME, templates=templates, n_initial=n_initial, at_least=at_least, rounds=rounds)
+    part = _numbers(task)
+    past, ranks = History(task), list[Vector]()
+    while True:
+        ranks += [rng.random(templates) for _ in range(len(past) - len(ranks))]
+        seen = [i for i, loss in enumerate(past.losses) if np.isfinite(loss)]
+        drawn = _drawn(task.space, rng)
+        anywhere = task.space.deactivate(drawn[None, :])
+        if len(seen) < n_initial:
+            past.add((yield Evaluate(anywhere, source="random")))
+            continue
+        examples = _Examples(
+            part,
+            [part.cut(x) for x in past.configurations],
+            np.array(past.losses),
+            seen,
+            [shuffled(seen, ranks, k) for k in range(templates)],
+            random=n_initial / len(seen),
+        )
+        candidates, none = yield from _sample(task, examples, alpha, rounds, at_least)
+        if candidates:
+            scores = yield from _scores(task, examples, candidates, surrogate, top_share)
+            past.add((yield trial(part.completed(candidates[winner(scores)], drawn))))
+        elif fallback:
+            why = none.reason.partition(":")[0]
+            past.add((yield Evaluate(anywhere, source="fallback", repairs=(f"fallback:{why}",))))
+        else:
+            past.add((yield none))
+
+
+def _drawn(space: SearchSpace, rng: Draws) -> Matrix:
+    """Shape (d,): a value of every hyperparameter, whether its conditions hold or not."""
+    u = rng.random(space.d)
+    return np.array([space.column_from_unit(j, u[j : j + 1])[0] for j in range(space.d)])
+
+
+# ---------------------------------------------------------------------- what the model knows of
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The part of a space that the model is shown.
+
+    Attributes:
+        whole: the space.
+        view: the part as prompts show it; its configurations have shape (p,).
+        columns: shape (p,), where they are in the whole.
+        hidden: the rest: name that prompts would show -> its own.
+    """
+
+    whole: SearchSpace
+    view: ShownSpace
+    columns: Sequence[int]
+    hidden: Mapping[str, str]
+
+    def cut(self, x: Matrix) -> Matrix:
+        """Shape (p,): the part of a whole configuration, shape (d,)."""
+        return np.asarray(x[self.columns])
+
+    def text(self, x: Matrix) -> str:
+        """A part, shape (p,), as one line of JSON."""
+        return json.dumps(self.view.write(x))
+
+    def completed(self, proposal: Proposal, drawn: Matrix) -> Proposal:
+        """A proposal of the model with what is drawn, shape (d,), for the rest."""
+        x = drawn.copy()
+        x[self.columns] = proposal.configuration
+        x = self.whole.deactivate(x[None, :])[0]
+        rest = [j for j in range(self.whole.d) if j not in self.columns]
+        names = [self.whole.names[j] for j in rest if not np.isnan(x[j]) and self.whole.levels[j] != 1]
+        repairs = (*proposal.repairs, *(f"drawn:{name}" for name in names))
+        return replace(proposal, configuration=x, repairs=repairs)
+
+    def read(self, task: Task, reply: Completion) -> Proposal:
+        """The part that a reply proposes, shape (p,).
+
+        What it says of the rest is left out: a slot control, unlike the model, knows the whole space. Where a
+        model guesses at it, the repairs say so (``dropped:NAME``).
+        """
+        try:
+            said = json.loads(reply.text)
+        except (ValueError, RecursionError):
+            said = None
+        extra = [name for name in self.hidden if name in said] if isinstance(said, dict) else []
+        if extra:
+            text = json.dumps({name: value for name, value in said.items() if name not in self.hidden})
+            reply = replace(reply, text=text)
+        default = task.default[self.columns]
+        proposal = parse_configuration(reply, self.view, clip=task.invalid == "clip", default=default)
+        if proposal.configuration is None or not reply.where:  # a control's replies are in no journal
+            return proposal
+        dropped = [f"dropped:{self.hidden[name]}" for name in extra]
+        return replace(proposal, repairs=(*proposal.repairs, *dropped))
+
+
+def _numbers(task: Task) -> _Numbers:
+    space = task.space
+    columns = [j for j in range(space.d) if _is_number(space, j)]
+    if not columns:
+        raise UsageError(
+            f"{NAME} hides categorical hyperparameters from the model, and this space has no other.",
+            "Use llambo, which shows them.",
+        )
+    view = task.shown.only(columns)
+    places = [space.column(name) for name in view.space.names]
+    shown = zip(task.shown.names, space.names, strict=True)
+    hidden = {name: own for j, (name, own) in enumerate(shown) if j not in places}
+    return _Numbers(space, view, places, hidden)
+
+
+def _is_number(space: SearchSpace, j: int) -> bool:
+    hp = space.hyperparameters[j]
+    if space.levels[j] == 1 or space.conditions(j):
+        return False
+    values = values_of(hp)
+    ordered = isinstance(hp, OrdinalHyperparameter) or values is None
+    return ordered and all(isinstance(value, int | float) for value in values or ())
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """What the prompts of one trial are made of.
+
+    Attributes:
+        part: what the model is shown of the space.
+        parts: that part of every configuration of the run, each of shape (p,).
+        losses: shape (trials,); NaN where failed.
+        seen: the trials that did not fail.
+        orders: these in the order of each template.
+        random: the initial random trials, as a share of ``seen``.
+    """
+
+    part: _Numbers
+    parts: Sequence[Matrix]
+    losses: Vector
+    seen: Sequence[int]
+    orders: Sequence[Sequence[int]]
+    random: float
+
+    def shown(self, order: Sequence[int], said: Sequence[str]) -> list[tuple[str, str]]:
+        """Configurations with what is said of each."""
+        return [(self.part.text(self.parts[i]), said[i]) for i in order]
+
+    def values_seen(self) -> list[tuple[str, str]]:
+        """Each hyperparameter with the values that it has had, ascending."""
+        rows = [self.part.view.write(self.parts[i]) for i in self.seen]
+        return [
+            (name, ", ".join(str(value) for value in sorted({row[name] for row in rows})))
+            for name in self.part.view.names
+        ]
+
+
+# ---------------------------------------------------------------------- candidates and their scores
+
+
+def _sample(
+    task: Task, examples: _Examples, alpha: float, rounds: int, wanted: int
+) -> Generator[Request, Any, tuple[list[Proposal], Waste]]:
+    """The candidates kept, and why there is none if so."""
+    part = examples.part
+    prompts = _prompts_for_candidates(task, examples, _target(task, examples, alpha))
+    seen = {rounded(examples.parts[i], DECIMALS) for i in examples.seen}
+    kept: list[Proposal] = []
+    none = Waste("")
+    for _ in range(rounds):
+        batches: list[list[Completion]] = yield [
+            Complete(messages, "propose", schema=json_schema(part.view)) for messages in prompts
+        ]
+        for [reply] in batches:
+            proposal = part.read(task, reply)
+            x, verdict = proposal.configuration, str(proposal.defect or "valid")
+            if x is None:
+                none = Waste(f"{proposal.defect}: {proposal.detail}", reply=proposal.reply)
+            elif rounded(x, DECIMALS) in seen:
+                verdict = "duplicate"
+                none = Waste("duplicate: it was evaluated before", reply=proposal.reply)
+            elif unseen(x, seen, _configurations(kept), DECIMALS):
+                kept.append(proposal)
+            task.answers[f"propose:{verdict}"] += 1
+        if len(kept) >= wanted:
+            break
+    return kept, none
+
+
+def _configurations(proposals: Sequence[Proposal]) -> list[Matrix]:
+    return [proposal.configuration for proposal in proposals if proposal.configuration is not None]
+
+
+def _target(task: Task, examples: _Examples, alpha: float) -> str:
+    """The target s' as prompts say it."""
+    minimize, sign = task.objective.minimize, task.objective.sign
+    values = examples.losses[examples.seen] * sign
+    target = aim(values, minimize, alpha if alpha > 0 else 1e-3, LADDER)
+    if target is None:
+        bound = limit(values, minimize)
+        assert bound is not None  # without one, the first step is taken
+        target = max(bound, 0.9 * values.min()) if minimize else min(bound, 1.05 * values.max())
+    return f"{target:.4g}"
+
+
+def _scores(
+    task: Task, examples: _Examples, candidates: Sequence[Proposal], surrogate: Surrogate, top_share: float
+) -> Generator[Request, Any, Vector]:
+    """Of each candidate, the share of templates that call it good, or its expected improvement."""
+    if len(candidates) == 1:
+        return np.zeros(1)
+    parts = _configurations(candidates)
+    if surrogate == "generative":
+        classes = labels(examples.losses, top_share)
+        said = [str(label) for label in classes]
+        prompts = _prompts_about(task, examples, parts, "classify", said, share=round(100 * top_share))
+        return moments((yield from ask(task, "classify", prompts, 1, {})))[0]
+    sign, observed = task.objective.sign, examples.losses[examples.seen]
+    said = [f"{sign * loss:.4g}" for loss in examples.losses]
+    prompts = _prompts_about(task, examples, parts, "predict", said)
+    mu, sigma = moments((yield from ask(task, "predict", prompts, 1, {})) * sign)
+    floor = 1e-5 * (float(np.ptp(observed)) or 1.0)
+    return expected_improvement(mu, np.maximum(sigma, floor), float(observed.min()))
+
+
+# ---------------------------------------------------------------------- prompts
+
+
+def _prompts_for_candidates(task: Task, examples: _Examples, target: str) -> list[tuple[Message, ...]]:
+    view = examples.part.view
+    said = [f"{task.objective.sign * loss:.4g}" for loss in examples.losses]
+    integers = [name for name, hp in zip(view.names, view.hyperparameters, strict=True) if is_integer(hp)]
+    texts = [
+        template(PROMPTS, "sample").render(
+            card=task.card,
+            view=view,
+            target=target,
+            seen=examples.values_seen(),
+            integers=", ".join(integers),
+            random=examples.random,
+            examples=examples.shown(order, said),
+        )
+        for order in examples.orders
+    ]
+    return [(Message("user", text),) for text in texts]
+
+
+def _prompts_about(
+    task: Task, examples: _Examples, parts: Sequence[Matrix], question: str, said: Sequence[str], **more: Any
+) -> list[list[str]]:
+    """For each template the same question about each candidate: a common head, the candidate last."""
+    ending = {"predict": "Performance:", "classify": "Classification:"}[question]
+    heads = [
+        template(PROMPTS, question).render(
+            card=task.card,
+            view=examples.part.view,
+            random=examples.random,
+            examples=examples.shown(order, said),
+            **more,
+        )
+        for order in examples.orders
+    ]
+    asked = [f"Configuration: {examples.part.text(x)}\n{ending}" for x in parts]
+    return [[f"{head}\n\n{question}" for question in asked] for head in heads]

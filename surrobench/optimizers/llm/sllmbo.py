@@ -1,0 +1,131 @@
+"""sllmbo: a coin decides for every trial whether a language model or TPE proposes it.
+
+The LLM-TPE sampler of SLLMBO: Mahammadli & Ertekin, arXiv 2410.20302, after
+``src/optimizers/optuna_sampler.py`` of KananMahammadli/SLLMBO.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from numpy.random import Generator
+
+from surrobench.llm.prompts import template
+from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.classical.tpe import tpe_study
+from surrobench.optimizers.llm.history import History
+from surrobench.optimizers.llm.propose import propose, trial
+from surrobench.protocol.requests import Evaluate, Evaluated, Message
+
+PROMPTS = "sllmbo"
+
+
+def sllmbo(
+    task: Task,
+    rng: Generator,
+    *,
+    share: float = 0.5,
+    startup: int = 10,
+    candidates: int = 24,
+    summary: int = 10,
+    patience: int = 0,
+    temperature: float = 0.7,
+    max_tokens: int = 2048,
+) -> Steps:
+    """The model proposes the first trial, and each later one with probability ``share``; else TPE does.
+
+    TPE, Optuna's with its defaults (see ``tpe.tpe``; ``startup`` and ``candidates`` as there), hears of all
+    trials, the granted ones among them. The model is asked in one chat: system message with task and space;
+    then, in each of its turns, what has been tried since its last one, by itself and by TPE, the best trial
+    so far, and the question. Its answers stand in the chat as they were evaluated. A reply that is no
+    configuration leaves no trace there and goes by the suite's policy; in the original an unavailable model
+    gave values in the middle of their ranges.
+
+    Published: a coin with probability 0.5. Temperature and number of tokens were left unset; 0.7 is what
+    LangChain's ``ChatOpenAI``, which it called, then sent; 2048 tokens is ours, as for ``karpathy-agent``.
+    Differences, on purpose:
+
+    - This is the loop as the paper describes it. In the code, Optuna tosses the coin for each hyperparameter
+      by itself whenever its relative search space is empty (at first, and after TPE's turns), so that half of
+      the trials mix both sources; and it never calls the sampler's ``tell``, so that the chat does not hear
+      of values other than the best. Here a trial has one source, and the chat hears of all values.
+    - The space is described once, in the system message, and so the chat is append-only; in the original
+      each question repeats it. TPE's turns are reported with the next question instead of as words of the
+      model, since many chat formats want user and assistant to alternate.
+    - ``summary``: after so many trials the chat begins anew with a list of the best ``summary`` trials (and
+      what failed, if there is room), so that its length is bounded. The repository does this, every 10
+      iterations, in its loops without TPE; its sampler keeps the whole chat, which is ``summary = 0``.
+    - ``patience``: end the run after so many trials that did not improve on the best. Published: 15. Off (0)
+      here, since a run that ends early is compared on fewer trials than the others; it is ``exhausted``.
+    - TPE is that of Optuna 5, multivariate by default.
+    """
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    with task.library.running():
+        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
+    past = History(task)
+    chat = Chat(task, past, summary)
+    stale, first = 0, True
+    while not patience or stale < patience:
+        known = len(past)
+        if first or rng.random() < share:
+            proposal = yield from propose(task, past, chat.question(), sampling)
+            answer: Evaluated = yield trial(proposal)
+            past.add(answer)
+            with task.library.running():
+                study.add(answer.configurations, answer.losses)
+            if len(past) > known:
+                chat.answered()
+        else:
+            with task.library.running():
+                configurations = study.ask()
+            answer = yield Evaluate(configurations, source="tpe")
+            past.add(answer)
+            with task.library.running():
+                study.tell(answer.configurations, answer.losses)
+            chat.told()
+        first = False
+        improved = past.best is not None and past.best >= known
+        stale = 0 if improved else stale + 1
+
+
+class Chat:
+    """What the model remembers: messages that are only added to, until a summary takes their place."""
+
+    def __init__(self, task: Task, past: History, summary: int) -> None:
+        self._past, self._summary = past, summary
+        self._system = Message("system", template(PROMPTS, "system").render(card=task.card, view=task.shown))
+        self._turns: list[Message] = []
+        self._news: list[str] = []
+        self._begun = len(past)  # trials that there were when the chat was begun (anew)
+
+    def question(self) -> tuple[Message, ...]:
+        """The chat with a question at its end, which becomes part of it when it is answered."""
+        if self._summary and len(self._past) - self._begun >= self._summary:
+            self._turns, self._news, self._begun = [], [], len(self._past)
+        self._asked = Message("user", self._question())
+        return (self._system, *self._turns, self._asked)
+
+    def answered(self) -> None:
+        """The newest trial is the answer to the question."""
+        newest = len(self._past) - 1
+        self._turns += [self._asked, Message("assistant", self._past.configuration(newest))]
+        self._news = [self._line(newest, "you")]
+
+    def told(self) -> None:
+        """The newest trial is one of TPE's."""
+        if self._turns:  # else the summary that opens the chat will have it
+            self._news.append(self._line(len(self._past) - 1, "tpe"))
+
+    def _question(self) -> str:
+        past, opening = self._past, not self._turns
+        order = past.best_first()
+        order += [i for i in range(len(past)) if i not in order]
+        best = "" if opening or past.best is None else self._line(past.best)
+        shown = order[: self._summary or len(order)] if opening else []
+        summary = [self._line(i) for i in shown]
+        return template(PROMPTS, "turn").render(summary=summary, n=len(past), news=self._news, best=best)
+
+    def _line(self, i: int, who: Literal["", "you", "tpe"] = "") -> str:
+        past = self._past
+        text = template(PROMPTS, "trial")
+        return text.render(configuration=past.configuration(i), outcome=past.outcome(i), who=who)

@@ -1,0 +1,1 @@
+"""Methods that vary a fidelity."""

@@ -1,0 +1,231 @@
+"""An optimizer that the user brings: a file (``./mine.py:my_optimizer``) or an installed package.
+
+It is what ``base.py`` describes, a generator function ``(task, rng, *, parameter=default)``; or a class, or
+any function, whose result has the two verbs ``ask()`` and ``tell(configurations, losses)``. These may speak
+matrices, as ``ask_tell.AskTell``, or mappings of name to value, one or a list.
+
+A file is known by its name and its content's digits; its folder is no part of a run's identity, so that a
+study gives the same trials wherever it lies.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from surrobench.errors import UsageError
+from surrobench.optimizers.ask_tell import Translated, ask_tell
+from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.parameters import annotated
+from surrobench.optimizers.registry import Optimizer
+from surrobench.paths import find_file
+
+GROUP = "surrobench.optimizers"
+"""Entry points of this group offer optimizers: the name of a method -> its function or class."""
+
+_FILE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True)
+class UserOptimizer(Optimizer):
+    """A user's optimizer, imported."""
+
+    made_by: Callable[..., Any] = lambda: None
+    """What the user wrote."""
+
+    @property
+    def function(self) -> Callable[..., Steps]:
+        """The generator function, made of what the user wrote."""
+        return _as_steps(self.target, self.made_by)
+
+    def signature(self) -> dict[str, inspect.Parameter]:
+        """Everything after task and generator, with defaults.
+
+        Raises:
+            UsageError: a parameter has no default, or the optimizer cannot be called with task and generator.
+        """
+        try:
+            signature = annotated(self.made_by)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.target} is no function or class: {error}.") from None
+        positional = [p for p in signature.parameters.values() if p.kind in _BY_POSITION]
+        takes_all = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+        if len(positional) < 2 and not takes_all:
+            raise UsageError(
+                f"{self.target} takes {signature}.", "Its first parameters must be task and rng."
+            )
+        known = {}
+        for p in signature.parameters.values():
+            if p in positional[:2] or p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY}:
+                continue
+            if p.default is p.empty:
+                raise UsageError(f"Parameter {p.name!r} of {self.target} has no default.", "Give it one.")
+            if not _is_json(p.default):
+                raise UsageError(
+                    f"Parameter {p.name!r} of {self.target} has the default {p.default!r}.",
+                    "It must be a value that JSON has: it is part of a run's identity.",
+                )
+            known[p.name] = p
+        return known
+
+
+_BY_POSITION = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+# ---------------------------------------------------------------------- from a file
+
+
+def is_file(name: str) -> bool:
+    """Whether an optimizer is named by its file, ``FILE.py:NAME``."""
+    return _FILE.fullmatch(name) is not None
+
+
+def from_file(name: str) -> UserOptimizer:
+    """The optimizer ``FILE.py:NAME``.
+
+    Raises:
+        UsageError: the file is missing, fails when it is imported, or has no such function; one line.
+    """
+    file, _, function = name.rpartition(":")
+    path = find_file(file)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"The optimizer's file {path} cannot be read: {error.strerror}.") from None
+    module, version = _module(path, source)
+    made_by = getattr(module, function, None)
+    if made_by is None:
+        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        near = difflib.get_close_matches(function, own, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{path} has no {function!r}.{guess}", f"It has {', '.join(own) or 'no function'}.")
+    summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
+    return _entry(f"{path.name}:{function}", summary, version, made_by, str(path))
+
+
+@cache
+def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
+    """A user's file as a module, and the digits of its content and of the neighbours it imports.
+
+    It is in a package made for it, so that ``from . import neighbour`` works, and neither takes the name of
+    another module. It is compiled from the bytes that were hashed: bytecode left beside it could be older.
+
+    Raises:
+        UsageError: it raises when it is imported.
+    """
+    digits = hashlib.blake2b(str(path).encode() + source, digest_size=8).hexdigest()
+    package = ModuleType(f"surrobench_own_{digits}")
+    package.__path__ = [str(path.parent)]
+    sys.modules[package.__name__] = package
+    spec = importlib.util.spec_from_file_location(f"{package.__name__}.{path.stem}", path)
+    assert spec is not None, "its name ends in .py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    try:
+        exec(compile(source, path, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        for name in [name for name in sys.modules if name.startswith(package.__name__)]:
+            del sys.modules[name]
+        raise UsageError(f"{path} cannot be imported: {_brief(error)}.", "Mend it, and try again.") from None
+    digest = hashlib.blake2b(source, digest_size=8)
+    for name in sorted(name for name in sys.modules if name.startswith(f"{package.__name__}.")):
+        neighbour = getattr(sys.modules[name], "__file__", None)
+        if neighbour and name != spec.name:
+            digest.update(Path(neighbour).read_bytes())
+    return module, digest.hexdigest()
+
+
+# ---------------------------------------------------------------------- from a package
+
+
+def offered() -> dict[str, EntryPoint]:
+    """The optimizers that installed packages offer, by name; nothing is imported."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def from_package(point: EntryPoint) -> UserOptimizer:
+    """The optimizer of an entry point.
+
+    Raises:
+        UsageError: it cannot be imported; one line.
+    """
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
+    try:
+        made_by = point.load()
+    except (Exception, SystemExit) as error:
+        raise UsageError(
+            f"Optimizer {point.name!r} of {package} cannot be imported: {_brief(error)}.",
+            f"Upgrade that package, or uninstall it ({point.value}).",
+        ) from None
+    summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
+    return _entry(point.name, f"{summary} ({package})".lstrip(), package, made_by)
+
+
+def _entry(
+    target: str, summary: str, version: str, made_by: Callable[..., Any], file: str | None = None
+) -> UserOptimizer:
+    entry = UserOptimizer(
+        target,
+        summary,
+        version,
+        seconds=1e-3,
+        uses_horizon=True,  # it may, and then the trials of another budget are not its own
+        own=True,
+        file=file,
+        made_by=made_by,
+    )
+    entry.signature()  # refuse now what cannot be called
+    return entry
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+# ---------------------------------------------------------------------- as a generator
+
+
+@cache
+def _as_steps(name: str, made_by: Callable[..., Any]) -> Callable[..., Steps]:
+    """What a user wrote as the generator function that the engine drives."""
+
+    def steps(task: Task, rng: Any, **parameters: Any) -> Steps:
+        with task.library.running():
+            method = made_by(task, rng, **parameters)
+        if inspect.isgenerator(method):
+            yield from method
+            return
+        if not (hasattr(method, "ask") and hasattr(method, "tell")):
+            raise UsageError(
+                f"{name} made a {type(method).__name__}, which is no optimizer.",
+                "It must be a generator, or have ask() and tell(configurations, losses).",
+            )
+        source = name.rpartition(":")[2]
+        yield from ask_tell(task, source, lambda: Translated(method, task.space))
+
+    return steps
+
+
+def _brief(error: BaseException) -> str:
+    """An exception on one line, with the line of the file it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = frames[-1]
+    place = f" ({Path(where.filename).name}:{where.lineno})" if not isinstance(error, SyntaxError) else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"

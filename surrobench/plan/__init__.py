@@ -1,0 +1,1 @@
+"""From a suite to its runs: names are resolved, and every run gets its identity."""

@@ -1,0 +1,104 @@
+"""A run: one optimizer on one benchmark with one seed, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from surrobench.benchmarks.base import Noise
+from surrobench.llm.prompt_variants import Variant
+from surrobench.optimizers.llm.control import Control, control_named
+from surrobench.optimizers.registry import optimizer
+from surrobench.protocol.budget import Budget
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, as data: it is sent to workers and stored with its trials.
+
+    ``id`` is a hash of all that determines the trials (``run_identity``), not of labels and budget.
+    """
+
+    id: str
+    benchmark: str
+    method: str
+    """The optimizer's label in the suite."""
+    optimizer: str
+    parameters: dict[str, Any]
+    model: str | None
+    """The language model's label in the suite, or the slot control that stands in for one."""
+    seed: int
+    trials: int | None
+    """Budget: how many trials the run may spend, the initial design included; see ``Budget``."""
+    initial: str
+    noise: Noise
+    invalid: str
+    equivalents: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
+    workers: int = 1
+    """Trials that can be under way at a time, in simulated time."""
+    overhead: bool = False
+    """Whether the optimizer's thinking and the model's latency count as simulated time."""
+    file: str | None = None
+    """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
+    file_version: str | None = None
+    """What it was when the run was planned: the digits of its content."""
+    variant: Variant | None = None
+    """What the language model is shown; None where there is none, or a slot control in its place."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Files of configurations that the run reads: the digits of a file's content, which stand for it in
+    ``initial`` and ``parameters``, to its absolute path. No part of the identity."""
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What the run may spend."""
+        return Budget(self.trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def control(self) -> Control | None:
+        """The slot control that stands in for a language model."""
+        return control_named(self.model) if self.model else None
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model answers: its run is driven where the model's client is."""
+        return self.model is not None and self.control is None
+
+    @property
+    def shows(self) -> Variant:
+        """The prompt variant."""
+        return self.variant or "full"
+
+    @property
+    def name(self) -> str:
+        """How its method is called in tables."""
+        return method_name(self.method, self.model, self.variant)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the optimizer is called with: the parameters, files by their paths."""
+        return {
+            name: self.given.get(value, value) if isinstance(value, str) else value
+            for name, value in self.parameters.items()
+        }
+
+    @property
+    def expected_trials(self) -> int:
+        """A guess at how many trials it will make, for progress bars and for sharing out the work."""
+        if self.trials is not None:
+            return self.trials
+        lower_fidelities = 4 if optimizer(self.optimizer).multi_fidelity else 1
+        return min(self.budget.horizon, 250) * lower_fidelities
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form, for the results."""
+        return asdict(self)
+
+
+def method_name(method: str, model: str | None, variant: str | None = None) -> str:
+    """How a method is called in tables: its label, its model, and what that is shown where not all."""
+    if model is None:
+        return method
+    return f"{method} ({model})" if variant in (None, "full") else f"{method} ({model}, {variant})"

@@ -1,0 +1,1 @@
+"""What optimizers and the engine say to each other."""

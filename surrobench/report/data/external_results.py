@@ -1,0 +1,172 @@
+"""Results of others, to be ranked along: a CSV file with a row per trial.
+
+    method,benchmark,seed,trial,value
+    their method,hpobench/mlp/car,0,0,0.71
+
+``value`` is the benchmark's target objective in its natural direction (see ``surrobench list benchmarks``),
+empty, NaN or infinite where a trial observed nothing. Trials are numbered from 0 or from 1; a method, or even
+a run, may be split over several files. A mean over repetitions is not known, so that incumbents are scored by
+the value itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from surrobench.benchmarks.registry import benchmark
+from surrobench.errors import ResultsError, UsageError
+from surrobench.protocol.budget import ROUNDING, Budget
+from surrobench.report.data.load import Portion
+from surrobench.stats.steps import Unit, incumbent_steps
+
+COLUMNS = {
+    "method": pl.String,
+    "benchmark": pl.String,
+    "seed": pl.UInt32,
+    "trial": pl.UInt32,
+    "value": pl.Float64,
+}
+_RUN = ("method", "benchmark", "seed")
+
+
+def read_others(paths: Sequence[Path]) -> pl.DataFrame:
+    """The trials in some files, checked; trials are numbered from 0.
+
+    Raises:
+        ResultsError: a file cannot be read, lacks a column, or has a value of another kind, a trial that is
+            double or missing.
+        UnknownName: a benchmark is not known.
+    """
+    trials = pl.concat(
+        _read(path).with_columns(file=pl.lit(number, pl.UInt32)) for number, path in enumerate(paths)
+    )
+    trials = trials.sort(*_RUN, "trial", maintain_order=True)
+    # Of all files together: two files with the same run would pass one by one, and be the better of two.
+    _check_numbers(trials, paths)
+    trials = trials.with_columns(trial=(pl.col("trial") - pl.col("trial").min().over(_RUN)).cast(pl.UInt32))
+    for name in trials["benchmark"].unique(maintain_order=True):
+        benchmark(name)
+    return trials.select(*COLUMNS)
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """The rows of a file, typed, and the ``line`` of each; trials as they are numbered there."""
+    try:
+        text = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise ResultsError(f"{path} cannot be read: {reason}.", _form()) from None
+    absent = [name for name in COLUMNS if name not in text.columns]
+    if absent:
+        has = ", ".join(text.columns)
+        raise ResultsError(f"{path} has no column {', '.join(absent)}; it has {has}.", _form())
+    text = text.select(pl.col(name).str.strip_chars() for name in COLUMNS)
+    typed = text.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in COLUMNS.items())
+    for name in COLUMNS:
+        # Only a value may be empty, or NaN.
+        bad = typed[name].is_null()
+        if name == "value":
+            bad &= text[name].is_not_null() & (text[name] != "")
+        if bad.any():
+            row = int(bad.arg_true()[0])
+            raise ResultsError(f"{path} line {row + 2}: {text[name][row]!r} is no {name}.", _form())
+    # What is infinite has diverged: as an incumbent it would have a rank, but no difference to any other.
+    observed = pl.when(pl.col("value").is_finite()).then("value")
+    return typed.with_columns(value=observed, line=pl.int_range(2, pl.len() + 2))
+
+
+def _check_numbers(trials: pl.DataFrame, paths: Sequence[Path]) -> None:
+    """Whether the trials of each run are numbered from 0 or 1, without gaps.
+
+    Args:
+        trials: of all files, by run and trial; ``file`` is a number in ``paths``.
+        paths: the files.
+
+    Raises:
+        ResultsError: a run has a trial twice, or lacks one.
+    """
+    trials = trials.with_columns(pl.col("trial").cast(pl.Int64))
+    place = pl.int_range(pl.len(), dtype=pl.Int64).over(_RUN)
+    begins = pl.col("trial").min().over(_RUN)
+    off = trials.filter((pl.col("trial") != place + begins) | (begins > 1))
+    if off.is_empty():
+        return
+    mine = trials.join(off[:1], on=_RUN, how="semi", maintain_order="left")
+    run = f"{off['method'][0]} on {off['benchmark'][0]} seed {off['seed'][0]}"
+    remedy = "Number the trials of each run from 0 or 1, without gaps."
+    double = mine.filter(pl.col("trial").is_duplicated())
+    if len(double):
+        lines = [f"{paths[file]} line {line}" for file, line in double[:2].select("file", "line").iter_rows()]
+        raise ResultsError(f"{run} has trial {double['trial'][0]} twice: {' and '.join(lines)}.", remedy)
+    known = mine["trial"].to_list()
+    gap = next(trial for trial in range(min(known[0], 1), known[-1]) if trial not in known)
+    files = ", ".join(str(paths[file]) for file in mine["file"].unique(maintain_order=True))
+    raise ResultsError(f"{files}: {run} lacks trial {gap}.", remedy)
+
+
+def _form() -> str:
+    return f"Needed are the columns {', '.join(COLUMNS)}; value may be empty."
+
+
+def others_beside(
+    others: pl.DataFrame, plan: pl.DataFrame, units: Sequence[Unit], limit: Budget | None = None
+) -> tuple[pl.DataFrame, Portion, list[str]]:
+    """Results of others as rows of a plan, as steps, and what must be said of them.
+
+    Args:
+        others: see ``read_others``.
+        plan: the runs they are ranked along with; benchmarks that it lacks are left out.
+        units: of the steps.
+        limit: what of them counts.
+
+    Raises:
+        ResultsError: no benchmark is common, or a method of theirs is called like one of ours.
+        UsageError: they cannot be counted in a unit.
+    """
+    limits = {unit: most for unit, most in asdict(limit or Budget()).items() if most is not None}
+    if unknown := {*units, *limits} - {"trials", "equivalents"}:
+        raise UsageError(
+            f"Results of others are known by trial, not by {', '.join(sorted(unknown))}.",
+            "Leave out --with, or count in trials.",
+        )
+    # Their trials are at full fidelity.
+    within = others
+    for most in limits.values():
+        within = within.filter(pl.col("trial") + 1.0 <= most + ROUNDING)
+    common = within.join(plan.select("benchmark").unique(), on="benchmark", how="semi", maintain_order="left")
+    if common.is_empty():
+        raise ResultsError(
+            "The results of others share no benchmark with the study.", "Compare on the same ids."
+        )
+    same = sorted(set(common["method"].unique()) & set(plan["method"].unique()))
+    if same:
+        raise ResultsError(f"{same[0]} is a method of the study and of the others.", "Rename it in the file.")
+    signs = {name: benchmark(name).objective.sign for name in common["benchmark"].unique()}
+    loss = pl.col("value") * pl.col("benchmark").replace_strict(signs, return_dtype=pl.Float64)
+    trials = common.with_columns(
+        loss=loss, score=loss, share=pl.lit(1.0), run=pl.concat_str(*_RUN, separator="\n")
+    )
+    runs = trials.group_by("run", maintain_order=True).agg(
+        *(pl.col(name).first() for name in _RUN), trials=pl.len().cast(plan.schema["trials"])
+    )
+    # A method is compared after as many trials as all its runs have.
+    runs = runs.with_columns(pl.col("trials").min().over("method"), optimizer=pl.col("method"))
+    first_row = len(plan)
+    runs = runs.with_row_index("row", offset=first_row)
+    ids, steps = incumbent_steps(trials, units)
+    after = {
+        most: incumbent_steps(trials, units, most)[1]
+        for most in pl.concat([plan["trials"], runs["trials"]]).drop_nulls().unique().to_list()
+        if (trials["trial"] >= most).any()
+    }
+    rows = ids.to_frame().join(runs.select("run", "row"), on="run", how="left", maintain_order="left")["row"]
+    names = ", ".join(sorted(runs["method"].unique()))
+    notes = [f"{names}: results of others, scored by the values they observed."]
+    left = sorted(set(others["benchmark"].unique()) - set(common["benchmark"].unique()))
+    if left:
+        notes.append(f"Of the others' benchmarks, {len(left)} are not in the study: {', '.join(left[:5])}.")
+    return runs, Portion(rows.to_numpy().astype("int64"), steps, None, after=after), notes

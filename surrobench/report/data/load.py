@@ -1,0 +1,286 @@
+"""What results folders hold, put together: their plans as one, and the trials of its runs as step curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.benchmarks.registry import scenario
+from surrobench.errors import ResultsError, UsageError
+from surrobench.patterns import matching
+from surrobench.protocol.budget import ROUNDING, Budget
+from surrobench.results.folder import Results
+from surrobench.stats.steps import Steps, Unit, spent_by, steps_of
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which part of a study is looked at; patterns as a shell knows them, none for all.
+
+    Attributes:
+        benchmarks: patterns of ids.
+        methods: patterns of labels, with or without the model in brackets.
+        models: patterns of labels of language models, and of the slot controls; methods without one stay.
+        variants: of what language models were shown; methods without one, and slot controls, stay.
+    """
+
+    benchmarks: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    models: Sequence[str] = ()
+    variants: Sequence[str] = ()
+
+    def of(self, plan: pl.DataFrame) -> pl.DataFrame:
+        """The runs that are meant.
+
+        Raises:
+            UnknownName: a pattern matches nothing.
+        """
+        plan = plan.filter(_matches(plan, "benchmark", self.benchmarks, "benchmark"))
+        plan = plan.filter(_matches(plan, "method", self.methods, "method", "optimizer"))
+        plan = plan.filter(_matches(plan, "model", self.models, "llm") | pl.col("llm").is_null())
+        return plan.filter(_matches(plan, "variant", self.variants, "variant") | pl.col("variant").is_null())
+
+
+def _matches(plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: str) -> pl.Expr:
+    if not patterns:
+        return pl.lit(True)
+    known = sorted({name for column in columns for name in plan[column].drop_nulls().unique()})
+    meant = matching(kind, patterns, known, f"The results have: {', '.join(known) or 'none'}.")
+    return pl.any_horizontal(*(pl.col(column).is_in(meant) for column in columns))
+
+
+def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
+    """The runs that the suites name: those of ``Results.plan``, ``method``, and the number of the ``folder``.
+
+    A run that stands in several folders counts once, where most of its trials are.
+
+    Raises:
+        ResultsError: two folders have different runs of one method on one benchmark with one seed.
+    """
+    plan = pl.concat(
+        folder.plan().with_columns(folder=pl.lit(number, pl.UInt32)) for number, folder in enumerate(folders)
+    )
+    plan = plan.with_columns(
+        method=pl.when(pl.col("llm").is_null())  # as runs.method_name
+        .then("optimizer")
+        .when(pl.col("variant").is_null() | (pl.col("variant") == "full"))
+        .then(pl.format("{} ({})", "optimizer", "llm"))
+        .otherwise(pl.format("{} ({}, {})", "optimizer", "llm", "variant"))
+    )
+    if len(folders) == 1:
+        return plan
+    recorded = pl.concat(
+        folder.recorded_runs().select("run", "spent", pl.lit(number, pl.UInt32).alias("folder"))
+        for number, folder in enumerate(folders)
+    )
+    plan = (
+        plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left")
+        .sort("spent", descending=True, nulls_last=True, maintain_order=True)
+        .unique("run", keep="first", maintain_order=True)
+        .sort("benchmark", "folder", maintain_order=True)
+        .drop("spent")
+    )
+    cell = ["benchmark", "method", "seed"]
+    double = plan.filter(pl.struct(cell).is_duplicated()).sort(*cell, "folder")
+    if len(double):
+        (name, method, seed), *more = double.select(cell).unique(maintain_order=True).iter_rows()
+        where = " and ".join(
+            str(folders[number].folder) for number in double["folder"].unique(maintain_order=True)
+        )
+        others = f", like {len(more)} more" if more else ""
+        raise ResultsError(
+            f"{method} on {name} seed {seed} is not the same run in {where}{others}: its settings differ.",
+            "Rank the folders apart, leave one out with --method, or give it another label in its suite.",
+        )
+    return plan
+
+
+def missing_parts(folders: Sequence[Results], plan: pl.DataFrame) -> str:
+    """How much of their suite the folders are to hold, where that is a part of it; else nothing.
+
+    Folders of several suites, and of older versions, say nothing.
+    """
+    wholes = [folder.manifest["suite"].get("whole") for folder in folders]
+    if len({folder.suite_name for folder in folders}) > 1 or not all(wholes):
+        return ""
+    there = {"benchmarks": plan["benchmark"], "methods": plan["optimizer"], "seeds": plan["seed"]}
+    counts = {name: (names.n_unique(), wholes[0][name]) for name, names in there.items()}
+    parts = [f"{have} of {whole} {name}" for name, (have, whole) in counts.items() if whole and have < whole]
+    return ", ".join(parts)
+
+
+def limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
+    """The plan with budgets cut at a limit.
+
+    Raises:
+        UsageError: no run has as much.
+    """
+    for unit, most in asdict(limit).items():
+        if most is None:
+            continue
+        given = plan[unit].max()
+        if isinstance(given, int | float) and most > given:
+            raise UsageError(f"A budget of {most:g} {unit} is more than the suite's {given:g}.")
+        plan = plan.with_columns(pl.min_horizontal(unit, pl.lit(most, plan.schema[unit])))
+    return plan
+
+
+def usable_runs(folders: Sequence[Results], plan: pl.DataFrame) -> pl.Series:
+    """The runs that are finished, as ``RunRecord.finishes`` for the plan's budgets, and did not fail."""
+    parts = []
+    units = ("trials", "equivalents", "seconds", "tokens")
+    for number, folder in enumerate(folders):
+        wanted = plan.filter(pl.col("folder") == number).select("run", *units)
+        both = folder.recorded_runs().join(wanted, on="run", suffix="_wanted")
+        covers = pl.all_horizontal(  # as Budget.covers
+            pl.col(unit).is_null() | (pl.col(unit) >= pl.col(f"{unit}_wanted")).fill_null(False)
+            for unit in units
+        )
+        state = pl.col("state")
+        parts.append(both.filter((state != "failed") & ((state == "exhausted") | covers))["run"])
+    return pl.concat(parts)
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Some runs as step curves.
+
+    Attributes:
+        rows: shape (r,), their numbers in the plan (column ``row``).
+        steps: unit -> their steps.
+        tests: their steps by trials, with the test metric, in its natural direction, for a score; NaN where
+            the benchmark maps none, or the incumbent is not at the full fidelity.
+        below: how many of the runs have no trial at full fidelity.
+        after: number of trials -> unit -> the steps of that many; absent where none of the runs has more.
+    """
+
+    rows: Rows
+    steps: Mapping[Unit, Steps]
+    tests: Steps | None
+    below: int = 0
+    after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
+
+    @staticmethod
+    def concat(parts: Sequence[Portion]) -> Portion:
+        """All of them as one; there must be one."""
+        return Portion(
+            np.concatenate([part.rows for part in parts]),
+            _joined([part.steps for part in parts]),
+            None if parts[0].tests is None else Steps.concat([p.tests for p in parts if p.tests is not None]),
+            sum(part.below for part in parts),
+            {
+                most: _joined([part.after.get(most, part.steps) for part in parts])
+                for most in sorted({most for part in parts for most in part.after})
+            },
+        )
+
+
+def _joined(parts: Sequence[Mapping[Unit, Steps]]) -> dict[Unit, Steps]:
+    return {unit: Steps.concat([part[unit] for part in parts]) for unit in parts[0]}
+
+
+def read_steps(
+    folder: Results, plan: pl.DataFrame, key: str, units: Sequence[Unit], tests: bool, after: Sequence[int]
+) -> Iterator[Portion]:
+    """The runs of one scenario that stand in the plan, within its budgets; and after fewer trials.
+
+    Args:
+        folder: where they are.
+        plan: what is meant, and its budgets.
+        key: of the scenario.
+        units: of the steps.
+        tests: whether with the test metric.
+        after: numbers of trials after which runs are compared that were given more.
+    """
+    where = scenario(key)
+    sign = where.objectives[where.target_index].sign
+    limits = [unit for unit in ("equivalents", "seconds") if plan[unit].null_count() < len(plan)]
+    of_unit = {"equivalents": ["share"], "seconds": ["finished"], "tokens": ["tokens_in", "tokens_out"]}
+    read = [column for unit in dict.fromkeys([*units, *limits]) for column in of_unit.get(unit, [])]
+    fidelities = [f"fidelity.{fidelity.name}" for fidelity in where.fidelities]
+    counterpart = f"objective.{where.test_objective}" if tests and where.test_objective else None
+    read += [*fidelities, *([counterpart] if counterpart else [])]
+    # Of several workers' trials, those count first that were begun first: a smaller budget began just these.
+    in_parallel = folder.manifest["suite"].get("budget", {}).get("workers", 1) > 1
+    read += ["proposal"] if in_parallel else []
+    for ids, starts, rows in folder.runs_in(key, ["trial", "value", "score", *read]):
+        mine = pl.DataFrame({"run": ids}).join(
+            plan.select("run", "row", "trials", "equivalents", "seconds"),
+            on="run", how="left", maintain_order="left",
+        )  # fmt: skip
+        known = np.flatnonzero(mine["row"].is_not_null().to_numpy())
+        if not len(known):
+            continue
+        trials = _as_begun(rows, starts) if in_parallel else rows
+        trials = trials.with_columns(loss=sign * pl.col("value"), score=sign * pl.col("score"))
+        if fidelities:
+            of_full = pl.lit(1.0)
+            for fidelity in where.fidelities:
+                of_full = of_full * pl.col(f"fidelity.{fidelity.name}") / fidelity.full
+            trials = trials.with_columns(fidelity=of_full)
+        if "tokens" in units:
+            trials = trials.with_columns(tokens=pl.col("tokens_in") + pl.col("tokens_out"))
+        trials, first = _within(trials, starts, mine, limits)
+        below = int(_only_lower(trials, first)[known].sum()) if fidelities else 0
+        found = None
+        if tests:
+            value = pl.col(counterpart) if counterpart else pl.lit(None, pl.Float64)
+            if fidelities:
+                value = pl.when(pl.col("fidelity") == 1).then(value)
+            found = steps_of(trials.with_columns(score=value), first)["trials"]
+        steps = steps_of(trials, first, units)
+        fewer = {
+            most: steps_of(trials, first, units, most) for most in after if (trials["trial"] >= most).any()
+        }
+        if len(known) < len(ids):
+            steps = {unit: of.take(known) for unit, of in steps.items()}
+            fewer = {most: {unit: of.take(known) for unit, of in cut.items()} for most, cut in fewer.items()}
+            found = found and found.take(known)
+        yield Portion(mine["row"].drop_nulls().to_numpy().astype(np.int64), steps, found, below, fewer)
+
+
+def _as_begun(trials: pl.DataFrame, first: Rows) -> pl.DataFrame:
+    """The trials of each run in the order they were begun, and numbered so."""
+    of_run = np.repeat(np.arange(len(first) - 1), np.diff(first))
+    order = np.lexsort((trials["proposal"].to_numpy(), of_run))
+    return trials[order].with_columns(trial=pl.col("proposal"))
+
+
+def _only_lower(trials: pl.DataFrame, first: Rows) -> NDArray[np.bool_]:
+    """Shape (r,): runs that have observed something, but nothing at the full fidelity."""
+    observed = trials["loss"].is_not_null() & trials["loss"].is_not_nan()
+    full = (trials["fidelity"] == 1.0) & observed
+
+    def any_of(rows: pl.Series) -> NDArray[np.bool_]:
+        counts = np.concatenate([[0], np.cumsum(rows.fill_null(False).to_numpy())])
+        return counts[first[1:]] > counts[first[:-1]]
+
+    return any_of(observed) & ~any_of(full)
+
+
+def _within(
+    trials: pl.DataFrame, first: Rows, plan: pl.DataFrame, limits: Sequence[str]
+) -> tuple[pl.DataFrame, Rows]:
+    """The trials within the budgets of a plan, whose rows are the runs; and where each run begins."""
+    lengths = np.diff(first)
+
+    def most(unit: str) -> NDArray[np.float64]:
+        return plan[unit].cast(pl.Float64).fill_null(np.inf).to_numpy()
+
+    within = np.ones(len(trials), dtype=bool)
+    if (lengths > most("trials")).any():
+        within &= trials["trial"].to_numpy() < np.repeat(most("trials"), lengths)
+    if "equivalents" in limits:
+        spent = spent_by(trials, first, "equivalents")
+        within &= spent <= np.repeat(most("equivalents"), lengths) + ROUNDING
+    if "seconds" in limits:
+        within &= trials["finished"].to_numpy() <= np.repeat(most("seconds"), lengths)
+    if within.all():
+        return trials, first
+    return trials.filter(pl.Series(within)), np.concatenate([[0], np.cumsum(within)])[first]

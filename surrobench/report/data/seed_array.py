@@ -1,0 +1,122 @@
+"""The runs of a study as an array: blocks by methods by common seeds. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.errors import ResultsError, UnknownName
+from surrobench.report.data.study_data import StudyData
+from surrobench.stats.clusters import average_within
+from surrobench.stats.regret import normalised_regret, quantile_regret
+from surrobench.suite.claims import Metric
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SeedArray:
+    """Regret of k methods on n instances with s common seeds, lower is better.
+
+    Instances of one data set are one here, by the data set's name: the mean of them, seed by seed; where they
+    were asked for one by one, by their own.
+
+    Attributes:
+        methods, instances, seeds: of lengths k, n and s.
+        trials: after how many trials; None where their budget is another.
+        regret: shape (n, k, s).
+    """
+
+    methods: tuple[str, ...]
+    instances: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: int | None
+    regret: Floats
+
+
+def cells(
+    study: StudyData,
+    metric: Metric = "quantile",
+    methods: Sequence[str] | None = None,
+    *,
+    by_data_set: bool = True,
+) -> SeedArray:
+    """The regrets after the most trials, and with all seeds, that are common to some methods.
+
+    Args:
+        study: complete, as ``load_study`` makes it.
+        metric: which regret.
+        methods: by default all.
+        by_data_set: whether instances of one data set are averaged to one.
+
+    Raises:
+        ResultsError: they have no seed or no number of trials in common.
+        DataError: normalised regret is undefined on a benchmark.
+    """
+    runs = study.incumbents
+    names = sorted(runs["method"].unique() if methods is None else methods)
+    runs = runs.filter(pl.col("method").is_in(names))
+    owned = runs.group_by("method").agg(pl.col("seed").unique(), pl.col("trials").unique())
+    seeds = sorted(set.intersection(*(set(own) for own in owned["seed"])))
+    trials = set.intersection(*(set(own) for own in owned["trials"]))
+    if not seeds or not trials:
+        what = "seed" if trials else "number of trials"
+        raise ResultsError(f"No {what} is common to {', '.join(names)}.", "Run them on common ones.")
+    # Methods without a limit have values after the numbers of others, too; None is after all of their trials.
+    most = None if None in trials else max(trials)
+    instances = sorted(runs["benchmark"].unique())
+    chosen = runs.filter(
+        pl.col("seed").is_in(seeds), pl.col("trials").eq_missing(pl.lit(most, runs.schema["trials"]))
+    )
+    scores = chosen.sort("benchmark", "method", "seed")["score"].to_numpy()
+    scores = scores.reshape(len(instances), len(names), len(seeds))
+    known = [study.references[instance] for instance in instances]
+    if metric == "normalised":
+        regrets = [
+            normalised_regret(row, one.best, one.median) for row, one in zip(scores, known, strict=True)
+        ]
+    else:
+        regrets = [quantile_regret(row, one.sorted_losses) for row, one in zip(scores, known, strict=True)]
+    regret = np.stack(regrets)
+    if metric == "log-quantile":
+        regret = np.log10(regret)
+    labels = [study.blocks[name] if by_data_set else name for name in instances]
+    regret, blocks = average_within(regret, labels)
+    return SeedArray(tuple(names), blocks, tuple(seeds), most, regret)
+
+
+def cells_beside(study: StudyData, control: str, *, by_data_set: bool = True) -> list[SeedArray]:
+    """Quantile regrets of the control and each other method after the most that these two have in common.
+
+    Methods that have the same in common with the control stand together, so that what a method lacks takes
+    nothing away from the comparisons of the others.
+
+    Args:
+        study: complete, as ``load_study`` makes it.
+        control: the method that stands beside each.
+        by_data_set: whether instances of one data set are averaged to one.
+
+    Returns:
+        At least one; all on the same instances, with the control in each and every other method in one.
+
+    Raises:
+        UnknownName: the control is not in the study.
+        ResultsError: a method has no seed or no number of trials in common with the control.
+    """
+    owned = study.incumbents.group_by("method").agg(pl.col("seed").unique(), pl.col("trials").unique())
+    own = {method: (frozenset(seeds), frozenset(trials)) for method, seeds, trials in owned.iter_rows()}
+    if control not in own:
+        raise UnknownName("method", control, sorted(own))
+    seeds, trials = own.pop(control)
+    groups: dict[object, list[str]] = {}
+    for method in sorted(own):
+        groups.setdefault((own[method][0] & seeds, own[method][1] & trials), []).append(method)
+    # A control alone is for the caller to judge.
+    return [
+        cells(study, methods=[control, *group], by_data_set=by_data_set)
+        for group in list(groups.values()) or [[]]
+    ]

@@ -1,0 +1,346 @@
+"""From results folders to what a ranking needs: incumbents, step curves, references, names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.benchmarks.base import Reference
+from surrobench.benchmarks.registry import benchmark
+from surrobench.errors import ResultsError, UsageError
+from surrobench.optimizers.llm.control import control_named
+from surrobench.protocol.budget import Budget
+from surrobench.report.data.external_results import others_beside
+from surrobench.report.data.load import (
+    Portion,
+    RunFilter,
+    joint_plan,
+    limited,
+    missing_parts,
+    read_steps,
+    usable_runs,
+)
+from surrobench.results.folder import Results
+from surrobench.stats.curves import Anytime, anytime, areas
+from surrobench.stats.regret import Anchor, quantile_regret
+from surrobench.stats.steps import Steps, Unit
+
+Blocks = Literal["data-set", "instance"]
+"""What tests count: benchmarks of one data set as one block, or each by itself."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What a ranking is made of.
+
+    Attributes:
+        incumbents: benchmark, method, seed, trials, score (loss of the incumbent's configuration); a row per
+            run and number of trials, see ``load_study``. Where asked for, ``area`` (below the run's anytime
+            curve of quantile regret) and ``test`` (the incumbent's test metric; null: not available).
+        references: benchmark -> its reference values.
+        models: method -> its language model as people read it.
+        control: the method the suite compares with.
+        runs: benchmark, method, seed; a row per run of ``steps``.
+        steps: unit -> every change of incumbent.
+        notes: what a reader must know of how it came about.
+        data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
+        after: where runs were given different numbers of trials: number -> unit -> the steps of that many
+            trials of each run; absent where no run has more.
+    """
+
+    incumbents: pl.DataFrame
+    references: dict[str, Reference]
+    models: dict[str, str]
+    control: str
+    runs: pl.DataFrame = field(default_factory=pl.DataFrame)
+    steps: Mapping[Unit, Steps] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    data_sets: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
+
+    def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
+        """The step curves of the seeds common to all methods, with both regrets.
+
+        Args:
+            anchor: the reference value whose normalised regret is 1.
+            after: how many of each run's trials count, a number that some run was given; None: all.
+        """
+        steps = self.steps
+        if after is not None:
+            # A study without a run that has more has nothing to cut.
+            steps = self.after.get(after, steps)
+            if steps["trials"].end.max() > after:
+                raise ValueError(f"No run was given {after} trials.")
+        return anytime(self.runs, steps, self.references, anchor=anchor)
+
+    @property
+    def common_trials(self) -> int | None:
+        """After how many trials all runs can be compared; None: something else limits them."""
+        trials = pl.col("trials")
+        given = (
+            self.incumbents.group_by("benchmark", "method", "seed")
+            .agg(most=pl.when(trials.null_count() == 0).then(trials.max()))
+            .get_column("most")
+            .drop_nulls()
+            .to_list()
+        )
+        return min(given, default=None)
+
+    @property
+    def blocks(self) -> dict[str, str]:
+        """Benchmark -> what tests count it as: its data set where others are on it too, else itself."""
+        of = {name: self.data_sets.get(name, name) for name in self.references}
+        shared = Counter(of.values())
+        return {name: data_set if shared[data_set] > 1 else name for name, data_set in of.items()}
+
+    def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, StudyData]]:
+        """Its parts by a key of the benchmark's id, and their names, in order."""
+        keys = {name: key(name) for name in self.references}
+        for part in sorted(set(keys.values())):
+            yield part, self.on([name for name, of in keys.items() if of == part])
+
+    def on(self, benchmarks: Sequence[str]) -> StudyData:
+        """The part on some benchmarks."""
+        mine = pl.col("benchmark").is_in(list(benchmarks))
+        rows = self.runs.with_row_index("row").filter(mine)
+        return StudyData(
+            self.incumbents.filter(mine),
+            {name: self.references[name] for name in self.references if name in benchmarks},
+            self.models,
+            self.control,
+            rows.drop("row"),
+            {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
+            self.notes,
+            self.data_sets,
+            {
+                most: {unit: steps.take(rows["row"].to_numpy()) for unit, steps in of.items()}
+                for most, of in self.after.items()
+            },
+        )
+
+
+def load_study(
+    results: Results | Sequence[Results],
+    limit: Budget | None = None,
+    *,
+    partial: bool = False,
+    choice: RunFilter | None = None,
+    control: str | None = None,
+    units: Sequence[Unit] = ("trials",),
+    area: bool = False,
+    tests: bool = False,
+    others: pl.DataFrame | None = None,
+) -> StudyData:
+    """The incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
+
+    Where methods differ in how many trials they were given, a run has a row for each number of trials after
+    which it can be compared with others.
+
+    Args:
+        results: one folder or several; a run that stands in two of them counts once.
+        limit: what counts, in any of a budget's units.
+        partial: leave out benchmarks on which a run is missing, instead of refusing.
+        choice: which part of the study.
+        control: the method to compare with; by default the suites'.
+        units: of the step curves.
+        area: whether incumbents have the column ``area``.
+        tests: whether they have the column ``test``.
+        others: results of others, see ``others.read_others``.
+
+    Raises:
+        ResultsError: runs are missing, failed, or observed nothing; a list of them. Or folders contradict
+            each other.
+        UsageError: the limit is more than the suites' budgets.
+        UnknownName: a pattern of the choice matches nothing.
+    """
+    folders = [results] if isinstance(results, Results) else list(results)
+    limit = limit or Budget()
+    whole = joint_plan(folders)
+    plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
+    usable = usable_runs(folders, plan)
+    spent = _spent_for_area(plan)
+    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
+    part = missing_parts(folders, whole)
+    notes = [f"A part of the suite was run: {part}."] if part else []
+    notes += [f"Only what was reached within {limit} counts."] if limit != Budget() else []
+    beside: list[Portion] = []
+    if others is not None:
+        more, portion, said = others_beside(others, plan, wanted, limit)
+        plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
+        beside.append(_like(portion, tests=tests))
+        notes += said
+    given = plan["trials"].unique()
+    # Where all were given the same, nothing is cut, and a large study is gone through once.
+    after = given.drop_nulls().to_list() if len(given) > 1 else []
+    portions = [*_read(folders, plan, wanted, tests, after), *beside]
+    if not portions:
+        raise _missing(folders, plan)
+    found = Portion.concat(portions)
+    if found.below:
+        notes.append(
+            f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are "
+            "the best at the highest fidelity they reached, scored at the full one."
+        )
+    incumbents = _incumbents(plan, found, spent if area else None)
+    incumbents = _complete(incumbents, usable, folders, partial=partial)
+    if partial and others is not None:
+        incumbents = _on_most_benchmarks(incumbents)
+    names = incumbents["benchmark"].unique(maintain_order=True).to_list()
+    study = StudyData(
+        incumbents=incumbents.drop("run"),
+        references={name: benchmark(name).reference for name in names},
+        models=_models(folders, plan),
+        control=control or _control(folders),
+        runs=plan.select("benchmark", "method", "seed")[found.rows],
+        steps=found.steps,
+        notes=tuple(notes),
+        data_sets={name: benchmark(name).data_set for name in names},
+        after=found.after,
+    )
+    return study.on(names) if partial else study
+
+
+def _spent_for_area(plan: pl.DataFrame) -> Unit:
+    """What the area below a curve is taken over: trials, or what else limits the runs."""
+    if not plan["trials"].null_count():
+        return "trials"
+    return "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
+
+
+def _read(
+    folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool, after: Sequence[int]
+) -> list[Portion]:
+    """The runs of the plan, a scenario of a folder after the other."""
+    portions: list[Portion] = []
+    for number, folder in enumerate(folders):
+        mine = plan.filter(pl.col("folder") == number)
+        for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
+            portions += read_steps(folder, mine, key, units, tests, after)
+    return portions
+
+
+def _like(theirs: Portion, *, tests: bool) -> Portion:
+    """Results of others with the test metric that they lack, where ours have one."""
+    if not tests:
+        return theirs
+    trials = theirs.steps["trials"]
+    return replace(theirs, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
+
+
+def _complete(
+    incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
+) -> pl.DataFrame:
+    """The incumbents, once every run has one; or, if ``partial``, those on benchmarks where every run has.
+
+    Raises:
+        ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
+    """
+    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
+    missing = incumbents.filter(absent).unique("run", maintain_order=True)
+    if not len(missing):
+        return incumbents
+    left = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
+    if not partial or left.is_empty():
+        raise _missing(folders, missing)
+    return left
+
+
+def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
+    """Those on the benchmarks with the most runs: others may have only some of them."""
+    cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
+    whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
+    return incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
+
+
+def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
+    """A row per run and number of trials after which it can be compared; see ``StudyData.incumbents``.
+
+    Args:
+        plan: the runs.
+        found: their steps.
+        area: over what the area below a curve is taken, where trials are not limited; None: no area.
+    """
+    parts = []
+    for most in plan["trials"].unique().sort():
+        unlimited = pl.col("trials").is_null()
+        runs = plan.filter(unlimited if most is None else unlimited | (pl.col("trials") >= most))
+        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
+        if found.tests is not None:
+            columns["test"] = _at(found.tests, most, found.rows, len(plan))
+        if area is not None:
+            unit: Unit = area if most is None else "trials"
+            end = float(found.steps[unit].end.max()) if most is None else float(most)
+            columns["area"] = _areas(found, plan, unit, end)
+        rows = runs["row"].to_numpy()
+        parts.append(
+            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
+                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
+            )
+        )
+    return pl.concat(parts)
+
+
+def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Shape (n,): by row of the plan, where each curve is after so many trials; NaN where there is none."""
+    out = np.full(n, np.nan)
+    out[rows] = np.append(steps.score, np.nan)[steps.at(np.inf if most is None else most)]
+    return out
+
+
+def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArray[np.float64]:
+    """Shape (n,): by row of the plan, the area below each run's curve of quantile regret."""
+    steps = found.steps[unit]
+    codes = plan["benchmark"].cast(pl.Enum(plan["benchmark"].unique())).to_physical().to_numpy()
+    of_step = codes[found.rows][steps.of_run]
+    quantile = np.empty(len(steps.score))
+    for code, name in zip(*np.unique(codes, return_index=True), strict=True):
+        mine = np.flatnonzero(of_step == code)
+        losses = benchmark(plan["benchmark"][int(name)]).reference.sorted_losses
+        quantile[mine] = quantile_regret(steps.score[mine], losses)
+    out = np.full(len(plan), np.nan)
+    out[found.rows] = areas(steps, quantile, np.ones(len(found.rows)), most, unit)
+    return out
+
+
+def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
+    rows = [
+        f"{row['method']} on {row['benchmark']} seed {row['seed']}" for row in missing.iter_rows(named=True)
+    ]
+    listed = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
+    return ResultsError(
+        f"{len(rows)} runs are missing, failed or observed nothing: {listed}.",
+        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out.",
+    )
+
+
+def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:
+    """Method -> its language model as people read it, or what stands in for one."""
+    rows = plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
+    models = {}
+    for row in rows:
+        if control_named(row["llm"]):
+            models[row["method"]] = row["llm"]
+            continue
+        spec = folders[row["folder"]].manifest["models"][row["llm"]]
+        name = f"{spec['model']} ({spec['size']})" if spec["size"] else str(spec["model"])
+        models[row["method"]] = name
+    return models
+
+
+def _control(folders: Sequence[Results]) -> str:
+    """The control of all the suites.
+
+    Raises:
+        UsageError: they differ.
+    """
+    controls = {str(folder.manifest["suite"]["control"]): folder.folder for folder in folders}
+    if len(controls) > 1:
+        listed = ", ".join(f"{control} ({folder})" for control, folder in controls.items())
+        raise UsageError(f"The suites differ in their control: {listed}.", "Choose one with --control.")
+    return next(iter(controls))

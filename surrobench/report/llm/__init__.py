@@ -1,0 +1,1 @@
+"""Reports about language models: what they are shown, what they reply."""

@@ -1,0 +1,174 @@
+"""Arms as sheets: what is shown of them, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from surrobench.llm.prompt_variants import VARIANTS
+from surrobench.report.llm.comparison import Advantage, Comparison, Row
+from surrobench.report.ranking.model import RESAMPLES
+from surrobench.report.render.formats import NONE, Ranged, Sign, Signed
+from surrobench.report.render.table import Cell, Column, Sheet, word
+from surrobench.stats.bootstrap import Interval
+from surrobench.stats.correction import holm
+
+_BASE = {"variant": "full", "model": "control"}
+
+
+def sheets_of(arms: Comparison) -> list[Sheet]:
+    """A sheet for the first proposals, and one for the incumbents at the end."""
+    after = f"after {arms.trials} trials" if arms.trials else "at the end"
+    return [
+        Sheet(
+            "first",
+            "First proposal: quantile regret of what the model proposed first",
+            _columns(arms),
+            tuple(_cells(row) for row in arms.first),
+            (_of_first(arms), *_of_late(arms.first), *_of_tests(arms, arms.first)),
+        ),
+        Sheet(
+            "final",
+            f"Incumbent: quantile regret {after}",
+            _columns(arms),
+            tuple(_cells(row) for row in arms.final),
+            (_of_final(arms), *_of_tests(arms, arms.final), *arms.notes),
+        ),
+    ]
+
+
+def _columns(arms: Comparison) -> tuple[Column, ...]:
+    over = _BASE[arms.by]
+    return (
+        *(Column(name, name, words=True) for name in ("method", "model", "variant")),
+        Column("runs", "runs"),
+        Column("never", "never"),
+        Column("late", "late"),
+        Column("quantile_regret", "quantile regret"),
+        Column("advantage", f"advantage over {over}"),
+        Column("n", "n"),
+        Column("p", "p"),
+        Column("p_corrected", "p (Holm)"),
+        Column("effect", "effect"),
+        Column("win_tie_loss", "w/t/l"),
+    )
+
+
+def _cells(row: Row) -> tuple[Cell, ...]:
+    arm, found = row.arm, row.advantage
+    return (
+        word(arm.method),
+        word(arm.model),
+        word(arm.variant),
+        Cell("", row.runs),
+        Cell(f"{row.never:,}" if row.never else NONE, row.never),
+        Cell(f"{row.late:,}" if row.late else NONE, row.late),
+        _ranged(row.regret, "") if row.regret else Cell(),
+        *(_compared(found) if found else (Cell(),) * 6),
+    )
+
+
+def _compared(found: Advantage) -> tuple[Cell, ...]:
+    p = found.p_corrected
+    significant = p is not None and p <= 1 - found.interval.level
+    sign: Sign = ("better" if found.effect > 0 else "worse") if significant else ""
+    record = f"{found.wins}/{found.ties}/{found.losses}"
+    return (
+        _ranged(found.interval, "+"),
+        Cell("", found.n),
+        Cell("", None if p is None else found.p),
+        Cell() if p is None else Signed(_small(p) + ("*" if significant else ""), p, sign=sign),
+        Signed(f"{found.effect:+.2f}", found.effect, sign=sign),
+        Cell(record, record),
+    )
+
+
+def _ranged(interval: Interval, sign: str) -> Ranged:
+    shown = [format(end, f"{sign}.3f") for end in (interval.estimate, interval.low, interval.high)]
+    estimate, low, high = shown
+    if not sign and interval.estimate < 0.001:
+        estimate, low, high = (f"{end:.1e}" for end in (interval.estimate, interval.low, interval.high))
+    text = estimate if interval.low != interval.low else f"{estimate} [{low}, {high}]"
+    return Ranged(text, interval.estimate, low=interval.low, high=interval.high)
+
+
+def _small(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+# ---------------------------------------------------------------------- notes
+
+
+def _of_first(arms: Comparison) -> str:
+    granted = [initial for initial in arms.initial if initial != "none"]
+    text = (
+        f"{_extent(arms)} A random configuration's quantile regret is 0.5 on average. Of a method without a "
+        "model: its first trial after the initial design."
+    )
+    if not granted:
+        return text + " No initial design was granted: the model proposed without seeing any trial."
+    return text + (
+        f" The suite granted an initial design ({', '.join(granted)}), which the prompt shows: what the "
+        'model knows by itself shows with initial = "none".'
+    )
+
+
+def _of_late(rows: Sequence[Row]) -> list[str]:
+    never, late = sum(row.never for row in rows), sum(row.late for row in rows)
+    notes = []
+    if late:
+        notes.append(
+            f"Late: in {late:,} runs the first proposal could not be evaluated; a later one counts instead."
+        )
+    if never:
+        notes.append(f"Never: {never:,} runs have no proposal that could be evaluated; they are left out.")
+    return notes
+
+
+def _of_final(arms: Comparison) -> str:
+    return f"{_extent(arms)} Lower is better."
+
+
+def _extent(arms: Comparison) -> str:
+    """What means are over."""
+    few = arms.blocks < arms.instances
+    blocks = f"{arms.blocks} blocks of {arms.instances} instances" if few else f"{arms.instances} instances"
+    seeds = "1 seed" if arms.seeds == 1 else f"{arms.seeds} common seeds"
+    return f"Mean over {blocks}, {seeds} averaged within."
+
+
+def _of_tests(arms: Comparison, rows: Sequence[Row]) -> list[str]:
+    found = [row.advantage for row in rows if row.advantage]
+    if not found:
+        return [_without_base(arms)]
+    tested = [one for one in found if one.p_corrected is not None]
+    base = (
+        "the same method and model shown everything"
+        if arms.by == "variant"
+        else "the slot control in the model's place"
+    )
+    notes = [
+        f"Advantage: the regret of {base}, less that of the row, on the same instances and seeds; positive: "
+        f"the row is better. Intervals: bootstrap-t at {1 - arms.alpha:.0%}, each by itself, {RESAMPLES} "
+        "resamples of the blocks; they generalise to instances like these. Effect: rank-biserial "
+        "correlation, positive: better; w/t/l: blocks better, equal, worse."
+    ]
+    doubts = dict.fromkeys(one.interval.note for one in found if one.interval.note)
+    notes[0] += "".join(f" Some: {doubt}." for doubt in doubts)
+    if tested:
+        least = min(holm([2.0 ** (1 - one.n) for one in tested]))
+        sizes = sorted({one.n for one in tested})
+        n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        m = len(tested)
+        notes.append(
+            f"p: Wilcoxon's signed-rank test, two-sided, n = {n}, Holm over the {m} "
+            f"comparison{'' if m == 1 else 's'} of this table; the smallest it could be is {_small(least)}. "
+            f"*: at most {arms.alpha:g}."
+        )
+    return notes
+
+
+def _without_base(arms: Comparison) -> str:
+    if arms.by == "variant":
+        listed = ", ".join(f'"{variant}"' for variant in VARIANTS)
+        return f"Nothing to compare: add variants = [{listed}] to the suite."
+    return 'Nothing to compare: add "control:random" to the models of a method.'

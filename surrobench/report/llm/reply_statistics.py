@@ -1,0 +1,288 @@
+"""What came of a language model's replies, by method, model and prompt variant; and what they cost.
+
+Shares are of all answers of all runs together. A ``duplicate`` is a valid configuration that had been
+evaluated before; the other verdicts are defects (``llm.parse``). Slot controls stand among the models: their
+answers are valid by construction and cost nothing, but may be duplicates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import polars as pl
+
+from surrobench.errors import ResultsError
+from surrobench.optimizers.llm.control import PREFIX
+from surrobench.protocol.requests import Purpose
+from surrobench.report.data.load import RunFilter, joint_plan
+from surrobench.report.render.formats import NONE
+from surrobench.report.render.table import Cell, Column, Sheet, word
+from surrobench.results.folder import Results
+
+VERDICTS = (
+    "valid", "duplicate", "out-of-range", "missing", "unknown-name", "unparsable", "truncated", "refused",
+)  # fmt: skip
+"""What an answer comes to, in the order of tables."""
+
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+BY_MODEL = (pl.col("source") == "llm") | pl.col("source").str.starts_with(PREFIX)
+"""Trials that a language model, or the control in its place, proposed; wasted ones are among them."""
+INITIAL = "initial"
+"""The source of the trials that every method was granted: no model proposed them."""
+
+
+@dataclass(frozen=True)
+class Replies:
+    """Of one method with one model, shown one variant.
+
+    Attributes:
+        method: its label.
+        model: label of the language model, or the slot control in its place.
+        variant: what the model was shown; None for a slot control.
+        planned, runs: how many the suites name, and how many of those are recorded.
+        unrecorded: of the recorded runs that asked their model, those whose verdicts nobody counted: of an
+            older surrobench, or of a method that reads its replies by itself.
+        answers: purpose -> verdict -> how many.
+        trials: that the method spent, without the granted initial design.
+        proposed: of these, by the model; the others are the method's own.
+        wasted: of these, on an invalid proposal.
+        duplicates: of these, configurations evaluated before.
+        repaired: of these, with a value that was mended.
+        calls: completions; none of a slot control.
+        tokens_in, tokens_out: of all calls.
+        latency: seconds, the sum over all calls.
+    """
+
+    method: str
+    model: str
+    variant: str | None
+    planned: int
+    runs: int
+    unrecorded: int
+    answers: dict[str, Counter[str]]
+    trials: int
+    proposed: int
+    wasted: int
+    duplicates: int
+    repaired: int
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    latency: float
+
+    def count(self, purpose: str) -> int:
+        """Answers to questions of one purpose."""
+        return self.answers.get(purpose, Counter()).total()
+
+
+def load_replies(folders: Sequence[Results], choice: RunFilter | None = None) -> list[Replies]:
+    """All methods that ask a language model, in the order of the suites.
+
+    Runs that are not finished are left out, and so counted in ``planned`` alone.
+
+    Raises:
+        UnknownName: a pattern of the choice matches nothing.
+        ResultsError: no method asks one, or a file is damaged.
+    """
+    plan = (choice or RunFilter()).of(joint_plan(folders)).filter(pl.col("llm").is_not_null())
+    if plan.is_empty():
+        raise ResultsError("No method here asks a language model.", "Add models to a method of the suite.")
+    of_run = _spent(folders, plan)
+    spent = {row["method"]: row for row in of_run.drop("run").group_by("method").sum().iter_rows(named=True)}
+    asked = set(of_run.filter(pl.col("calls") > 0)["run"])
+    records = [folder.records() for folder in folders]
+    found = []
+    for (name,), mine in plan.group_by("method", maintain_order=True):
+        first = mine.row(0, named=True)
+        answers: dict[str, Counter[str]] = {}
+        recorded = unrecorded = 0
+        for run, folder in mine.select("run", "folder").iter_rows():
+            if (record := records[folder].get(run)) is None:
+                continue
+            recorded += 1
+            unrecorded += run in asked and not record.answers
+            for key, count in record.answers.items():
+                purpose, _, verdict = key.partition(":")
+                answers.setdefault(purpose, Counter())[verdict] += count
+        of_trials = {key: value for key, value in spent.get(str(name), _NOTHING).items() if key != "method"}
+        found.append(
+            Replies(
+                first["optimizer"], first["llm"], first["variant"], len(mine), recorded, unrecorded, answers,
+                **of_trials,
+            )
+        )  # fmt: skip
+    return found
+
+
+_COSTS = ("calls", "tokens_in", "tokens_out", "latency")
+_NOTHING = dict.fromkeys(("trials", "proposed", "wasted", "duplicates", "repaired", *_COSTS), 0)
+
+
+def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
+    """A row per recorded run: method, run, and what its trials came to and cost."""
+    needed = ["run", "source", "status", "duplicate", "repairs", *_COSTS]
+    parts = []
+    for number, folder in enumerate(folders):
+        mine = plan.filter(pl.col("folder") == number).select("run", "method")
+        own = pl.col("source") != INITIAL
+        with folder.reading():
+            parts.append(
+                folder.trials(needed)
+                .join(mine.lazy(), on="run")
+                .group_by("method", "run")
+                .agg(
+                    trials=own.sum(),
+                    proposed=BY_MODEL.sum(),
+                    wasted=(own & (pl.col("status") == "invalid")).sum(),
+                    duplicates=(own & pl.col("duplicate")).sum(),
+                    repaired=(own & pl.col("repairs").is_not_null()).sum(),
+                    calls=pl.col("calls").cast(pl.Int64).sum(),
+                    tokens_in=pl.col("tokens_in").cast(pl.Int64).sum(),
+                    tokens_out=pl.col("tokens_out").cast(pl.Int64).sum(),
+                    latency=pl.col("latency").sum(),
+                )
+                .collect()
+            )
+    return pl.concat(parts)
+
+
+# ---------------------------------------------------------------------- as sheets
+
+_NAMES = tuple(Column(name, name, words=True) for name in ("method", "model", "variant"))
+
+
+def sheets_of(found: Sequence[Replies]) -> list[Sheet]:
+    """What the proposals came to; the other questions, where any were asked; what it all cost."""
+    others = [
+        (one, purpose) for one in found for purpose in PURPOSES if purpose != "propose" and one.count(purpose)
+    ]
+    return [_proposals(found), *([_others(others)] if others else []), _trials(found), _costs(found)]
+
+
+def _names(one: Replies) -> tuple[Cell, ...]:
+    return word(one.method), word(one.model), word(one.variant)
+
+
+def _proposals(found: Sequence[Replies]) -> Sheet:
+    columns = (Column("answers", "answers"), *(_verdict(verdict) for verdict in VERDICTS))
+    rows = [(*_names(one), *_verdicts(one, "propose", VERDICTS)) for one in found]
+    notes = [
+        "Shares of all answers, runs together; what no answer came to is left out. An answer is one "
+        "configuration that was asked for: a reply may list several. Duplicate: valid, but evaluated before "
+        "in its run."
+    ]
+    if lacking := sum(one.unrecorded for one in found):
+        notes.append(
+            f"Not recorded: in {lacking:,} of {sum(one.runs for one in found):,} runs nobody counted what "
+            "answers came to (an older surrobench, or a method that reads replies by itself)."
+        )
+    if missing := sum(one.planned - one.runs for one in found):
+        notes.append(f"{missing:,} runs are not finished: left out.")
+    return Sheet(
+        "proposals",
+        "Proposals: what answers came to",
+        (*_NAMES, *columns),
+        tuple(rows),
+        tuple(notes),
+    )
+
+
+def _others(asked: Sequence[tuple[Replies, Purpose]]) -> Sheet:
+    """Predictions, classes and reflections: whatever verdicts their methods know."""
+    known = dict.fromkeys(verdict for one, purpose in asked for verdict in one.answers[purpose])
+    verdicts = sorted(known, key=lambda verdict: (verdict != "valid", verdict))
+    rows = [(*_names(one), word(purpose), *_verdicts(one, purpose, verdicts)) for one, purpose in asked]
+    columns = (Column("purpose", "purpose", words=True), Column("answers", "answers"))
+    return Sheet(
+        "questions",
+        "Other questions: what answers came to",
+        (*_NAMES, *columns, *(_verdict(verdict) for verdict in verdicts)),
+        tuple(rows),
+        ("Shares of all answers to questions of this purpose, runs together.",),
+    )
+
+
+def _verdict(verdict: str) -> Column:
+    return Column(verdict, verdict.replace("-", " "))
+
+
+def _verdicts(one: Replies, purpose: str, verdicts: Sequence[str]) -> tuple[Cell, ...]:
+    """The number of answers, and the share of each verdict."""
+    count = one.count(purpose)
+    if not count:
+        return (Cell("not recorded" if one.unrecorded else "0", None if one.unrecorded else 0),) + (
+            Cell(),
+        ) * len(verdicts)
+    shares = [one.answers[purpose][verdict] / count for verdict in verdicts]
+    return (Cell(f"{count:,}", count), *(Cell(_percent(share), share) for share in shares))
+
+
+def _trials(found: Sequence[Replies]) -> Sheet:
+    shares = ("by model", "wasted", "repeated", "repaired")
+    rows = [
+        (
+            *_names(one),
+            Cell(f"{one.runs:,}", one.runs),
+            Cell(f"{one.trials:,}", one.trials),
+            *(
+                _ratio(part, one.trials, _percent)
+                for part in (one.proposed, one.wasted, one.duplicates, one.repaired)
+            ),
+        )
+        for one in found
+    ]
+    return Sheet(
+        "trials",
+        "Trials: what became of the proposals",
+        (
+            *_NAMES,
+            Column("runs", "runs"),
+            Column("trials", "trials"),
+            *(Column(name.replace(" ", "_"), name) for name in shares),
+        ),
+        tuple(rows),
+        (
+            "Without the granted initial design. By model: the others are the method's own. Wasted: on an "
+            "invalid proposal; repeated: evaluated before; repaired: a value was mended. To read them: "
+            "surrobench show RUN --prompts.",
+        ),
+    )
+
+
+def _costs(found: Sequence[Replies]) -> Sheet:
+    columns = (
+        Column("calls_per_trial", "calls /trial"),
+        Column("tokens_in_per_call", "in /call"),
+        Column("tokens_out_per_call", "out /call"),
+        Column("tokens_in_per_trial", "in /trial"),
+        Column("tokens_out_per_trial", "out /trial"),
+        Column("latency", "s /call"),
+    )
+    rows = []
+    for one in found:
+        tokens = (one.tokens_in, one.tokens_out)
+        rows.append(
+            (
+                *_names(one),
+                _ratio(one.calls, one.trials, "{:.2f}".format),
+                *(_ratio(part, one.calls, "{:,.0f}".format) for part in tokens),
+                *(_ratio(part, one.trials, "{:,.0f}".format) for part in tokens),
+                _ratio(one.latency, one.calls, "{:.2f}".format),
+            )
+        )
+    note = "In, out: tokens; s: mean seconds from a request to its last byte, as the server was loaded."
+    return Sheet("cost", "Cost of the replies", (*_NAMES, *columns), tuple(rows), (note,))
+
+
+def _ratio(part: float, whole: int, shown: Callable[[float], str]) -> Cell:
+    """Empty where there is nothing to divide by: a control makes no calls."""
+    return Cell(shown(part / whole), part / whole) if whole else Cell()
+
+
+def _percent(share: float) -> str:
+    if share == 0:
+        return NONE
+    return "< 0.1%" if share < 0.001 else f"{share:.1%}"

