@@ -228,7 +228,7 @@ def test_every_method_goes_on_as_if_it_were_a_model(name: str, control: Control,
     assert verdicts <= {"propose:valid", "propose:duplicate"}
 
 
-@pytest.mark.parametrize(("method", "own"), [(opro, "random"), (sllmbo, "tpe"), (zero_shot, "tpe")], ids=str)
+@pytest.mark.parametrize(("method", "own"), [(opro, "random"), (sllmbo, "tpe"), (zero_shot, "tpe")])
 def test_only_what_the_model_proposed_is_renamed(method: Callable[..., Any], own: str) -> None:
     of = task_of()
     usual = play(method(of, RNG(0)), of, randomly(of), 14).sources
