@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
-from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError
+from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.run import Run
@@ -177,7 +176,7 @@ class Engine:
         try:
             active.program.close()
         except Exception as problem:  # an optimizer's clean-up must not end the other runs
-            state, error = "failed", error or _describe(problem)
+            state, error = "failed", error or in_one_line(problem)
         if active.slot is not None:
             self._free_slots[active.run.model or ""].append(active.slot)
         self.timing.library += active.library.seconds
@@ -234,7 +233,7 @@ class Engine:
         except StopIteration:
             raise
         except Exception as error:
-            raise _Raised(_describe(error)) from error
+            raise _Raised(in_one_line(error)) from error
         if counts:
             active.overhead += time.perf_counter() - start
         return request
@@ -357,12 +356,3 @@ def _brief(value: object) -> str:
     """A value's representation on one line, cut where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _describe(error: Exception) -> str:
-    """An optimizer's exception in one line, with the place it came from."""
-    if isinstance(error, SurrobenchError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} ({place})"

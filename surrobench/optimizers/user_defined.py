@@ -17,7 +17,6 @@ import inspect
 import json
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -26,11 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surrobench.errors import UsageError
+from surrobench.errors import UsageError, in_one_line
 from surrobench.optimizers.ask_tell import Translated, ask_tell
 from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.parameters import annotated
-from surrobench.optimizers.registry import Optimizer
 from surrobench.paths import find_file
 
 GROUP = "surrobench.optimizers"
@@ -139,7 +138,9 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     except (Exception, SystemExit) as error:
         for name in [name for name in sys.modules if name.startswith(package.__name__)]:
             del sys.modules[name]
-        raise UsageError(f"{path} cannot be imported: {_brief(error)}.", "Mend it, and try again.") from None
+        raise UsageError(
+            f"{path} cannot be imported: {in_one_line(error)}.", "Mend it, and try again."
+        ) from None
     digest = hashlib.blake2b(source, digest_size=8)
     for name in sorted(name for name in sys.modules if name.startswith(f"{package.__name__}.")):
         neighbour = getattr(sys.modules[name], "__file__", None)
@@ -167,7 +168,7 @@ def from_package(point: EntryPoint) -> UserOptimizer:
         made_by = point.load()
     except (Exception, SystemExit) as error:
         raise UsageError(
-            f"Optimizer {point.name!r} of {package} cannot be imported: {_brief(error)}.",
+            f"Optimizer {point.name!r} of {package} cannot be imported: {in_one_line(error)}.",
             f"Upgrade that package, or uninstall it ({point.value}).",
         ) from None
     summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
@@ -183,7 +184,7 @@ def _entry(
         version,
         seconds=1e-3,
         uses_horizon=True,  # it may, and then the trials of another budget are not its own
-        own=True,
+        user_defined=True,
         file=file,
         made_by=made_by,
     )
@@ -221,11 +222,3 @@ def _as_steps(name: str, made_by: Callable[..., Any]) -> Callable[..., Steps]:
         yield from ask_tell(task, source, lambda: Translated(method, task.space))
 
     return steps
-
-
-def _brief(error: BaseException) -> str:
-    """An exception on one line, with the line of the file it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = frames[-1]
-    place = f" ({Path(where.filename).name}:{where.lineno})" if not isinstance(error, SyntaxError) else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from surrobench.errors import DataError
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.study import overhead
 from surrobench.study.overhead import Overhead, measure
 from tests.studies import AGENT, surrobench

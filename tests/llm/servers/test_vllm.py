@@ -25,7 +25,8 @@ from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers.llama_cpp import Server, free_port
 from surrobench.llm.servers.vllm import PYTHON, vllm_server
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.results.folder import Results
 from surrobench.study.options import Options
 from surrobench.study.progress import Status
@@ -166,7 +167,7 @@ def test_a_suite_starts_and_stops_its_own_server(tmp_path: Path) -> None:
     assert any("as if [models.m] said: seed = false" in note for note in notes), "this build takes no seed"
     assert (tmp_path / "r" / "server-m.log").stat().st_size > 0
     left = descendants(os.getpid())
-    assert not [line for pid, line in left.items() if pid not in before and "keeper.py" in line]
+    assert not [line for pid, line in left.items() if pid not in before and "supervisor.py" in line]
     [session] = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"]
     assert session["servers"]["m"]["server"].startswith("vLLM ")
 
