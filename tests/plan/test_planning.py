@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from surrobench.errors import MissingLibrary, SuiteError
+from surrobench.libraries import Library
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import planning as runs
 from surrobench.plan.planning import plan
@@ -49,7 +50,7 @@ def agent(head: str = "", method: str = "", model: str = "") -> Run:
 def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_and_not_of_the_suite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = replace(OPTIMIZERS["random"], needs=("no_such_library", "extra"))
+    entry = replace(OPTIMIZERS["random"], needs=Library("no_such_library", "extra"))
     monkeypatch.setitem(OPTIMIZERS, "special", entry)
     suite = parse_suite(CLASSICAL.replace("LABEL", "special"))
     with pytest.raises(MissingLibrary) as caught:
