@@ -191,7 +191,9 @@ def test_the_embedded_model_ends_with_a_killed_study(tmp_path):
     log = tmp_path / "r" / "server-m.log"
     with study(tmp_path, "--jobs", "1") as process:
         wait_for(lambda: log.exists() and b"processing task" in log.read_bytes(), "a request")
-        children = {pid: line for pid, line in descendants(process.pid).items() if "embedded.py" in line}
+        children = {
+            pid: line for pid, line in descendants(process.pid).items() if "llama_cpp_process.py" in line
+        }
         os.kill(process.pid, signal.SIGKILL)
         process.wait(LIMIT)
     assert len(children) == 1
