@@ -27,8 +27,7 @@ MAIN = (
     # A shell that starts tests in the background lets them ignore Ctrl-C, and this is inherited.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from surrobench.cli import main;"
-    # Workers import the main module: they must not start a study of their own.
-    "__name__ == '__main__' and main()"
+    "main()"
 )
 
 
@@ -122,7 +121,9 @@ def test_after_kill_9_no_journalled_call_is_repeated_and_the_end_is_the_same(tmp
         before = len(server.bodies)
         with study(tmp_path, "--jobs", "2") as process:
             wait_for(lambda: len(server.bodies) >= before + 7, "calls")  # noqa: B023 - used at once
-            workers = {pid: line for pid, line in descendants(process.pid).items() if "spawn" in line}
+            workers = {
+                pid: line for pid, line in descendants(process.pid).items() if "execution.worker" in line
+            }
             process.kill()
             process.wait(LIMIT)
         if session == 0:
