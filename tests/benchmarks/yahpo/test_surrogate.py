@@ -341,8 +341,10 @@ def test_unknown_names_suggest_the_nearest(name, message):
 
 
 def test_opening_and_listing_load_no_onnxruntime():
-    code = "import sys; from surrobench.benchmarks.registry import known; "
+    code = (
+        "import sys; from surrobench.benchmarks.registry import known; "
         "known(); sys.exit('onnxruntime' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
