@@ -52,7 +52,7 @@ def test_what_cannot_be_measured_says_why(only, monkeypatch):
         AGENT,
         needy=Optimizer("nowhere:nothing", "", needs=Library("no_such_library", "extra")),
         breaking=Breaking("breaking:breaking", ""),
-        varying=Optimizer("random_search:random_search", "", multi_fidelity=True),
+        varying=Optimizer("classical.random_search:random_search", "", multi_fidelity=True),
     )
     assert measure(AGENT).problem == "needs a language model"
     assert measure("needy").problem == "no_such_library is not installed"
