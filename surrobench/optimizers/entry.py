@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import UnknownName, located_at
+from surrobench.libraries import Library
 from surrobench.optimizers.parameters import annotated, check
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Optimizer:
     ``THEN_parameters``."""
     follower: Callable[[str], Optimizer] | None = None
     """Finds the method that ``then`` names, see ``registry.follower``; given together with ``then``."""
-    needs: tuple[str, str] | None = None
-    """An optional library as (module, extra to install); the method is unavailable without it."""
+    needs: Library | None = None
+    """An optional library; the method is unavailable without it."""
     user_defined: bool = False
     """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
     file: str | None = None
@@ -55,12 +55,12 @@ class Optimizer:
     @property
     def available(self) -> bool:
         """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
-        return self.needs is None or find_spec(self.needs[0]) is not None
+        return self.needs is None or self.needs.installed
 
     @property
     def remedy(self) -> str:
         """How to get the optional library it needs."""
-        return f"pip install 'surrobench[{self.needs[1]}]'" if self.needs else ""
+        return self.needs.remedy if self.needs else ""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surrobench.errors import MissingLibrary, UnknownName, UsageError
+from surrobench.errors import UnknownName, UsageError
+from surrobench.libraries import NEVERGRAD, SKLEARN, SMAC, TORCH
 from surrobench.optimizers.entry import Optimizer
 from surrobench.paths import find_file
 
@@ -83,23 +84,31 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "classical.cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
     ),
     "smac": Optimizer(
-        "classical.smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=7e-2, uses_horizon=True
+        "classical.smac:smac",
+        "Bayesian optimization, random forest (SMAC3)",
+        seconds=7e-2,
+        uses_horizon=True,
+        needs=SMAC,
     ),
     "gp": Optimizer(
-        "classical.gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=8e-1, uses_horizon=True
+        "classical.gp:gp",
+        "Bayesian optimization, Gaussian process (SMAC3)",
+        seconds=8e-1,
+        uses_horizon=True,
+        needs=SMAC,
     ),
     "optuna-gp": Optimizer(
         "classical.optuna_gp:optuna_gp",
         "Bayesian optimization, Gaussian process (Optuna)",
         seconds=3e-1,
-        needs=("torch", "gp"),
+        needs=TORCH,
     ),
     "ngopt": Optimizer(
         "classical.ngopt:ngopt",
         "a method chosen by space and budget (Nevergrad)",
         seconds=5e-3,
         uses_horizon=True,
-        needs=("nevergrad", "nevergrad"),
+        needs=NEVERGRAD,
     ),
     "successive-halving": Optimizer(
         "multi_fidelity.successive_halving:successive_halving",
@@ -186,6 +195,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.0,
         uses_horizon=True,
         prompts="llinbo",
+        needs=SKLEARN,
     ),
     "llambo": Optimizer(
         "llm.llambo:llambo",
@@ -259,7 +269,5 @@ def require(name: str, parameters: Mapping[str, Any] | None = None) -> None:
     """
     entry = optimizer(name)
     for part in (entry, entry.after(parameters or {})):
-        if part and part.needs and not part.available:
-            raise MissingLibrary(
-                f"Optimizer {name!r} needs {part.needs[0]}, which is not installed.", part.remedy
-            )
+        if part and part.needs:
+            part.needs.require(f"Optimizer {name!r}")

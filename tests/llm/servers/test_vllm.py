@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -80,9 +79,7 @@ def metric(server: Server, name: str) -> float:
 
 
 def usable(entry: Optimizer) -> bool:
-    return entry.prompts is not None and not (
-        entry.needs and importlib.util.find_spec(entry.needs[0]) is None
-    )
+    return entry.prompts is not None and not (entry.needs and not entry.available)
 
 
 def small(entry: Optimizer) -> dict[str, Any]:
