@@ -70,7 +70,7 @@ def test_claims_are_judged_as_stated_whatever_the_ranking_is_limited_to(results)
     assert cut["claims"] == whole["claims"]
 
 
-@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--method", "*"), ("--by", "family")])
+@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--method", "*"), ("--group-by", "family")])
 def test_a_part_of_the_study_decides_no_claim_and_says_so(results, part):
     out = surrobench("rank", results, *part).out
     assert "The suite's claims are not judged: a part of the study is ranked." in out
