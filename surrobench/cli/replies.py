@@ -49,15 +49,14 @@ def command(
     from rich.console import Console
 
     from surrobench.report.data.load import RunFilter
-    from surrobench.report.llm.reply_statistics import load_replies, sheets_of
-    from surrobench.report.render.formats import render, rich_sheet
+    from surrobench.report.llm.reply_statistics import load_replies, tables_of
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
     from surrobench.results.folder import Results
 
     choice = RunFilter(benchmarks, methods, models, variants)
-    sheets = sheets_of(load_replies([Results(folder) for folder in results], choice))
+    tables = tables_of(load_replies([Results(folder) for folder in results], choice))
     if form == "table":
-        console = Console()
-        for sheet in sheets:
-            console.print(rich_sheet(sheet))
+        Console().print(terminal(tables))
     else:
-        click.echo(render(sheets, form), nl=False)
+        click.echo(render(tables, form), nl=False)
