@@ -44,12 +44,15 @@ def _columns(table: Table, *names: str) -> None:
 
 def _benchmarks(table: Table) -> None:
     from surrobench.benchmarks.registry import benchmark, known
+    from surrobench.libraries import ONNXRUNTIME
 
     _columns(table, "benchmark", "rows", "d", "size", "optimized")
     table.caption = (
         "rows: of the data set; d: hyperparameters; size: configurations; ↑ higher is better, ↓ lower"
     )
     table.caption_justify = "left"
+    if not ONNXRUNTIME.installed:
+        table.caption += f"\nyahpo/*: unavailable: {ONNXRUNTIME.remedy}".replace("[", r"\[")
     for name in known():
         where = benchmark(name)
         objective = f"{where.objective.name} {'↓' if where.objective.minimize else '↑'}"
