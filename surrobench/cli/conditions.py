@@ -34,8 +34,9 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
     from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
     from surrobench.report.llm.comparison import load_arms
-    from surrobench.report.llm.comparison_table import sheets_of
-    from surrobench.report.render.formats import render, rich_sheet
+    from surrobench.report.llm.comparison_table import tables_of
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
 
     given = [written for name, written in REFUSED.items() if options.get(name)]
     for name, usual in (("metric", "quantile"), ("correction", "holm")):
@@ -55,10 +56,8 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
         control=options["control"],
         blocks=options["blocks"],
     )
-    sheets = sheets_of(arms)
+    tables = tables_of(arms)
     if form == "table":
-        console = Console()
-        for sheet in sheets:
-            console.print(rich_sheet(sheet))
+        Console().print(terminal(tables))
     else:
-        click.echo(render(sheets, form), nl=False)
+        click.echo(render(tables, form), nl=False)

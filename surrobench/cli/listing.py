@@ -61,6 +61,7 @@ def _matching(kind: str, patterns: Sequence[str], known: Sequence[str]) -> Seque
 
 def _benchmarks(patterns: Sequence[str]) -> Table:
     from surrobench.benchmarks.registry import benchmark, known
+    from surrobench.libraries import ONNXRUNTIME
 
     table = output.table("benchmark", "metric", "d>", "size>", "rows>")
     table.padding = (0, 1, 0, 0)  # the longest names fit into 80 columns
@@ -69,6 +70,8 @@ def _benchmarks(patterns: Sequence[str]) -> Table:
         "metric: what is optimized, ↑ higher or ↓ lower is better; d: hyperparameters; "
         "size: configurations of a table; rows: of the data set"
     )
+    if not ONNXRUNTIME.installed:
+        table.caption += f"\nyahpo/*: unavailable: {ONNXRUNTIME.remedy}"
     for name in _matching("benchmark", patterns, known()):
         found = benchmark(name)
         metric = f"{found.objective.name} {'↓' if found.objective.minimize else '↑'}"

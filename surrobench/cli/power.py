@@ -11,10 +11,7 @@ from surrobench.cli.command import Command, option
 from surrobench.cli.options import ALPHA, BLOCKS, CONTROL, PARTIAL, PROPORTION, RESULTS
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from surrobench.report.data.study_data import Blocks
-    from surrobench.report.power import Plan
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -123,6 +120,8 @@ def command(
     from surrobench.report.data.seed_array import cells_beside
     from surrobench.report.data.study_data import load_study
     from surrobench.report.power import plan_power
+    from surrobench.report.render.power_table import power_table
+    from surrobench.report.render.terminal import terminal
     from surrobench.results.folder import Results
 
     study = load_study(Results(results), partial=partial, control=control)
@@ -139,42 +138,4 @@ def command(
             row["detectable"] = row["detectable"] if row["detectable"] < float("inf") else None
         click.echo(json.dumps(document, indent=2))
     else:
-        Console().print(_table(plan))
-
-
-def _table(plan: Plan) -> RenderableType:
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    from surrobench.report.power import MOST
-
-    table = Table(
-        title="Power in %, by number of instances", title_justify="left", title_style="bold",
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-    )  # fmt: skip
-    table.add_column("method", overflow="fold", min_width=8)
-    needed = f"n for\n{plan.wanted:.0%}"
-    for heading in ("effect", "detect-\nable", "seeds", *map(str, plan.instances), needed):
-        table.add_column(Text(heading, justify="right"), justify="right", no_wrap=True)
-    before = None
-    for row in plan.rows:
-        first = row.method != before
-        before = row.method
-        detectable = f"{row.detectable:.2g}" if row.detectable < float("inf") else "none"
-        table.add_row(
-            Text(row.method if first else ""),
-            f"{row.effect:+.2g}" if first else "",
-            detectable if first else "",
-            str(row.seeds),
-            *(
-                Text(
-                    f"{100 * one.value:.0f}±{100 * one.error:.0f}",
-                    style="bold" if one.value >= plan.wanted else "",
-                )
-                for one in row.power
-            ),
-            str(row.needed) if row.needed else f"> {MOST}",
-        )
-    return Group(table, Text("\n".join(plan.notes), style="dim"))
+        Console().print(terminal(power_table(plan)))

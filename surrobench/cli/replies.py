@@ -27,14 +27,13 @@ def command(results: tuple[Path, ...], form: Any, **options: Any) -> None:
     """
     from rich.console import Console
 
-    from surrobench.report.llm.reply_statistics import load_replies, sheets_of
-    from surrobench.report.render.formats import render, rich_sheet
+    from surrobench.report.llm.reply_statistics import load_replies, tables_of
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
     from surrobench.results.folder import Results
 
-    sheets = sheets_of(load_replies([Results(folder) for folder in results], choice(options)))
+    tables = tables_of(load_replies([Results(folder) for folder in results], choice(options)))
     if form == "table":
-        console = Console()
-        for sheet in sheets:
-            console.print(rich_sheet(sheet))
+        Console().print(terminal(tables))
     else:
-        click.echo(render(sheets, form), nl=False)
+        click.echo(render(tables, form), nl=False)

@@ -39,7 +39,8 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
         _list(Console())
         return
     from surrobench.cli.progress import Display
-    from surrobench.report.render.marked import render, rich_sheet
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
     from surrobench.reproduce import Means, paper
     from surrobench.study.progress import Status
     from surrobench.system import usable_cores
@@ -47,22 +48,22 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     entry = paper(name)
     console, errors = Console(), Console(stderr=True)
     status = Status(note=lambda line: errors.print(line, style="dim", highlight=False, markup=False))
-    sheets = entry.function(Means(out, jobs or usable_cores(), status))
+    tables = entry.function(Means(out, jobs or usable_cores(), status))
     if form == "table":
         console.print(f"{entry.citation}\n", style="dim", highlight=False)
     made = []
     while True:
-        # The bar is gone before a sheet is printed.
+        # The bar is gone before a table is printed.
         with Display(status, errors):
-            sheet = next(sheets, None)
-        if sheet is None:
+            table = next(tables, None)
+        if table is None:
             break
-        made.append(sheet)
+        made.append(table)
         if form == "table":
-            console.print(rich_sheet(sheet))
+            console.print(terminal(table))
     if form != "table":
-        click.echo(render(made, entry.citation, form), nl=False)  # type: ignore[arg-type] # click has checked it
-    sys.exit(1 if any(sheet.count("differs") for sheet in made) else 0)
+        click.echo(render(made, form, entry.citation), nl=False)  # type: ignore[arg-type] # click has checked it
+    sys.exit(1 if any(table.count("differs") for table in made) else 0)
 
 
 def _list(console: object) -> None:

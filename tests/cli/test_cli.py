@@ -9,6 +9,7 @@ from surrobench.benchmarks import verify_tables as verify
 from surrobench.benchmarks.registry import SCENARIOS, known, scenario
 from surrobench.errors import UsageError
 from surrobench.execution.process_pool import InlineExecutor
+from surrobench.libraries import Library
 from surrobench.llm.client import Client
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.results.folder import Results
@@ -441,7 +442,7 @@ def test_list_optimizers_shows_parameters_with_their_defaults():
 
 
 def test_list_optimizers_says_what_is_unavailable_and_how_to_get_it(monkeypatch):
-    entry = replace(OPTIMIZERS["random"], summary="special", needs=("no_such_library", "extra"))
+    entry = replace(OPTIMIZERS["random"], summary="special", needs=Library("no_such_library", "extra"))
     monkeypatch.setitem(OPTIMIZERS, "special", entry)
     said = " ".join(surrobench("list", "optimizers").out.split())
     assert "unavailable: pip install 'surrobench[extra]'" in said

@@ -19,7 +19,7 @@ from surrobench.benchmarks.registry import benchmark
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.load import RunFilter
 from surrobench.report.llm.comparison import Comparison, Condition, Row, arms_of, compared, load_arms
-from surrobench.report.llm.comparison_table import sheets_of
+from surrobench.report.llm.comparison_table import tables_of
 from surrobench.report.render.formats import render
 from surrobench.results.folder import Results
 from surrobench.stats.correction import holm
@@ -95,7 +95,7 @@ def test_an_arm_that_never_proposed_has_no_figure() -> None:
     _, hidden = rows(regret, [FULL, HIDDEN])
     assert (hidden.regret, hidden.advantage, hidden.never) == (None, None, 6)
     for form in ("markdown", "latex", "csv", "json"):
-        assert render(sheets_of(arms_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
+        assert render(tables_of(arms_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
 
 
 def test_instances_of_one_block_count_once() -> None:
@@ -113,10 +113,10 @@ def arms_with(found: tuple[Row, ...], by: Any = "variant") -> Comparison:
 
 def test_a_significant_difference_bears_a_star_and_says_which_way() -> None:
     regret = np.random.default_rng(0).random((10, 2, 1)) * 0.01 + np.array([0.1, 0.5])[None, :, None]
-    first, _ = sheets_of(arms_with(rows(regret, [FULL, HIDDEN])))
+    first, _ = tables_of(arms_with(rows(regret, [FULL, HIDDEN])))
     cells = dict(zip((column.key for column in first.columns), first.rows[1], strict=True))
     assert cells["p_corrected"].text == "0.002*"
-    assert cells["p_corrected"].sign == "worse"  # type: ignore[attr-defined]
+    assert cells["p_corrected"].tone == "bad"
     assert cells["advantage"].text.startswith("-0.398 [-0.4")
     assert cells["effect"].text == "-1.00"
     assert cells["win_tie_loss"].text == "0/0/10"
@@ -350,4 +350,5 @@ def test_first_proposals_are_cut_by_whatever_limits_incumbents(
 
 def test_a_study_without_a_model_is_one_line(tmp_path: Path) -> None:
     run(suite_text(MLP, methods=("random", "sobol")), tmp_path / "r", jobs=1)
-    assert "No method here asks a language model" in surrobench("rank", tmp_path / "r", "--group-by", "model").error
+    done = surrobench("rank", tmp_path / "r", "--group-by", "model")
+    assert "No method here asks a language model" in done.error
