@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import json
 from base64 import b64encode
-from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -45,10 +44,8 @@ class Offline:
         return frame(self.to_dict())  # type: ignore[attr-defined]  # an Altair chart
 
 
-@cache
-def _offline(kind: Hashable) -> type:
-    assert isinstance(kind, type)
-    return type(kind.__name__, (Offline, kind), {"__doc__": kind.__doc__, "__module__": kind.__module__})
+_KINDS: dict[type, type] = {}
+"""A class of Altair -> the same that displays without a network."""
 
 
 def displayable(chart: Any) -> Any:
@@ -58,9 +55,12 @@ def displayable(chart: Any) -> Any:
     """
     if isinstance(chart, Offline):
         return chart
+    kind = type(chart)
+    if kind not in _KINDS:
+        _KINDS[kind] = type(kind.__name__, (Offline, kind), {"__doc__": kind.__doc__})
     copy = chart.copy(deep=False)
     # Altair keeps what is assigned to an attribute in the chart's specification.
-    object.__setattr__(copy, "__class__", _offline(type(chart)))
+    object.__setattr__(copy, "__class__", _KINDS[kind])
     return copy
 
 
@@ -76,16 +76,19 @@ def frame(spec: dict[str, Any]) -> str:
 def page(spec: dict[str, Any]) -> str:
     """Return a chart's specification as a page of HTML that carries its scripts."""
     width, height = size(spec)
-    fixed = f"#chart svg {{ width: {SCALE * width}px; height: {SCALE * height}px; }}" if width else ""
+    scaled = f"#chart svg {{ width: {SCALE * width}px; height: {SCALE * height}px; }}" if width else ""
     # No menu entry may lead to a page on the network.
     menu = {"export": True, "source": False, "compiled": False, "editor": False}
     options = {"renderer": "svg", "actions": menu}
+    call = (
+        f'vegaEmbed("#chart", {_literal(spec)}, {_literal(options)})'
+        ".catch(error => { document.body.textContent = error; });"
+    )
     return (
         '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="UTF-8">\n'
-        f"<style>body {{ margin: 0; background: white; }} {fixed}</style>\n"
+        f"<style>body {{ margin: 0; background: white; }} {scaled}</style>\n"
         f"<script>{_scripts()}</script>\n</head>\n"
-        f'<body>\n<div id="chart"></div>\n<script>\nvegaEmbed("#chart", {_literal(spec)}, {_literal(options)})'
-        ".catch(error => { document.body.textContent = error; });\n</script>\n</body>\n</html>\n"
+        f'<body>\n<div id="chart"></div>\n<script>\n{call}\n</script>\n</body>\n</html>\n'
     )
 
 
@@ -104,7 +107,7 @@ def size(spec: dict[str, Any]) -> tuple[float, float]:
 @cache
 def _scripts() -> str:
     """Return the scripts that draw; none of them may hold what ends a script element."""
-    scripts: str = vl_convert.javascript_bundle(None, VERSION)
+    scripts: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VERSION)
     return scripts.replace("</script", r"<\/script")
 
 
