@@ -112,6 +112,6 @@ def _scripts() -> str:
 
 
 def _literal(value: Any) -> str:
-    """Return a value as a literal of JavaScript that cannot end its script element, whatever its strings hold."""
+    """Return a value as a literal of JavaScript that cannot end its script, whatever its strings hold."""
     text = json.dumps(value)  # ASCII only: U+2028 would end a line
     return text.replace("<", r"\u003c").replace(">", r"\u003e")
