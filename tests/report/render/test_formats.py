@@ -92,7 +92,7 @@ def test_a_name_takes_at_most_two_lines_and_numbers_are_never_broken(width: int,
 
 def test_a_table_of_parts_is_split_before_its_names_are_broken() -> None:
     columns = tuple(replace(column, part=i // 4) for i, column in enumerate(COLUMNS))
-    shown = printed(table("karpathy-agent (smollm2)", columns=columns), 70)
+    shown = printed(table("karpathy-agent (smollm2)", columns=columns), 66)
     assert shown.count("karpathy-agent (smollm2)") == 2
     assert shown.count("───") >= 2
 
