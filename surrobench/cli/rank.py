@@ -121,8 +121,11 @@ if TYPE_CHECKING:
     section="Output",
     help="Count trials, equivalents, seconds or tokens on the way to the target.",
 )
+@option(
+    "--check", is_flag=True, section="Output", help="Exit with status 1 unless all claims of the suite hold."
+)
 def command(
-    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, **options: Any
+    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, check: bool, **options: Any
 ) -> None:
     """Rank the methods of the studies in RESULTS, one folder or several.
 
@@ -138,12 +141,15 @@ def command(
       surrobench rank results/quick --extra-test bayes --rope 0.02
       surrobench rank results/quick --external theirs.csv --group-by scenario
       surrobench rank results/mine --group-by variant
+      surrobench rank results/recordings/default-seed --check
     """
     from surrobench.results.folder import Results
 
     if figure:
-        _check(figure, by)
+        _check_figure(figure, by)
     folders = [Results(folder) for folder in results]
+    if check:
+        _check_claims_can_be_judged(folders, by, options)
     if by in ("variant", "model"):
         from surrobench.cli.conditions import print_conditions
 
@@ -157,6 +163,8 @@ def command(
     _print(rankings, form)
     if figure:
         output.say(f"Critical-difference diagram: {figure}")
+    if check:
+        _check_claims(rankings[-1], folders[0])
 
 
 def _wanted(options: dict[str, Any]) -> Wanted:
@@ -176,7 +184,12 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     return Wanted(**{name: value for name, value in given.items() if value is not None})
 
 
-def _check(figure: Path, by: str | None) -> None:
+def _check_figure(figure: Path, by: str | None) -> None:
+    """Refuse a figure that cannot be drawn, before anything is computed.
+
+    Raises:
+        UsageError: its suffix is unknown, or there would be several rankings.
+    """
     from surrobench.errors import UsageError
     from surrobench.report.figures.save import check_suffix
 
@@ -185,6 +198,54 @@ def _check(figure: Path, by: str | None) -> None:
         raise UsageError(
             "A figure shows one ranking, and --group-by makes several.",
             "Choose one group with --benchmark.",
+        )
+
+
+def _check_claims_can_be_judged(folders: list[Results], by: str | None, options: dict[str, Any]) -> None:
+    """Refuse ``--check`` where no claim would be judged.
+
+    Raises:
+        UsageError: there are no claims, the folders have different ones, or a part of the study is ranked.
+    """
+    from surrobench.cli.options import choice
+    from surrobench.errors import UsageError
+    from surrobench.report.claims import stated_claims
+    from surrobench.report.data.load import RunFilter
+
+    stated = [stated_claims(folder) for folder in folders]
+    if not any(stated):
+        raise UsageError(
+            "This study has no claims to check.", "Write [claims.NAME] into its suite, or leave out --check."
+        )
+    if any(claims != stated[0] for claims in stated):
+        raise UsageError("These folders state different claims.", "Check each by itself.")
+    if by or choice(options) != RunFilter():
+        raise UsageError(
+            "Claims are about the whole study, and a part of it is ranked.",
+            "Leave out --check, or --group-by and the filters.",
+        )
+
+
+def _check_claims(ranking: Ranking, folder: Results) -> None:
+    """Fail unless every claim of the suite holds.
+
+    Raises:
+        ResultsError: some do not; the message says what is known of them.
+    """
+    from surrobench.errors import ResultsError
+    from surrobench.report.claims import stated_claims
+
+    verdicts = {one.name: one.verdict for one in ranking.claims}
+    stated = stated_claims(folder)
+    words = {"does not hold": "does not hold", "not resolved": "is not resolved"}
+    others = [
+        f"{name} {words[verdicts[name]] if name in verdicts else 'cannot be judged yet'}"
+        for name in stated
+        if verdicts.get(name) != "holds"
+    ]
+    if others:
+        raise ResultsError(
+            f"{len(stated) - len(others)} of {len(stated)} claims hold. The others: {', '.join(others)}."
         )
 
 

@@ -106,7 +106,7 @@ def _name(benchmarks: Sequence[str], labels: Mapping[str, str]) -> str:
 
     Trials and seeds are left out, so that a study with more of them extends the same results folder.
     """
-    words = [name.replace("*", "all") for name in [*sorted(set(benchmarks)), *sorted(labels)]]
+    words = [name.replace("*", "-all") for name in [*sorted(set(benchmarks)), *sorted(labels)]]
     name = re.sub(r"[^a-z0-9_]+", "-", "-".join(words).lower()).strip("-_")
     if len(name) <= _LONGEST_NAME:
         return name
