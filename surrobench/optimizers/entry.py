@@ -112,6 +112,15 @@ class Optimizer:
         with located_at(self.then):
             return self.follower({**self.parameters(), **parameters}[self.then])
 
+    def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return what the method's random stream is named after: its name, and all its parameters.
+
+        Args:
+            name: the name that runs know it by.
+            parameters: all of them, as ``resolve`` returns them.
+        """
+        return name, dict(parameters)
+
     def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it, or the method that it hands over to, depends on the budget."""
         after = self.after(parameters)

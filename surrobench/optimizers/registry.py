@@ -234,7 +234,10 @@ LEFT_OUT = {"hebo": "HEBO 0.3.6 (PyPI) needs numpy < 1.25, all else here numpy 2
 
 
 def optimizer(name: str) -> Optimizer:
-    """The registry entry of an optimizer: a name of ours, of an installed package, or ``FILE.py:NAME``.
+    """Return the registry entry of an optimizer.
+
+    Args:
+        name: a name of ours or of an installed package, ``FILE.py:NAME``, or ``optuna:SAMPLER``.
 
     Raises:
         UnknownName: there is none of that name; the message names the nearest.
@@ -244,8 +247,12 @@ def optimizer(name: str) -> Optimizer:
         return OPTIMIZERS[name]
     if name in _brought:
         return _brought[name]
-    from surrobench.optimizers import user_defined  # it imports ConfigSpace, which takes a second
+    # These import ConfigSpace, which takes a second.
+    from surrobench.optimizers import optuna_samplers, user_defined
 
+    if name.startswith(optuna_samplers.PREFIX):
+        _brought[name] = optuna_samplers.sampler_entry(name)
+        return _brought[name]
     if user_defined.is_file(name):
         entry = user_defined.from_file(name)
         _brought[entry.target] = entry
