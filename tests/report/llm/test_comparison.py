@@ -250,7 +250,7 @@ def test_incumbents_are_those_of_the_ranking(folder: Path) -> None:
 
 
 def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> None:
-    done = surrobench("rank", folder, "--by", "variant")
+    done = surrobench("rank", folder, "--group-by", "variant")
     assert (done.status, done.err) == (0, "")
     said = " ".join(done.out.split())
     [initial] = load_arms([Results(folder)], "variant").initial
@@ -260,7 +260,7 @@ def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> 
     assert "Incumbent: quantile regret after 5 trials" in said
     assert said.count("Holm over the 1 comparison of this table") == (2 if initial == "none" else 1)
     assert "m, anonymous" in said
-    by_model = " ".join(surrobench("rank", folder, "--by", "model").out.split())
+    by_model = " ".join(surrobench("rank", folder, "--group-by", "model").out.split())
     assert "over control" in by_model
     assert "Holm over the 2 comparisons of this table" in by_model
 
@@ -269,7 +269,7 @@ def test_runs_whose_replies_were_all_nonsense_never_had_a_proposal(folder: Path)
     arms = load_arms([Results(folder)], "variant")
     found = {row.arm.name: row for row in arms.first}
     hidden = found[f"{AGENT} (m, anonymous)"]
-    said = " ".join(surrobench("rank", folder, "--by", "variant").out.split())
+    said = " ".join(surrobench("rank", folder, "--group-by", "variant").out.split())
     if arms.initial == ("default",):
         assert (hidden.never, hidden.regret, hidden.advantage) == (4, None, None)
         assert "4 runs have no proposal that could be evaluated" in said
@@ -281,7 +281,7 @@ def test_runs_whose_replies_were_all_nonsense_never_had_a_proposal(folder: Path)
 
 
 def test_part_of_a_study(folder: Path) -> None:
-    done = surrobench("rank", folder, "--by", "variant", "--variant", "full", "--format", "json")
+    done = surrobench("rank", folder, "--group-by", "variant", "--variant", "full", "--format", "json")
     shown = json.loads(done.out)
     assert [(row["model"], row["variant"]) for row in shown["final"]["rows"]][:1] == [("m", "full")]
     assert "Nothing to compare" in shown["final"]["notes"][-1]
@@ -293,15 +293,15 @@ def test_part_of_a_study(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--metric", "log"], "--metric is of a ranking"),
+        (["--metric", "log"], "--metric is for rankings"),
         (["--figure", "f.svg", "--intervals"], "figure"),
-        (["--target", "0.1"], "--target is of a ranking"),
-        (["--correction", "bh"], "--correction is of a ranking"),
+        (["--target", "0.1"], "--target is for rankings"),
+        (["--correction", "bh"], "--correction is for rankings"),
         (["--variant", "anonimous"], "Did you mean 'anonymous'?"),
     ],
 )
 def test_what_says_nothing_about_arms_is_refused(folder: Path, words: list[str], says: str) -> None:
-    done = surrobench("rank", folder, "--by", "variant", *words)
+    done = surrobench("rank", folder, "--group-by", "variant", *words)
     assert done.status == 2
     assert says in done.error
 
@@ -318,7 +318,7 @@ def test_a_later_proposal_counts_where_the_first_could_not_be_evaluated(tmp_path
     assert mine.regret is not None
     assert mine.regret.estimate == first_by_hand(tmp_path / "r", MLP, mine.arm.name, 0)
     assert (random.late, random.arm.model) == (0, None)
-    said = surrobench("rank", tmp_path / "r", "--by", "model").out
+    said = surrobench("rank", tmp_path / "r", "--group-by", "model").out
     assert "Late: in 1 runs the first proposal could not be evaluated" in " ".join(said.split())
     assert 'add "control:random" to the models of a method' in " ".join(said.split())
 
@@ -350,4 +350,5 @@ def test_first_proposals_are_cut_by_whatever_limits_incumbents(
 
 def test_a_study_without_a_model_is_one_line(tmp_path: Path) -> None:
     run(suite_text(MLP, methods=("random", "sobol")), tmp_path / "r", jobs=1)
-    assert "No method here asks a language model" in surrobench("rank", tmp_path / "r", "--by", "model").error
+    done = surrobench("rank", tmp_path / "r", "--group-by", "model")
+    assert "No method here asks a language model" in done.error
