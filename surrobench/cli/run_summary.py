@@ -74,7 +74,9 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             style="dim",
         )
     if summary.complete:
-        console.print(f"Rank the methods with: surrobench rank {quote(str(out))}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Rank the methods with: surrobench rank {quote(str(out))}", highlight=False, soft_wrap=True
+        )
 
 
 def print_problems(summary: Summary) -> None:
