@@ -98,7 +98,7 @@ class Suite(BaseModel):
     variants: list[Variant] = Field(default=["full"], min_length=1)
     """What language models are shown of a task, each variant by itself."""
     invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
-    """What happens if a reply is no legal configuration: it costs a trial (``waste``), the model is asked again
+    """What happens if a reply is no configuration: it costs a trial (``waste``), the model is asked again
     with the error (``retry:n``), or its values are mended (``clip``)."""
     optimizers: dict[str, Method] = Field(min_length=1)
     """The methods by their labels, a table each: ``[optimizers.LABEL]``."""
