@@ -81,7 +81,7 @@ def command(
     from rich.console import Console
 
     from surrobench.errors import UsageError
-    from surrobench.llm.capabilities import fallbacks_of, settled
+    from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
     from surrobench.study.options import Options
     from surrobench.study.progress import Status
     from surrobench.study.session import run_study
@@ -109,8 +109,8 @@ def command(
         click.echo(f"Left out, their data is not on this machine: {', '.join(left_out)}", err=True)
     if dry_run:
         narrowed = part.of(suite)
-        fallbacks = fallbacks_of(narrowed, replay or out)
-        _print_estimate(settled(narrowed, {}, fallbacks, click.echo)[0], out, jobs)
+        fallbacks = stored_fallbacks(narrowed, replay or out)
+        _print_estimate(with_fallbacks(narrowed, {}, fallbacks, click.echo)[0], out, jobs)
         return
     options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, part)
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
