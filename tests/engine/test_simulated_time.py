@@ -622,7 +622,7 @@ def test_time_alone_ends_a_run_that_takes_none(register: Register) -> None:
             yield Waste("nothing")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("surrobench.protocol.budget.MOST", 1000)
+        patch.setattr("surrobench.engine.account.MOST", 1000)
         outcome = only(run_of(register(free), trials=None, seconds=10.0))
     assert (outcome.state, outcome.n) == ("ok", 1000)
 
