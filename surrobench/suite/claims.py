@@ -21,11 +21,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from surrobench.stats.verdict import SignTest
-
 Metric = Literal["quantile", "log-quantile", "normalised"]
 """Which regret: quantile regret, its decimal logarithm (0.3 is a factor of two), normalised regret (anchor
 median, unclipped). Lower is better."""
+SignTest = Literal["wilcoxon", "sign"]
+"""The signed-rank test of Wilcoxon, or the sign test, which asks less of the differences."""
 
 
 def _listed(value: Any) -> Any:
