@@ -36,8 +36,8 @@ class ModelSpec(BaseModel):
     """How decoding is constrained. It is part of a run's identity, since constraints hide mistakes.
 
     Not all replies are objects. Several configurations at once (``zero-shot``, the start of ``llambo`` and
-    ``llinbo``) are an array; LLAMBO's surrogates ask for a number or a class. A server that takes only schemas
-    of objects (OpenAI's strict mode) refuses these requests, although it passes the probe: write
+    ``llinbo``) are an array; LLAMBO's surrogates ask for a number or a class. A server that takes only
+    schemas of objects (OpenAI's strict mode) refuses these requests, although it passes the probe: write
     ``"json_object"`` for arrays, ``"none"`` for numbers and classes."""
     seed: bool = True
     """Whether a seed is sent with each request. Turn it off for a server that takes none."""
