@@ -247,10 +247,10 @@ def _trials(found: Sequence[Replies]) -> Table:
         ),
         tuple(rows),
         (
-            "Shares of all trials, without the granted initial design. By model: the model proposed the trial; "
-            "the others are the method's own. Wasted: the proposal was invalid. Repeated: the configuration had "
-            "been evaluated before. Repaired: a value was mended. To read the replies: surrobench show RUN "
-            "--prompts.",
+            "Shares of all trials, without the granted initial design. By model: the model proposed the "
+            "trial; the others are the method's own. Wasted: the proposal was invalid. Repeated: the "
+            "configuration had been evaluated before. Repaired: a value was mended. To read the replies: "
+            "surrobench show RUN --prompts.",
         ),
         grouped=True,
     )
