@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import FORMAT, Command, option
 from surrobench.cli.options import FILE, JOBS
 
@@ -36,7 +37,7 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     from rich.console import Console
 
     if name is None:
-        _list(Console())
+        _list()
         return
     from surrobench.cli.progress import Display
     from surrobench.report.render.formats import render
@@ -46,7 +47,7 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     from surrobench.system import usable_cores
 
     entry = paper(name)
-    console, errors = Console(), Console(stderr=True)
+    console, errors = Console(), Console(stderr=True, quiet=output.is_quiet())
     status = Status(note=lambda line: errors.print(line, style="dim", highlight=False, markup=False))
     tables = entry.function(Means(out, jobs or usable_cores(), status))
     if form == "table":
@@ -66,17 +67,13 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     sys.exit(1 if any(table.count("differs") for table in made) else 0)
 
 
-def _list(console: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _list() -> None:
+    """Print which papers there are, what is recomputed of each, and how long that takes."""
     from surrobench.reproduce import PAPERS
 
-    assert isinstance(console, Console)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("paper", no_wrap=True)
-    table.add_column("what is recomputed")
-    table.add_column("takes")
+    console = output.console()
+    table = output.table("paper", "what is recomputed", "takes")
+    table.columns[0].no_wrap = True
     for name, entry in PAPERS.items():
         table.add_row(name, entry.summary, entry.takes)
     console.print(table)

@@ -190,12 +190,12 @@ def _part_of_recording(replay: Path, part: Selection, suite: Suite) -> Selection
 def _estimate(suite: Suite, part: Selection, out: Path, options: dict[str, Any]) -> None:
     """Print what the study would cost."""
     from surrobench.cli.run_summary import print_estimate
-    from surrobench.llm.capabilities import fallbacks_of, settled
+    from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
     from surrobench.system import usable_cores
 
     narrowed = part.of(suite)
-    fallbacks = fallbacks_of(narrowed, options["replay"] or out)
-    suite = settled(narrowed, {}, fallbacks, output.say)[0]
+    fallbacks = stored_fallbacks(narrowed, options["replay"] or out)
+    suite = with_fallbacks(narrowed, {}, fallbacks, output.say)[0]
     print_estimate(suite, out, options["jobs"] or usable_cores())
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from surrobench.cli.output import duration
+from surrobench.cli.output import count, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,11 +34,8 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
     )
     table.add_row("runs", f"{cost.pending:,} of {cost.runs:,} to do")
     table.add_row("trials", f"{cost.trials:,}")
-    table.add_row(
-        "time",
-        f"about {duration(cost.seconds)} (a rough figure; language models "
-        "are taken to be as fast as the embedded one)",
-    )
+    models = "; as fast as the embedded model" if cost.calls else ""
+    table.add_row("time", f"about {duration(cost.seconds)} (a rough figure{models})")
     if cost.calls:
         table.add_row("completions", f"{cost.calls:,}")
         table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
@@ -53,6 +51,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
         + (f", now {ended}" if ended else "")
         + f". {summary.trials:,} trials in {duration(summary.wall)}. Results: {out}",
         highlight=False,
+        soft_wrap=True,  # a path that is broken cannot be copied
     )
     if summary.unnamed:
         console.print(
@@ -70,6 +69,10 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
             highlight=False,
             style="dim",
+        )
+    if summary.complete:
+        console.print(
+            f"Rank the methods with: surrobench rank {quote(str(out))}", highlight=False, soft_wrap=True
         )
 
 
@@ -96,9 +99,7 @@ def _where_the_time_went(summary: Summary) -> str:
         "optimizers' libraries": library,
         "benchmarks": looked_up,
         "engine and results": ours,
-        "starting, waiting": idle,
+        "starting and waiting": idle,
     }
     listed = ", ".join(f"{name} {duration(part)} ({part / whole:.1%})" for name, part in shares.items())
-    return (
-        f"Where {duration(whole)} on {summary.cores} core{'s' if summary.cores > 1 else ''} went: {listed}."
-    )
+    return f"Time on {count(summary.cores, 'core')}, {duration(whole)} in all: {listed}."

@@ -155,7 +155,7 @@ def _print_head(console: Console, folder: Path, results: Results, found: dict[st
     console.print(
         f"[bold]{found['method']}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False
     )
-    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False)
+    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False, soft_wrap=True)
     if record and record.error:
         console.print(record.error, markup=False, style="red")
 

@@ -89,4 +89,5 @@ def _print_sessions(folder: Results, write: Callable[..., None]) -> None:
     if sessions:
         ended = datetime.fromisoformat(sessions[-1]["ended"])
         last = f"{ended:%Y-%m-%d at %H:%M} {ended.tzname()}"
-        write(f"It was run in {count(len(sessions), 'session')}; the last one ended on {last}.", style="dim")
+        how = "one session, which" if len(sessions) == 1 else f"{len(sessions):,} sessions; the last one"
+        write(f"It was run in {how} ended on {last}.", style="dim")

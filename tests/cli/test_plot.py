@@ -144,7 +144,7 @@ def others(path):
     return path
 
 
-@pytest.mark.parametrize("kind", ["cd", "curves", "heatmap"])
+@pytest.mark.parametrize("kind", ["wins", "curves", "heatmap"])
 def test_figures_count_what_rank_counts(tmp_path, folder, kind):
     given = (kind, folder, "--external", others(tmp_path / "o.csv"))
     for name, budget in (("all", ()), ("some", ("--budget", "3"))):

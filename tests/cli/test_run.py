@@ -259,4 +259,7 @@ def test_a_line_now_and_then_says_how_far_a_study_is(tmp_path, monkeypatch):
 
 def test_a_short_study_says_nothing_on_the_way(tmp_path):
     done = surrobench("run", write(tmp_path, suite_text()), "--jobs", 1, "--out", tmp_path / "r")
-    assert len(done.err.splitlines()) == 2  # what was done, and where its time went
+    did, spent, then = done.err.splitlines()
+    assert did.startswith("2 runs: 0 were finished before, now 2 ok. 8 trials in ")
+    assert spent.startswith("Time on 1 core, ")
+    assert then == f"Rank the methods with: surrobench rank {tmp_path / 'r'}"

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from rich.console import RenderableType
 
-from surrobench.optimizers.llm.control import PREFIX
 from surrobench.report import claims
 from surrobench.report.claims import Judged
 from surrobench.report.ranking.model import Ranking
+from surrobench.report.ranking.shared_model import shared_model
 from surrobench.report.render import formats
 from surrobench.report.render.extra_tests import Beside
 from surrobench.report.render.formats import Format
@@ -85,7 +85,7 @@ def _tables(ranking: Ranking) -> Iterator[Table]:
 
 
 def _main(ranking: Ranking) -> Table:
-    subtitle = _one_model(ranking)
+    subtitle = shared_model(ranking)
     columns = [column for column in COLUMNS if not (subtitle is not None and column.key == "model")]
     methods = range(len(ranking.methods))
     cells = [_column(ranking, column) for column in columns]
@@ -111,23 +111,6 @@ def _title(ranking: Ranking) -> str:
             (len(ranking.seeds), "common seed"),
         )
     )
-
-
-def _one_model(ranking: Ranking) -> str | None:
-    """Return a subtitle that names the only language model of all rows; None if rows differ in it.
-
-    A control in a model's place is part of the method's name, and needs no column.
-    """
-    models = {method: ranking.models[method] for method in ranking.methods if method in ranking.models}
-    of = [method for method, model in models.items() if not model.startswith(PREFIX)]
-    names = sorted({models[method] for method in of})
-    if len(names) > 1:
-        return None
-    if not names:
-        return ""
-    # Where the model's label stands in the names of the methods, it is clear which methods ask it.
-    labelled = all(method.endswith(")") for method in of)
-    return f"Language model: {names[0]}" if labelled else f"Language model of {', '.join(of)}: {names[0]}"
 
 
 def _heading(column: RankingColumn, ranking: Ranking) -> str:
