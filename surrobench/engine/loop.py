@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -380,15 +381,6 @@ def _brief(value: object) -> str:
     """Return a value's representation on one line, cut where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def in_one_line(error: Exception) -> str:
-    """Describe an optimizer's exception in one line, with the place it came from."""
-    if isinstance(error, SurrobenchError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} ({place})"
 
 
 def _traceback(error: Exception) -> str:
