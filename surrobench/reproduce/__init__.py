@@ -1,9 +1,9 @@
 """List the papers whose published figures are recomputed: each has a file here and an entry in ``PAPERS``.
 
 The file of a paper has a generator function that takes ``Means`` and yields one ``Table`` after the other,
-each as soon as it is known. The tables show the published figures (from ``results/published/PAPER``, which names
-their source), the recomputed ones, and what the paper does not say. To add a paper, copy ``ferreira2026.py``
-(figures alone) or ``llambo2024.py`` (with runs of ours), and add an entry here.
+each as soon as it is known. The tables show the published figures (from ``results/published/PAPER``, which
+names their source), the recomputed ones, and what the paper does not say. To add a paper, copy
+``ferreira2026.py`` (figures alone) or ``llambo2024.py`` (with runs of ours), and add an entry here.
 """
 
 from __future__ import annotations

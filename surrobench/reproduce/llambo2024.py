@@ -1,8 +1,8 @@
 """Compare LLAMBO's published runs with GPT-3.5 (Liu et al. 2024) with classical methods from the same starts.
 
 ``results/published/llambo2024`` has the trials and names their source. The suite ``llambo2024`` makes our
-runs; in it the method ``proposals`` evaluates LLAMBO's trials on the same tables as all others. Lower is better
-throughout.
+runs; in it the method ``proposals`` evaluates LLAMBO's trials on the same tables as all others. Lower is
+better throughout.
 
 The comparison is descriptive only. The methods here optimize the balanced accuracy by which all are scored,
 while LLAMBO optimized plain accuracy. A start is the same on all data sets, so that 40 runs are not 40
