@@ -343,7 +343,7 @@ class Pairs(Climber):
 @pytest.mark.yahpo
 @pytest.mark.parametrize("name", ["Climber", "Pairs"])
 def test_a_mapping_is_made_to_follow_the_conditions(tmp_path: Path, name: str) -> None:
-    """One value of another configuration deactivates some hyperparameters of the best, and activates others."""
+    """One value of another configuration deactivates some hyperparameters, and activates others."""
     path = write(tmp_path, CLIMBER)
     text = suite_text("yahpo/rbv2_xgboost/40981", trials=120, seeds=1, name="own")
     text += f'[optimizers.own]\nmethod = "{path}:{name}"\nparameters.explore = 0.1\n'
