@@ -1,7 +1,7 @@
 """``python -m tests.changed``: the tests of what differs from ``main``, one path a line, for ``make check``.
 
-A module ``surrobench/ROOM/NAME.py`` is tested by ``tests/ROOM/test_NAME.py`` or, where there is none, by all files of
-``tests/ROOM``. Tests that changed are run, and ``ALWAYS`` is run whatever changed.
+A module ``surrobench/ROOM/NAME.py`` is tested by ``tests/ROOM/test_NAME.py`` or, where there is none, by all
+files of ``tests/ROOM``. Tests that changed are run, and ``ALWAYS`` is run whatever changed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 ALWAYS = (
+    "tests/plan",
+    "tests/suite",
     "tests/test_layers.py",
     "tests/test_libraries.py",
     "tests/test_paths.py",
-    "tests/plan",
-    "tests/suite",
 )
+"""What is tested whatever changed."""
 
 MOST = 12
 """Files of tests; where more are concerned the answer would take minutes."""

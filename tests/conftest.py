@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """All cores, or only this process where the files to test are named: starting others would take longer."""
+    """All cores; only this process where files are named, which takes less time than to start others."""
     named = [argument.partition("::")[0] for argument in config.args]
     return 0 if all(name.endswith(".py") for name in named) else None
 
