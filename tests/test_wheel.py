@@ -159,7 +159,7 @@ OPTIONAL = {
 def test_the_core_alone_runs_and_ranks_a_study(core, tmp_path):
     suite = suite_text(methods=["random", "tpe", "cma-es"], trials=3, seeds=1)
     (tmp_path / "tiny.toml").write_text(suite)
-    assert "Commands" in surrobench_in(core, tmp_path, "--help")
+    assert " rank " in surrobench_in(core, tmp_path, "--help")
     surrobench_in(core, tmp_path, "run", "tiny.toml", "--jobs", "1")
     ranked = json.loads(surrobench_in(core, tmp_path, "rank", "results/tiny", "--format", "json"))
     assert {row["method"] for row in ranked["methods"]} == {"random", "tpe", "cma-es"}
