@@ -161,7 +161,7 @@ def _trials(folders: Sequence[Results], runs: pl.DataFrame, key: str) -> pl.Data
 
 
 def _observed(trials: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Return run, trial, loss, score, fidelity (a share of the full one) and source of a scenario's trials."""
+    """Return run, trial, loss, score, fidelity (a share of the full one) and source of some trials."""
     where = scenario(key)
     sign = where.objectives[where.target_index].sign
     of_full = pl.lit(1.0)
