@@ -34,11 +34,8 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
     )
     table.add_row("runs", f"{cost.pending:,} of {cost.runs:,} to do")
     table.add_row("trials", f"{cost.trials:,}")
-    table.add_row(
-        "time",
-        f"about {duration(cost.seconds)} (a rough figure; language models "
-        "are taken to be as fast as the embedded one)",
-    )
+    models = "; as fast as the embedded model" if cost.calls else ""
+    table.add_row("time", f"about {duration(cost.seconds)} (a rough figure{models})")
     if cost.calls:
         table.add_row("completions", f"{cost.calls:,}")
         table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
@@ -61,7 +58,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{summary.unnamed:,} runs in {out} are not (or no longer) in the suite and are left out."
         )
     if summary.trials:
-        console.print(_where_the_time_went(summary), highlight=False, style="dim")
+        console.print(_where_the_time_went(summary), highlight=False, style="dim", soft_wrap=True)
     for model in summary.models:
         client = model.client
         if client is None or not client.completions:
@@ -72,6 +69,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
             highlight=False,
             style="dim",
+            soft_wrap=True,
         )
     if summary.complete:
         console.print(
