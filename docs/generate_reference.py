@@ -219,9 +219,10 @@ def python_api() -> str:
 
     parts = [
         "# Python\n",
-        "This page lists everything that is promised: the names in `surrobench.__all__`. All other modules "
-        "are internal and may change in any version. What is promised is deprecated before it changes: for at "
-        "least one minor version the old form works and gives a `DeprecationWarning` that names the new one.\n",
+        "This page lists everything that is promised: the names in `surrobench.__all__`. All other "
+        "modules are internal and may change in any version. What is promised is deprecated before it "
+        "changes: for at least one minor version the old form works and gives a `DeprecationWarning` that "
+        "names the new one.\n",
         "```text\nimport surrobench\n```\n",
     ]
     promised = {name: getattr(surrobench, name) for name in surrobench.__all__ if not name.startswith("__")}
