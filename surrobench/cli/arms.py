@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
 REFUSED = {
-    "target": "--target", "tests": "--test", "intervals": "--intervals", "others": "--with", "also": "--also",
-    "rope": "--rope",
+    "target": "--target", "test_metric": "--test", "intervals": "--intervals", "others": "--with",
+    "extra_tests": "--also", "rope": "--rope",
 }  # fmt: skip
 """Options of ``rank`` that say nothing about arms, which have intervals anyway."""
 

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--also",
+    "extra_tests",
     multiple=True,
     type=click.Choice(["bayes", "hierarchical", "mixed", "sign-flip"]),
     help="A further test against the control, beside Wilcoxon's: Bayesian signed-rank, Bayesian "
@@ -74,7 +75,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show interquartile mean and probability of improvement, with bootstrap intervals.",
 )
-@click.option("--test", "tests", is_flag=True, help="Show the incumbents' test metric, where there is one.")
+@click.option(
+    "--test", "test_metric", is_flag=True, help="Show the incumbents' test metric, where there is one."
+)
 @click.option(
     "--target",
     type=click.FloatRange(0, 1, min_open=True),
@@ -137,7 +140,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     from surrobench.errors import UsageError
     from surrobench.report.ranking.pipeline import Wanted
 
-    if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["also"]):
+    if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["extra_tests"]):
         raise UsageError("--rope is of the Bayesian tests.", "Add --also bayes or --also hierarchical.")
     given = {field.name: options[field.name] for field in fields(Wanted)}
     return Wanted(**{name: value for name, value in given.items() if value is not None})
@@ -167,7 +170,7 @@ def _rankings(
         options,
         units=(wanted.unit,) if wanted.target else (),
         area=wanted.metric == "auc",
-        tests=wanted.tests,
+        test_metric=wanted.test_metric,
     )
     rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
     whole = not by and choice(options) == RunFilter()

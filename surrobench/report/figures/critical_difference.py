@@ -81,7 +81,8 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     def x(rank: float) -> float:
         return start + length * (rank - 1) / (k - 1)
 
-    critical_difference = ranking.nemenyi.critical_difference if ranking.posthoc == "nemenyi" else math.nan
+    by_nemenyi = ranking.settings.posthoc == "nemenyi"
+    critical_difference = ranking.tested.nemenyi.critical_difference if by_nemenyi else math.nan
     top = 30.0 if math.isfinite(critical_difference) else 16.0
     groups = [_reach([x(rank) for rank in ranks], group) for group in ranking.cliques]
     levels = _levels(groups)
@@ -287,12 +288,12 @@ def _notes(ranking: Ranking) -> list[str]:
         blocks = f"{test.n} data sets ({len(ranking.instances)} instances)"
     n = f"{blocks}, {seeds} seed{'s' if seeds > 1 else ''} each"
     blue = " Blue: with a language model." if ranking.models else ""
-    if not math.isfinite(ranking.nemenyi.critical_difference):
+    if not math.isfinite(ranking.tested.nemenyi.critical_difference):
         return [f"n = {n}: no critical difference with fewer than two instances.{blue}"]
     p = f"p = {test.f_p:.2g}" if test.f_p >= 1e-16 else "p < 1e-16"
     verdict = "" if test.f_p <= ranking.alpha else ": not shown to differ"
     return [
         f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that "
-        f"{_TESTS[ranking.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
+        f"{_TESTS[ranking.settings.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
         f"Rank 1 is the best.{blue}",
     ]

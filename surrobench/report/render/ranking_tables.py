@@ -13,7 +13,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from surrobench.report import claims
 from surrobench.report.claims import Judged
 from surrobench.report.ranking.model import Ranking
 from surrobench.report.ranking.pairwise import pairs_document
+from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.escape import latex_cell, markdown_cell
 from surrobench.report.render.extra_tests import latex_beside, markdown_beside, rich_beside
 from surrobench.stats.correction import NAMES as CORRECTIONS
@@ -292,8 +293,8 @@ class _Terminal:
             return all(Measurement.get(console, unbounded, t).maximum <= options.max_width for t in tables)
 
         yield from next((tables for tables in layouts if fits(tables)), layouts[-1])
-        yield Text("\n".join(self.ranking.notes), style="dim")
-        for one in self.ranking.also:
+        yield Text("\n".join(note.text for note in self.ranking.notes), style="dim")
+        for one in self.ranking.extra_tests:
             yield Text()
             yield rich_beside(one)
             yield Text(one.note, style="dim")
@@ -402,8 +403,8 @@ def _markdown_one(ranking: Ranking) -> str:
     rows.append([":---" if column.key in NAMES else "---:" for column in shown.columns])
     rows += [list(map(cell, *pair)) for pair in zip(shown.cells, shown.bold, strict=True)]
     lines = [f"**{_title(ranking)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
-    lines += [f"- {cell(note)}" for note in ranking.notes]
-    text = "\n".join(lines) + "\n" + "".join(map(markdown_beside, ranking.also))
+    lines += [f"- {cell(note.text)}" for note in ranking.notes]
+    text = "\n".join(lines) + "\n" + "".join(map(markdown_beside, ranking.extra_tests))
     if ranking.further:
         text += f"\nWith more {ranking.further_by}: {cell(', '.join(ranking.further.methods))}\n\n"
         text += _markdown_one(ranking.further)
@@ -429,13 +430,14 @@ def _latex_one(ranking: Ranking) -> str:
             if column.key == "effect" and row[i]:
                 row[i] = f"${shown.cells[j][i]}$"
     alignment = "".join("l" if column.key in NAMES else "r" for column in shown.columns)
+    notes = " ".join(note.text for note in ranking.notes)
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table}",
         r"\centering",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption[{cell(_title(ranking))}]{{{cell(_title(ranking) + '. ' + ' '.join(ranking.notes))}}}",
+        rf"\caption[{cell(_title(ranking))}]{{{cell(_title(ranking) + '. ' + notes)}}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
         " & ".join(cell(_heading(column, ranking)) for column in shown.columns) + r" \\",
@@ -445,7 +447,7 @@ def _latex_one(ranking: Ranking) -> str:
         r"\end{tabular}",
         r"\end{table}",
     ]
-    text = "\n".join(lines) + "\n" + "".join(map(latex_beside, ranking.also))
+    text = "\n".join(lines) + "\n" + "".join(map(latex_beside, ranking.extra_tests))
     if ranking.further:
         text += f"\n% With more {ranking.further_by}: {', '.join(ranking.further.methods)}\n"
         text += _latex_one(ranking.further)
@@ -483,7 +485,9 @@ def _csv(rankings: Sequence[Ranking]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     grouped = any(ranking.group for ranking in rankings)
     # Only what was asked for of the tests beside: each has columns of its own.
-    also = list(dict.fromkeys(key for ranking in rankings for one in ranking.also for key in one.columns()))
+    also = list(
+        dict.fromkeys(key for ranking in rankings for one in ranking.extra_tests for key in one.columns())
+    )
     keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS), *also]
     writer.writerow(["group", *keys] if grouped else keys)
     for ranking in rankings:
@@ -493,7 +497,7 @@ def _csv(rankings: Sequence[Ranking]) -> str:
                 exact = [column.value(part, j) for column in COLUMNS]
                 beside = {
                     key: value
-                    for one in part.also
+                    for one in part.extra_tests
                     for key, value in zip(one.columns(), one.values.get(part.methods[j], ()), strict=False)
                 }
                 row = [len(part.seeds), part.trials, len(part.instances), *exact, *map(beside.get, also)]
@@ -502,13 +506,36 @@ def _csv(rankings: Sequence[Ranking]) -> str:
     return out.getvalue()
 
 
+JSON_SCHEMA_VERSION = 1
+"""The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
+
+
 def _json(rankings: Sequence[Ranking]) -> str:
     documents = [_document(ranking) for ranking in rankings]
     whole = {"groups": documents} if any(ranking.group for ranking in rankings) else documents[0]
-    return json.dumps(_finite(whole), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    document = {"schema_version": JSON_SCHEMA_VERSION, **whole}
+    return json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _document(ranking: Ranking) -> dict[str, Any]:
+    """Return a ranking as a JSON value with all that is needed to check it.
+
+    The whole document has ``schema_version`` first, and either one ranking or a list of them, ``groups``. A
+    ranking has these keys; every number has all its digits, and null stands for what does not exist:
+
+    - ``group``: the part of the study, where several are ranked; ``answer``: the sentence that answers the
+      study's question;
+    - ``instances`` (their number), ``seeds``, ``trials``, ``control``, ``metric``, ``anchor``, ``alpha``,
+      ``blocks`` (the n of the tests): what is compared, and how;
+    - ``methods``: a row of the table each, best first; the keys are the columns of CSV;
+    - ``friedman``, ``nemenyi``, ``pairs``, ``versus_control``, ``also`` (extra tests): the tests;
+    - ``not_resolved``: the methods that the test cannot tell from the control, with the difference that it
+      needs and the observed one;
+    - ``extra``: columns that were asked for, by method;
+    - ``per_instance``: what each method reached on each instance, and by seed;
+    - ``notes``: all notes; ``claims``: the suite's claims, judged; ``further``: a ranking of the methods with
+      more seeds or trials.
+    """
     test, versus = ranking.friedman, ranking.versus_control
 
     def by_method(values: Any) -> dict[str, Any]:
@@ -519,12 +546,13 @@ def _document(ranking: Ranking) -> dict[str, Any]:
 
     return {
         **({"group": ranking.group} if ranking.group else {}),
+        "answer": verdict_sentence(ranking),
         "instances": len(ranking.instances),
         "seeds": list(ranking.seeds),
         "trials": ranking.trials,
         "control": ranking.control,
         "metric": ranking.metric,
-        "anchor": ranking.anchor,
+        "anchor": ranking.settings.anchor,
         "alpha": ranking.alpha,
         "methods": [
             {column.key: column.value(ranking, j) for column in COLUMNS}
@@ -535,12 +563,12 @@ def _document(ranking: Ranking) -> dict[str, Any]:
             "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
         },
         "nemenyi": {
-            "critical_difference": ranking.nemenyi.critical_difference,
-            "p": by_pair(ranking.nemenyi.p),
+            "critical_difference": ranking.tested.nemenyi.critical_difference,
+            "p": by_pair(ranking.tested.nemenyi.p),
         },
         "pairs": {
             **pairs_document(ranking),
-            "p": by_pair(ranking.pairs.p),
+            "p": by_pair(ranking.tested.pairs.p),
             "groups": [[ranking.methods[j] for j in group] for group in ranking.cliques],
         },
         "extra": {name: by_method(values) for name, values in ranking.extra.items()},
@@ -552,24 +580,25 @@ def _document(ranking: Ranking) -> dict[str, Any]:
             "smallest_reachable_p": versus.smallest_p,
             "statistic": {ranking.methods[c.method]: c.statistic for c in versus.comparisons},
         },
-        "also": [one.document() for one in ranking.also],
+        "also": [one.document() for one in ranking.extra_tests],
         "blocks": ranking.friedman.n,
         "per_instance": [
             {
                 "benchmark": instance,
                 "block": ranking.clusters[i],
-                "best_loss": float(ranking.best[i]),
-                "anchor_loss": float(ranking.anchor_loss[i]),
-                "loss": by_method(ranking.loss[i]),
-                "normalised_regret": by_method(ranking.normalised[i]),
-                "quantile_regret": by_method(ranking.quantile[i]),
+                "best_loss": float(ranking.measured.best[i]),
+                "anchor_loss": float(ranking.measured.anchor_loss[i]),
+                "loss": by_method(ranking.measured.loss[i]),
+                "normalised_regret": by_method(ranking.measured.normalised[i]),
+                "quantile_regret": by_method(ranking.measured.quantile[i]),
                 "ranked": by_method(ranking.values[i]),
                 "rank": by_method(ranking.ranks[i]),
                 "by_seed": {name: by_method(runs[i]) for name, runs in ranking.by_run.items()},
             }
             for i, instance in enumerate(ranking.instances)
         ],
-        "notes": list(ranking.notes),
+        "not_resolved": [asdict(one) for one in ranking.unresolved],
+        "notes": [note.text for note in ranking.notes],
         "further": ranking.further and _document(ranking.further),
         "claims": [one.document() for one in ranking.claims],
     }  # fmt: skip
