@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -9,6 +8,7 @@ from hypothesis import settings
 from surrobench.benchmarks.yahpo.data import find_folder
 from surrobench.benchmarks.yahpo.surrogate import available
 from surrobench.errors import ModelError
+from surrobench.libraries import XLLAMACPP
 from surrobench.llm.weights import find_weights
 
 collect_ignore = ["bench"]  # measurements, run by ``make bench``
@@ -43,8 +43,8 @@ def _missing_yahpo() -> str:
 
 
 def _missing_embedded() -> str:
-    if importlib.util.find_spec("xllamacpp") is None:
-        return "xllamacpp is not installed"
+    if not XLLAMACPP.installed:
+        return f"xllamacpp is not installed: {XLLAMACPP.remedy}"
     try:
         find_weights()
     except ModelError as error:

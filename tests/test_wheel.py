@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import venv
+from importlib.metadata import PathDistribution, distribution, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import surrobench
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.results.folder import Results
 from tests.llm.faulty_server import FaultyServer
 from tests.studies import AGENT, answer, suite_text
@@ -32,13 +38,49 @@ def installed(tmp_path_factory):
     return target
 
 
-def call(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Python in another folder, with nothing of ours but ``path``."""
+@pytest.fixture(scope="module")
+def core(installed, tmp_path_factory):
+    """The Python of an environment that holds the wheel and what it requires, without any extra."""
+    folder = tmp_path_factory.mktemp("core")
+    venv.create(folder, symlinks=True)
+    [site] = folder.glob("lib/python*/site-packages")
+    for entry in installed.iterdir():
+        (site / entry.name).symlink_to(entry)
+    [metadata] = installed.glob("*.dist-info")
+    for found in map(distribution, closure(PathDistribution(metadata).requires)):
+        for top in {file.parts[0] for file in found.files} - {"..", "__pycache__"}:
+            (site / top).symlink_to(found.locate_file(top))
+    return folder / "bin" / "python"
+
+
+def closure(lines: list[str]) -> set[str]:
+    """The distributions that a list of requirements brings, directly or not, as they are installed here."""
+    names: set[str] = set()
+    todo = [(line, "") for line in lines]
+    while todo:
+        line, extra = todo.pop()
+        need = Requirement(line)
+        name = canonicalize_name(need.name)
+        if name in names or (need.marker and not need.marker.evaluate({"extra": extra})):
+            continue
+        names.add(name)
+        todo += [(more, extra) for extra in ("", *need.extras) for more in requires(name) or ()]
+    return names
+
+
+def call(
+    folder: Path,
+    *arguments: str,
+    path: Path | None = None,
+    python: Path | str = sys.executable,
+    status: int = 0,
+) -> subprocess.CompletedProcess[str]:
+    """Python in another folder, with nothing of ours but ``path``; it must end with this status."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [python, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -46,7 +88,7 @@ def call(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done
 
 
@@ -95,3 +137,52 @@ def test_a_study_with_a_model_runs_and_ranks_from_the_wheel(installed, tmp_path)
     manifest = Results(tmp_path / "results" / "tiny").manifest
     assert manifest["commit"] is None  # of the checkout, which had no part in it
     assert manifest["surrobench"] == surrobench.__version__
+
+
+def surrobench_in(python: Path, folder: Path, *arguments: str, status: int = 0) -> str:
+    """What the command line of an environment prints; its error, where it must fail."""
+    done = call(folder, "-m", "surrobench", *arguments, python=python, status=status)
+    return done.stderr if status else done.stdout
+
+
+OPTIONAL = {
+    "altair": ("rank", "results/tiny", "--figure", "cd.svg"),
+    "distributed": ("run", "tiny.toml", "--cluster", "tcp://127.0.0.1:1", "--out", "elsewhere"),
+    "nevergrad": ("run", "ngopt.toml"),
+    "smac": ("run", "gp.toml"),
+    "xllamacpp": ("serve", "smollm2"),
+}
+"""Library -> a command that needs it."""
+
+
+def test_the_core_alone_runs_and_ranks_a_study(core, tmp_path):
+    suite = suite_text(methods=["random", "tpe", "cma-es"], trials=3, seeds=1)
+    (tmp_path / "tiny.toml").write_text(suite)
+    assert "Commands" in surrobench_in(core, tmp_path, "--help")
+    surrobench_in(core, tmp_path, "run", "tiny.toml", "--jobs", "1")
+    ranked = json.loads(surrobench_in(core, tmp_path, "rank", "results/tiny", "--format", "json"))
+    assert {row["method"] for row in ranked["methods"]} == {"random", "tpe", "cma-es"}
+    recorded = surrobench_in(core, tmp_path, "rank", str(ROOT / "results/recordings/llm-quick"))
+    assert AGENT in recorded
+
+    for method in ("ngopt", "gp"):
+        (tmp_path / f"{method}.toml").write_text(suite_text(methods=["random", method]))
+    for library, command in OPTIONAL.items():
+        said = surrobench_in(core, tmp_path, *command, status=1)
+        one_line = rf"Error: .+ needs {library}, which is not installed\. pip install 'surrobench\[\w+\]'\n"
+        assert re.fullmatch(one_line, said)
+    listed = surrobench_in(core, tmp_path, "list", "optimizers")
+    unavailable = {name for name, entry in OPTIMIZERS.items() if entry.needs}
+    assert listed.count("pip install") == len(unavailable)
+
+
+@pytest.mark.yahpo
+def test_without_its_network_library_yahpo_is_listed_and_says_what_is_missing(core, tmp_path):
+    assert "unavailable: pip install 'surrobench[yahpo]'" in " ".join(
+        surrobench_in(core, tmp_path, "list", "benchmarks").split()
+    )
+    (tmp_path / "tiny.toml").write_text(suite_text("yahpo/lcbench/167168"))
+    said = surrobench_in(core, tmp_path, "run", "tiny.toml", status=1)
+    assert said == (
+        "Error: YAHPO Gym needs onnxruntime, which is not installed. pip install 'surrobench[yahpo]'\n"
+    )

@@ -170,7 +170,7 @@ def _description(path: Path) -> Description:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise DataError(f"{path.name}: {key}: {problem['msg']}.", "See the README, Bring your own.") from None
+        raise DataError(f"{path.name}: {key}: {problem['msg']}.", "See docs/how-to/own-table.md.") from None
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -6,65 +6,87 @@ the commands, and the commands themselves only when used, so that ``--help`` is 
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
 import click
 
 import surrobench
+from surrobench.cli import output
+from surrobench.cli.command import verbosity_options
 from surrobench.errors import SurrobenchError
 
-_COMMANDS = {
-    "run": "Run a suite, or go on with it.",
-    "rank": "Rank the methods of a study, with tests.",
-    "power": "How many seeds and instances a difference needs.",
-    "plot": "Figures of a study: curves, matrices, proposals.",
-    "status": "What is finished in a results folder.",
-    "show": "One run: its trials, prompts and replies.",
-    "replies": "What models' replies came to, and their cost.",
-    "evaluate": "The objectives of your own configurations.",
-    "serve": "Start a server for a language model.",
-    "list": "Benchmarks, optimizers, models and suites.",
-    "reproduce": "A paper's figures, recomputed and compared.",
-    "verify": "Compare benchmarks with their reference.",
-    "data": "Fetch data and models, or say what is there.",
+log = logging.getLogger(__name__)
+
+_GROUPS = {
+    "Run": {
+        "run": "Run a study, or continue it.",
+        "status": "Show how far the runs of a study are.",
+        "serve": "Start a server for a language model.",
+    },
+    "Analyse": {
+        "rank": "Rank the methods of a study, with statistical tests.",
+        "plot": "Draw a figure of a study.",
+        "power": "Compute how many seeds and data sets a difference needs.",
+        "replies": "Count valid, repeated and defective replies of language models.",
+        "reproduce": "Recompute the tables of a paper and compare them.",
+    },
+    "Inspect": {
+        "list": "List benchmarks, optimizers, models or suites.",
+        "runs": "List the runs of a study with their ids.",
+        "show": "Show a run: its trials, prompts and replies.",
+        "evaluate": "Evaluate configurations of your own on a benchmark.",
+        "verify": "Compare the benchmarks with their reference packages.",
+    },
+    "Data": {"data": "Fetch data and models, or show which are here."},
 }
+COMMANDS = {name: line for group in _GROUPS.values() for name, line in group.items()}
+"""Name of each command -> its line in the help, in the order of the help."""
 
 
 class _Commands(click.Group):
     """Loads a command's module when it is used, and suggests near misses."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         # A module called "list" would, once imported, take the builtin's place in this one.
         module = "listing" if cmd_name == "list" else cmd_name
         command: click.Command = import_module(f"surrobench.cli.{module}").command
         return command
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for group, commands in _GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(widest), line) for name, line in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from surrobench.errors import UnknownName
 
-            raise UnknownName("command", args[0], _COMMANDS, "See: surrobench --help")
+            raise UnknownName("command", args[0], COMMANDS, "See: surrobench --help")
         return super().resolve_command(ctx, args)
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=verbosity_options(),
 )
-@click.version_option(surrobench.__version__, prog_name="surrobench")
+@click.version_option(surrobench.__version__, "-V", "--version", prog_name="surrobench")
 def group() -> None:
-    """Can a language model beat classical hyperparameter optimization? Measured offline.
+    """Measure offline whether language models beat classical hyperparameter optimization.
 
     \b
     A first study, with a built-in language model and no GPU:
@@ -74,21 +96,33 @@ def group() -> None:
 
 
 def main() -> None:
-    """Entry point: errors of ours are one line and an exit status, never a traceback."""
+    """Run the command line: an error of ours is one line and an exit status, never a traceback."""
+    output.configure()
     try:
         group(standalone_mode=False)
     except SurrobenchError as error:
+        log.debug("Where the error was raised:", exc_info=True)
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(_in_one_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted. What is finished is stored; the same command goes on from there.", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has seen enough
         sys.exit(0)
+    finally:
+        output.release()
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Return click's message as one line; a wrong command line is told where its help is."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message += f" See: {error.ctx.command_path} --help"
+    return message
 
 
 def _fail(message: str, status: int) -> None:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import click
 
+from surrobench.cli import output
+from surrobench.cli.command import Command, option
 
-@click.group()
+
+@click.group("data")
 def command() -> None:
-    """Fetch data and models, or say what is there.
+    """Fetch data and models, or show which are here.
 
     \b
-    Example:
+    Examples:
+      surrobench data status
       surrobench data pull smollm2
     """
 
 
-@command.command()
-@click.argument("what", type=click.Choice(["smollm2", "yahpo"]))
-@click.option("--scenario", "scenarios", multiple=True, help="yahpo: only this one. Repeatable.")
+@command.command("pull", cls=Command)
+@click.argument("what", type=click.Choice(["smollm2", "yahpo"]), metavar="WHAT")
+@option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Fetch only this scenario of yahpo; repeatable.",
+)
 def pull(what: str, scenarios: tuple[str, ...]) -> None:
-    """Fetch WHAT.
+    """Fetch WHAT: smollm2 or yahpo.
 
-    smollm2: the embedded language model (90 MB), and the library that runs it. yahpo: the surrogates of YAHPO
-    Gym from their public repository; goes on where it was interrupted.
+    smollm2 is the embedded language model (90 MB) with the library that runs it. yahpo is the surrogates of
+    YAHPO Gym, from their public repository; an interrupted download is continued.
 
     \b
     Examples:
@@ -35,7 +45,7 @@ def pull(what: str, scenarios: tuple[str, ...]) -> None:
         _pull_yahpo(scenarios)
         return
     if scenarios:
-        raise UsageError("--scenario goes with yahpo.")
+        raise UsageError("--scenario belongs to yahpo.", "Leave it out: surrobench data pull smollm2")
     from surrobench.llm.weights import find_weights, pull_weights
 
     pull_weights()
@@ -48,53 +58,52 @@ def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
     from surrobench.benchmarks.yahpo.data import find_folder, scenario_names
     from surrobench.benchmarks.yahpo.pull import pull as pull_yahpo
 
-    with Console(stderr=True).status("fetching YAHPO Gym's data ...") as status:
+    with Console(stderr=True).status("Fetching the data of YAHPO Gym ...") as status:
         folder = pull_yahpo(scenarios, status.update)
     click.echo(f"YAHPO Gym's data is in {folder}: {', '.join(scenario_names(folder))}")
     if find_folder() != folder:
-        click.echo(f"It is not used while SURROBENCH_YAHPO_DATA names {find_folder()}.", err=True)
+        output.say(f"This folder is not used while SURROBENCH_YAHPO_DATA names {find_folder()}.")
 
 
-@command.command()
+@command.command("status", cls=Command)
 def status() -> None:
-    """Say which data and models are there."""
-    from importlib.metadata import version
+    """Show which data and models are on this machine.
 
-    from rich.console import Console
-    from rich.table import Table
+    \b
+    Example:
+      surrobench data status
+    """
+    from importlib.metadata import version
 
     from surrobench.benchmarks.tables import PACKAGE
     from surrobench.errors import ModelError
     from surrobench.llm.weights import find_weights
     from surrobench.paths import cache_dir
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("data")
-    table.add_column("state", overflow="fold")
-    table.add_row("tables (HPOBench, HPOlib, NAS-Bench-201)", f"{PACKAGE} {version(PACKAGE)}")
+    click.echo(f"Tables (HPOBench, HPOlib, NAS-Bench-201): {PACKAGE} {version(PACKAGE)}")
     cached = sorted(path.parent.name for path in cache_dir().glob("tables/*/*/values.npy"))
-    table.add_row("  converted", f"{', '.join(cached) or 'none yet'}, in {cache_dir() / 'tables'}")
-    for name, state in _yahpo_state():
-        table.add_row(name, state)
+    click.echo(f"  converted: {', '.join(cached) or 'none yet'}, in {cache_dir() / 'tables'}")
+    for line in _yahpo_state():
+        click.echo(line)
     try:
-        table.add_row("embedded model SmolLM2-135M-Instruct", str(find_weights()))
+        state = str(find_weights())
     except ModelError as error:
-        table.add_row("embedded model SmolLM2-135M-Instruct", str(error))
-    Console().print(table)
+        state = str(error)
+    click.echo(f"Embedded model SmolLM2-135M-Instruct: {state}")
 
 
-def _yahpo_state() -> list[tuple[str, str]]:
-    """Rows on YAHPO Gym's data: where it is, which scenarios are complete, which are not."""
+def _yahpo_state() -> list[str]:
+    """Return lines on the data of YAHPO Gym: where it is, which scenarios are complete, which are not."""
     from surrobench.benchmarks.yahpo.data import require_folder, scenario_names, shipped
     from surrobench.errors import DataError
 
     try:
         folder = require_folder()
     except DataError as error:
-        return [("surrogates (YAHPO Gym)", str(error))]
+        return [f"Surrogates (YAHPO Gym): {error}"]
     here = scenario_names(folder)
     missing = [name for name in shipped()["scenarios"] if name not in here]
     return [
-        ("surrogates (YAHPO Gym)", f"{', '.join(here) or 'no scenario'}, in {folder}"),
-        ("  missing", ", ".join(missing) or "none"),
+        f"Surrogates (YAHPO Gym): {', '.join(here) or 'no scenario'}, in {folder}",
+        f"  missing: {', '.join(missing) or 'none'}",
     ]

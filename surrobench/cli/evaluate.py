@@ -6,56 +6,58 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli.command import Command, option
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BATCH = 10_000  # lines evaluated and printed at a time: a file may be larger than memory
 
 
-@click.command()
+@click.command("evaluate", cls=Command)
 @click.argument("name", metavar="BENCHMARK")
-@click.option(
+@option(
     "--config",
     "source",
     required=True,
     metavar="JSON|FILE",
-    help="One configuration as a JSON object, or a file (- is standard input) with one a line.",
+    help="Evaluate this JSON object, or each line of this file; - stands for standard input.",
 )
-@click.option(
+@option(
     "--fidelity",
     "fidelities",
     multiple=True,
-    metavar="Z",
-    help="NAME=VALUE, or VALUE of the first fidelity; what is not named is full. Repeatable.",
+    metavar="NAME=N",
+    help="Set a fidelity, or the first one where only N is given; the others are full; repeatable.",
 )
 def command(name: str, source: str, fidelities: tuple[str, ...]) -> None:
-    """Print every objective of configurations of BENCHMARK.
+    """Evaluate configurations of your own on BENCHMARK and print every objective.
 
-    The answer to each is a line of JSON: its objectives, in their natural direction, and "cost", the seconds
-    the trial would have taken. Tables answer with the mean of their repetitions.
+    Each configuration is answered by a line of JSON with its objectives, in their natural direction, and
+    "cost", the seconds that the trial would have taken. A table answers with the mean of its repetitions.
 
     \b
     Examples:
       surrobench evaluate hpobench/mlp/car --config car.jsonl
       surrobench evaluate yahpo/lcbench/167168 --fidelity 10 --config '{"batch_size": 64, ...}'
-      surrobench evaluate yahpo/rbv2_rpart/14 --fidelity trainsize=0.5 --fidelity repl=3 --config r.jsonl
+      surrobench evaluate yahpo/rbv2_rpart/14 --fidelity trainsize=0.5 --config tree.jsonl
     """
     import json
 
     from surrobench.benchmarks.registry import benchmark
 
-    where = benchmark(name)
-    fidelity = dict(
-        _fidelity(text, [known.name for known in where.scenario.fidelities]) for text in fidelities
-    )
-    where.scenario.fidelity_row(fidelity)  # refuse it before anything is read
+    chosen = benchmark(name)
+    known = [fidelity.name for fidelity in chosen.scenario.fidelities]
+    fidelity = dict(_fidelity(text, known) for text in fidelities)
+    chosen.scenario.fidelity_row(fidelity)  # refuse it before anything is read
     for batch in _batches(source):
-        columns = where.evaluate(batch, fidelity=fidelity)
+        columns = chosen.evaluate(batch, fidelity=fidelity)
         for values in zip(*(column.tolist() for column in columns.values()), strict=True):
             click.echo(json.dumps(dict(zip(columns, values, strict=True))))
 
 
 def _fidelity(text: str, names: list[str]) -> tuple[str, float]:
+    """Parse ``NAME=N`` or ``N``; the latter is the first of ``names``."""
     from surrobench.errors import UsageError
 
     name, equals, value = text.rpartition("=")
@@ -64,13 +66,11 @@ def _fidelity(text: str, names: list[str]) -> tuple[str, float]:
     try:
         return name, float(value)
     except ValueError:
-        raise UsageError(
-            f"--fidelity {text!r} is no number.", "Write NAME=VALUE, such as epoch=10."
-        ) from None
+        raise UsageError(f"--fidelity {text!r} has no number.", "Write NAME=N, such as epoch=10.") from None
 
 
 def _batches(source: str) -> Iterator[list[dict[str, Any]]]:
-    """Configurations of a JSON text or of a file with one a line, some at a time.
+    """Read configurations from a JSON text, or from a file with one a line, a batch at a time.
 
     Raises:
         UsageError: a line is no JSON object, or the file cannot be read; the message names the line.
@@ -84,7 +84,10 @@ def _batches(source: str) -> Iterator[list[dict[str, Any]]]:
         yield [_parse(source, "--config")]
         return
     if source != "-" and not Path(source).is_file():
-        raise UsageError(f"--config {source!r} is neither a JSON object nor a file.")
+        raise UsageError(
+            f"--config {source!r} is neither a JSON object nor a file.",
+            "Write '{\"name\": value, ...}', or name a file with one such object a line.",
+        )
     try:
         with click.open_file(source, encoding="utf-8") as file:
             lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
@@ -95,6 +98,7 @@ def _batches(source: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _parse(text: str, place: str) -> dict[str, Any]:
+    """Parse one configuration; ``place`` names it in errors."""
     import json
 
     from surrobench.errors import UsageError

@@ -2,104 +2,151 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from surrobench.cli import output
+from surrobench.cli.command import Command, option
+from surrobench.cli.output import count
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command()
-@click.argument("what", type=click.Choice(["benchmarks", "optimizers", "models", "suites"]))
-@click.option("--bench", is_flag=True, help="With optimizers: measure what a trial of each costs.")
-def command(what: str, bench: bool) -> None:
-    """List WHAT there is.
+@click.command("list", cls=Command)
+@click.argument("what", type=click.Choice(["benchmarks", "optimizers", "models", "suites"]), metavar="WHAT")
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@option("--bench", is_flag=True, help="Measure what a trial of each optimizer costs.")
+def command(what: str, patterns: tuple[str, ...], bench: bool) -> None:
+    """List WHAT: benchmarks, optimizers, models or suites; with PATTERN, only those whose name matches.
 
     \b
     Examples:
-      surrobench list benchmarks
+      surrobench list suites
+      surrobench list benchmarks 'yahpo/lcbench/*'
       surrobench list optimizers --bench
     """
-    from rich.console import Console
-    from rich.table import Table
+    from surrobench.errors import UsageError
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    if bench and what != "optimizers":
+        raise UsageError("--bench goes with optimizers.", "Example: surrobench list optimizers --bench")
     if bench:
-        if what != "optimizers":
-            from surrobench.errors import UsageError
+        table = _overheads(patterns)
+    else:
+        tables = {
+            "benchmarks": _benchmarks,
+            "optimizers": _optimizers,
+            "models": _models,
+            "suites": _suites,
+        }
+        table = tables[what](patterns)
+    console, caption = output.console(), str(table.caption)
+    table.caption = None  # as wide as the terminal, not as the table
+    console.print(table)
+    console.print(caption, style="dim", markup=False, highlight=False)
 
-            raise UsageError("--bench goes with optimizers.", "Example: surrobench list optimizers --bench")
-        _overheads(table)
-        Console().print(table)
-        return
-    {"benchmarks": _benchmarks, "optimizers": _optimizers, "models": _models, "suites": _suites}[what](table)
-    Console().print(table)
+
+def _matching(kind: str, patterns: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the names that the patterns mean; all of them where there is no pattern.
+
+    Raises:
+        UnknownName: a pattern matches nothing.
+    """
+    from surrobench.patterns import matching
+
+    return matching(kind, patterns, known, f"See: surrobench list {kind}s") if patterns else known
 
 
-def _columns(table: Table, *names: str) -> None:
-    for j, name in enumerate(names):
-        table.add_column(name, overflow="fold", no_wrap=j == 0)
-
-
-def _benchmarks(table: Table) -> None:
+def _benchmarks(patterns: Sequence[str]) -> Table:
     from surrobench.benchmarks.registry import benchmark, known
+    from surrobench.libraries import ONNXRUNTIME
 
-    _columns(table, "benchmark", "rows", "d", "size", "optimized")
+    table = output.table("benchmark", "metric", "d>", "size>", "rows>")
+    table.padding = (0, 1, 0, 0)  # the longest names fit into 80 columns
+    table.columns[0].no_wrap = True
     table.caption = (
-        "rows: of the data set; d: hyperparameters; size: configurations; ↑ higher is better, ↓ lower"
+        "metric: what is optimized, ↑ higher or ↓ lower is better; d: hyperparameters; "
+        "size: configurations of a table; rows: of the data set"
     )
-    table.caption_justify = "left"
-    for name in known():
-        where = benchmark(name)
-        objective = f"{where.objective.name} {'↓' if where.objective.minimize else '↑'}"
-        rows = "" if where.card.rows is None else f"{where.card.rows:,}"
-        finite = not where.space.is_continuous.any() and not where.space.is_conditional
-        size = f"{int(where.space.levels.prod()):,}" if finite else ""
-        table.add_row(name, rows, str(where.space.d), size, objective)
+    if not ONNXRUNTIME.installed:
+        table.caption += f"\nyahpo/*: unavailable: {ONNXRUNTIME.remedy}"
+    for name in _matching("benchmark", patterns, known()):
+        found = benchmark(name)
+        metric = f"{found.objective.name} {'↓' if found.objective.minimize else '↑'}"
+        rows = "" if found.card.rows is None else f"{found.card.rows:,}"
+        finite = not found.space.is_continuous.any() and not found.space.is_conditional
+        size = f"{int(found.space.levels.prod()):,}" if finite else ""
+        table.add_row(name, metric, str(found.space.d), size, rows)
+    return table
 
 
-def _optimizers(table: Table) -> None:
+def _optimizers(patterns: Sequence[str]) -> Table:
+    from rich.text import Text
+
     from surrobench.errors import UsageError
     from surrobench.optimizers.registry import LEFT_OUT, OPTIMIZERS, optimizer
     from surrobench.optimizers.user_defined import offered
 
-    _columns(table, "optimizer", "what it is", "parameters and defaults")
-    table.caption = 'Your own: method = "./FILE.py:NAME" in a suite.'
-    table.caption_justify = "left"
-    for name in [*OPTIMIZERS, *(name for name in offered() if name not in OPTIMIZERS)]:
+    table = output.table("optimizer", "what it is, and its parameters")
+    table.columns[0].no_wrap = True
+    table.caption = 'An optimizer of your own is named in a suite: method = "./FILE.py:NAME".'
+    known = [*OPTIMIZERS, *(name for name in offered() if name not in OPTIMIZERS), *LEFT_OUT]
+    for name in _matching("optimizer", patterns, known):
+        if name in LEFT_OUT:
+            table.add_row(name, Text(f"unavailable: {LEFT_OUT[name]}", style="dim"))
+            continue
         try:
             entry = optimizer(name)
-            defaults = entry.resolve({})
+            parameters = _parameters(entry.resolve({}))
         except UsageError as error:
-            table.add_row(name, str(error), "")
+            table.add_row(name, Text(str(error)))
             continue
-        parameters = ", ".join(
-            f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
-            for key, value in defaults.items()
-        )
-        state = "" if entry.available else f"\nunavailable: {entry.remedy}".replace("[", r"\[")
-        table.add_row(name, entry.summary + state, parameters)
-    for name, reason in LEFT_OUT.items():
-        table.add_row(name, f"unavailable: {reason}", "")
+        said = Text(entry.summary)
+        if parameters:
+            said.append(f"\n{parameters}", style="dim")
+        if not entry.available:
+            said.append(f"\nunavailable: {entry.remedy}", style="red")
+        table.add_row(name, said)
+    return table
 
 
-def _overheads(table: Table) -> None:
+def _parameters(defaults: dict[str, Any]) -> str:
+    """Return parameters with their defaults; one that has no default stands alone."""
+
+    def written(name: str, value: Any) -> str:
+        if value is None or value == "":
+            return name
+        if isinstance(value, dict):
+            return f"{name} = {{ {_parameters(value)} }}"
+        return f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+
+    return ", ".join(written(name, value) for name, value in defaults.items())
+
+
+def _overheads(patterns: Sequence[str]) -> Table:
+    """Measure what a trial of each optimizer costs."""
     from rich.console import Console
     from rich.progress import track
 
     from surrobench.optimizers.registry import OPTIMIZERS
     from surrobench.study.overhead import measure
 
-    for name in ("optimizer", "trials", "method ms/trial", "ours µs/trial", "share", ""):
-        table.add_column(name, justify="left" if name in ("optimizer", "") else "right")
+    table = output.table("optimizer", "trials>", "method ms/trial>", "ours µs/trial>", "share>", "")
     table.caption = (
         "method: its library, or its own code where it has none; ours: engine and adapter; "
         "share: of the method's time; ✓ below 10 % of it, or below 50 µs a trial"
     )
-    table.caption_justify = "left"
     console = Console(stderr=True)
-    shown = track(OPTIMIZERS, "Measuring", console=console, transient=True, disable=not console.is_terminal)
+    names = _matching("optimizer", patterns, list(OPTIMIZERS))
+    shown = track(
+        names,
+        "Measuring",
+        console=console,
+        transient=True,
+        disable=output.is_quiet() or not console.is_terminal,
+    )
     for row in map(measure, shown):
         if row.problem:
             table.add_row(row.name, "", "", "", "", f"[dim]skipped: {row.problem}[/]")
@@ -109,43 +156,50 @@ def _overheads(table: Table) -> None:
         table.add_row(
             row.name, f"{row.trials:,}", method, f"{row.ours * 1e6:.1f}", share, "✓" if row.small else "✗"
         )
+    return table
 
 
-def _models(table: Table) -> None:
+def _models(patterns: Sequence[str]) -> Table:
     from surrobench.errors import ModelError
     from surrobench.llm.models import EMBEDDED_MODEL, EMBEDDED_REVISION, EMBEDDED_SIZE
     from surrobench.llm.weights import find_weights
 
-    _columns(table, "model", "size", "from", "state")
-    try:
-        state = f"in {find_weights().parent}"
-    except ModelError as error:
-        state = str(error)
-    table.add_row(EMBEDDED_MODEL, EMBEDDED_SIZE, f"embedded ({EMBEDDED_REVISION})", state)
-    table.add_row(
-        "any other", "", "an OpenAI-compatible server", r"--llm NAME=URL,MODEL, or \[models.NAME] in a suite"
+    table = output.table("model", "size", "source", "state")
+    table.caption = (
+        "Any other model is that of an OpenAI-compatible server: --llm NAME=URL,MODEL, or [models.NAME] in a "
+        "suite. surrobench serve MODEL starts one."
     )
+    for name in _matching("model", patterns, [EMBEDDED_MODEL]):
+        try:
+            find_weights()
+            state = "installed"
+        except ModelError as error:
+            state = str(error)
+        table.add_row(name, EMBEDDED_SIZE, f"embedded, {EMBEDDED_REVISION}", state)
+    return table
 
 
-def _suites(table: Table) -> None:
+def _suites(patterns: Sequence[str]) -> Table:
+    from rich.text import Text
+
     from surrobench.errors import DataError
     from surrobench.paths import data_dir
     from surrobench.suite.loading import load_suite
     from surrobench.suite.schema import Method
 
-    _columns(table, "suite", "what it studies", "benchmarks", "methods", "budget", "seeds")
-    for path in sorted(data_dir("suites").glob("*.toml")):
-        suite, _ = load_suite(str(path))
+    table = output.table("suite", "what it studies, and how large it is")
+    table.columns[0].no_wrap = True
+    table.caption = "A suite in full: surrobench run NAME --print-suite"
+    paths = {path.stem: path for path in sorted(data_dir("suites").glob("*.toml"))}
+    for name in _matching("suite", patterns, list(paths)):
+        suite, _ = load_suite(str(paths[name]))
         try:
-            count = str(len(suite.benchmark_ids()))
+            benchmarks = count(len(suite.benchmark_ids()), "benchmark")
         except DataError:
-            count = "data missing"
-        left_out = suite.left_out()
-        table.add_row(
-            suite.name,
-            suite.description,
-            f"{count} ({len(left_out)} missing)" if left_out and count.isdigit() else count,
-            ", ".join(suite.optimizers),
-            str(suite.budget(Method())),
-            str(suite.seeds),
-        )
+            benchmarks = "benchmarks without data"
+        if left_out := suite.left_out():
+            benchmarks += f" ({len(left_out)} more without data)"
+        size = f"{benchmarks}, {count(len(suite.optimizers), 'method')}, {count(suite.seeds, 'seed')}"
+        size += f", {suite.budget(Method())}"
+        table.add_row(name, Text(suite.description).append(f"\n{size}", style="dim"))
+    return table

@@ -1,4 +1,4 @@
-"""Options of the commands that read a study, declared once: what of it counts, and how to compare."""
+"""Options of the commands that read a study, declared once: which part of it counts, and how to compare."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from surrobench.cli.command import GENERAL, option
+
 if TYPE_CHECKING:
     from surrobench.protocol.budget import Budget
     from surrobench.report.data.load import RunFilter
@@ -15,85 +17,148 @@ if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
 Decorator = Callable[[Any], Any]
-Command = TypeVar("Command", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-_POSITIVE = click.FloatRange(0, min_open=True)
-_PROPORTION = click.FloatRange(0, 1, min_open=True, max_open=True)
+POSITIVE = click.FloatRange(0, min_open=True)
+PROPORTION = click.FloatRange(0, 1, min_open=True, max_open=True)
+COUNT = click.IntRange(min=1)
+FILE = click.Path(path_type=Path)
 
-_PART: tuple[Decorator, ...] = (
-    click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True),
-    click.option(
-        "--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks."
+_WHAT_COUNTS = "What counts"
+_COMPARISON = "Comparison"
+
+RESULTS: Decorator = click.argument("results", type=FILE)
+"""One results folder."""
+MANY_RESULTS: Decorator = click.argument("results", type=FILE, nargs=-1, required=True)
+"""One results folder or several."""
+
+
+def patterns(flag: str, name: str, text: str, section: str = GENERAL) -> Decorator:
+    """Return an option that takes patterns and may be repeated.
+
+    Args:
+        flag: the option, with its dashes.
+        name: of the parameter.
+        text: of the help.
+        section: of the help.
+    """
+    return option(flag, name, multiple=True, metavar="PATTERN", help=text, section=section)
+
+
+FILTERS: tuple[Decorator, ...] = (
+    patterns("--benchmark", "benchmarks", "Use only these benchmarks.", _WHAT_COUNTS),
+    patterns("--method", "methods", "Use only these methods.", _WHAT_COUNTS),
+    patterns("--model", "models", "Use only these language models; methods without one stay.", _WHAT_COUNTS),
+    patterns(
+        "--variant", "variants", "Use only these prompt variants; methods without a model stay.", _WHAT_COUNTS
     ),
-    click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these methods."),
-    click.option(
-        "--model",
-        "models",
-        multiple=True,
-        metavar="PATTERN",
-        help="Of the methods with a language model, only those with this one.",
-    ),
-    click.option(
-        "--variant",
-        "variants",
-        multiple=True,
-        metavar="PATTERN",
-        help="Of the methods with a language model, only those shown this prompt variant.",
-    ),
-    click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing."),
+)
+PARTIAL: Decorator = option(
+    "--partial", is_flag=True, section=_WHAT_COUNTS, help="Leave out benchmarks on which a run is missing."
 )
 _COUNTED: tuple[Decorator, ...] = (
-    click.option(
-        "--with",
+    option(
+        "--external",
         "others",
         multiple=True,
-        type=click.Path(path_type=Path),
-        metavar="FILE.csv",
-        help="Results of others: method, benchmark, seed, trial, value.",
+        type=FILE,
+        metavar="FILE",
+        section=_WHAT_COUNTS,
+        help="Add results from elsewhere: a CSV with columns method, benchmark, seed, trial, value.",
     ),
-    click.option("--budget", type=click.IntRange(min=1), help="Trials that count.  [default: the suite's]"),
-    click.option("--equivalents", type=_POSITIVE, help="Full-fidelity equivalents that count."),
-    click.option("--seconds", type=_POSITIVE, help="Simulated seconds that count."),
+    option(
+        "--budget",
+        type=COUNT,
+        metavar="N",
+        show_default="the suite's",
+        section=_WHAT_COUNTS,
+        help="Count only the first N trials.",
+    ),
+    option(
+        "--equivalents",
+        type=POSITIVE,
+        metavar="N",
+        section=_WHAT_COUNTS,
+        help="Count only the first N full-fidelity equivalents.",
+    ),
+    option(
+        "--seconds",
+        type=POSITIVE,
+        metavar="N",
+        section=_WHAT_COUNTS,
+        help="Count only the first N simulated seconds.",
+    ),
 )
-BLOCKS: Decorator = click.option(
+BLOCKS: Decorator = option(
     "--blocks",
     type=click.Choice(["data-set", "instance"]),
+    metavar="NAME",
     default="data-set",
     show_default=True,
-    help="What tests count: benchmarks of one data set as one block, or each by itself.",
+    section=_COMPARISON,
+    help="Take the benchmarks of one data-set as one block in tests, or each instance by itself.",
+)
+ALPHA: Decorator = option(
+    "--alpha",
+    type=PROPORTION,
+    metavar="N",
+    default=0.05,
+    show_default=True,
+    section=_COMPARISON,
+    help="Set the level of tests.",
+)
+CONTROL: Decorator = option(
+    "--control",
+    metavar="NAME",
+    show_default="the suite's",
+    section=_COMPARISON,
+    help="Compare all methods with this one.",
 )
 _COMPARED: tuple[Decorator, ...] = (
-    click.option(
+    option(
         "--anchor",
         type=click.Choice(["median", "worst"]),
         default="median",
         show_default=True,
-        help="Loss at which normalised regret is 1.",
+        section=_COMPARISON,
+        help="Set the loss that has a normalised regret of 1.",
     ),
-    click.option("--alpha", type=_PROPORTION, default=0.05, show_default=True, help="Level of the tests."),
-    click.option("--control", help="Method to compare with.  [default: the suite's]"),
+    ALPHA,
+    CONTROL,
     BLOCKS,
 )
 
+JOBS: Decorator = option(
+    "-j", "--jobs", type=COUNT, metavar="N", show_default="all cores", help="Use N worker processes."
+)
 
-def of_study(command: Command) -> Command:
-    """Decorate a command with RESULTS and all options that ``load`` takes, and those of a comparison."""
-    for option in reversed((*_PART, *_COUNTED, *_COMPARED)):  # as decorators stand: the first is the last
-        command = option(command)
-    return command
+
+def decorated(*options: Decorator) -> Callable[[Function], Function]:
+    """Return one decorator for several, in the order in which the help is to show them."""
+
+    def decorate(function: Function) -> Function:
+        for apply in reversed(options):  # as decorators stand: the first is the last to be applied
+            function = apply(function)
+        return function
+
+    return decorate
+
+
+of_study = decorated(MANY_RESULTS, *FILTERS, PARTIAL, *_COUNTED, *_COMPARED)
+"""Decorates a command with RESULTS, all options that ``load`` takes, and those of a comparison."""
 
 
 def choice(options: dict[str, Any]) -> RunFilter:
-    """Which part of the study is meant."""
+    """Return which part of the study the options mean."""
     from surrobench.report.data.load import RunFilter
 
     return RunFilter(*(options[name] for name in ("benchmarks", "methods", "models", "variants")))
 
 
 def counted(options: dict[str, Any]) -> list[str]:
-    """Those options that were given and say what counts, as they are written: --budget, --with."""
+    """Return the options that were given and say what counts, as they are written: ``--budget``."""
     written = {
-        "others": "--with",
+        "others": "--external",
         "budget": "--budget",
         "equivalents": "--equivalents",
         "seconds": "--seconds",
@@ -102,14 +167,14 @@ def counted(options: dict[str, Any]) -> list[str]:
 
 
 def limit(options: dict[str, Any]) -> Budget:
-    """How much of each run counts."""
+    """Return how much of each run counts."""
     from surrobench.protocol.budget import Budget
 
     return Budget(options["budget"], options["equivalents"], options["seconds"])
 
 
 def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyData:
-    """The study that the options of ``of_study`` mean.
+    """Load the study that the options of ``of_study`` mean.
 
     Args:
         folders: the results.

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from surrobench.cli.options import choice, counted, load, of_study
+from surrobench.cli import output
+from surrobench.cli.command import Command, option, say_renamed
+from surrobench.cli.options import FILE, choice, counted, load, of_study
 
 if TYPE_CHECKING:
     from surrobench.report.data.study_data import StudyData
@@ -15,85 +17,138 @@ if TYPE_CHECKING:
 
 KINDS = {
     "cd": "critical-difference diagram of the mean ranks",
-    "curves": "mean regret of the incumbents over trials, time or tokens, with intervals",
-    "targets": "share of targets reached over trials, time or tokens (ECDF), with intervals",
-    "profile": "share of runs with a regret of at most tau, with intervals",
+    "curves": "mean regret of the incumbents over trials, time or tokens",
+    "targets": "share of targets reached over trials, time or tokens",
+    "profile": "share of runs with a regret of at most tau",
     "heatmap": "rank or regret of every method on every instance",
     "wins": "wins, ties and losses of every pair of methods",
-    "proposals": "what was proposed on one benchmark, as parallel coordinates",
-    "origins": "which source had proposed the incumbents",
+    "proposals": "proposals on one benchmark, as parallel coordinates",
+    "origins": "sources that proposed the incumbents",
 }
 _UNITS = {"trials": "trials", "time": "seconds", "tokens": "tokens", "equivalents": "equivalents"}
 
 
-def _known(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """One of ``KINDS``; a near miss is named."""
-    if value not in KINDS:
-        from surrobench.errors import UnknownName
-
-        raise UnknownName("kind of figure", value, KINDS)
-    return value
-
-
-@click.command(epilog="Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()) + ".")
-@of_study
-@click.argument("kind", callback=_known)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File: .svg, .png, .pdf or .html."
+@click.command(
+    "plot",
+    cls=Command,
+    renamed={"--with": "--external"},
+    epilog="\b\nKinds:\n" + "\n".join(f"  {kind:<9}  {what}" for kind, what in KINDS.items()),
 )
-@click.option(
+@click.argument("kind")
+@of_study
+@option(
+    "--out",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    section="Figure",
+    help="Write the figure to this file: .svg, .png, .pdf or .html.",
+)
+@option(
     "--x",
     type=click.Choice(list(_UNITS)),
+    metavar="NAME",
     default="trials",
     show_default=True,
-    help="curves, targets, profile: what was spent. Time is simulated.",
+    section="Figure",
+    help="Draw curves, targets and profile over trials, (simulated) time, tokens or equivalents.",
 )
-@click.option("--log-x/--linear-x", default=None, help="[default: curves linear over trials, else log]")
-@click.option("--log-y/--linear-y", default=True, show_default=True, help="curves: the axis of regret.")
-@click.option(
+@option(
+    "--log-x/--linear-x",
+    default=None,
+    show_default="curves over trials: linear; else log",
+    section="Figure",
+    help="Scale the axis of what was spent.",
+)
+@option(
+    "--log-y/--linear-y",
+    default=True,
+    show_default=True,
+    section="Figure",
+    help="Scale the axis of regret of curves.",
+)
+@option(
     "--measure",
     type=click.Choice(["rank", "quantile", "normalised"]),
-    help="Regret of curves, profile; cells of heatmap.  [default: quantile; heatmap: rank]",
+    metavar="NAME",
+    show_default="heatmap: rank; else quantile",
+    section="Figure",
+    help="Show quantile or normalised regret in curves, profile and heatmap, or the rank in a heatmap.",
 )
-@click.option(
+@option(
     "--interval",
     type=click.Choice(["seeds", "instances", "none"]),
+    metavar="NAME",
     default="seeds",
     show_default=True,
-    help="What the bands are over: seeds (on these instances), or instances and their seeds.",
+    section="Figure",
+    help="Draw bands over seeds (of these instances), over instances and their seeds, or none.",
 )
-@click.option("--seed", "seeds", type=int, multiple=True, help="proposals: which.  [default: the first]")
-@click.option(
+@option(
+    "--seed",
+    "seeds",
+    type=int,
+    multiple=True,
+    metavar="N",
+    show_default="the first",
+    section="Figure",
+    help="Show the proposals of this seed; repeatable.",
+)
+@option(
     "--color",
     "colour",
     type=click.Choice(["loss", "source"]),
     default="loss",
     show_default=True,
-    help="proposals: what their colour says.",
+    section="Figure",
+    help="Colour proposals by loss or by source.",
 )
-@click.option(
+@option(
     "--width",
     type=click.Choice(["column", "page"]),
     default="column",
     show_default=True,
-    help="Of print: 3.3 or 6.9 inches.",
+    section="Figure",
+    help="Make the figure as wide as a printed column (3.3 inches) or page (6.9).",
 )
-@click.option("--bare", is_flag=True, help="Without title and notes, for a caption that says it.")
-def command(results: tuple[Path, ...], kind: str, out: Path, **options: Any) -> None:
-    """Draw a figure of the studies in RESULTS, one folder or several. KIND is listed below.
+@option(
+    "--bare", is_flag=True, section="Figure", help="Leave out title and notes, for a caption that says it."
+)
+def command(kind: str, results: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Draw a figure of the studies in RESULTS, one folder or several. The kinds are listed below.
 
     \b
     Examples:
-      surrobench plot results/quick curves --out curves.svg
-      surrobench plot results/quick heatmap --measure quantile --out heatmap.pdf
-      surrobench plot results/quick proposals --benchmark hpobench/mlp/car --method tpe --out tpe.png
+      surrobench plot curves results/quick --out curves.svg
+      surrobench plot heatmap results/quick --measure quantile --out heatmap.pdf
+      surrobench plot proposals results/quick --benchmark hpobench/mlp/car --method tpe --out tpe.png
     """
     from surrobench.report.figures.save import check_suffix, save
     from surrobench.results.folder import Results
 
+    kind, results = _in_order(kind, results)
     check_suffix(out)
     save(_chart([Results(folder) for folder in results], kind, options), out)
-    click.echo(f"Figure: {out}", err=True)
+    output.say(f"Figure: {out}")
+
+
+def _in_order(kind: str, results: tuple[Path, ...]) -> tuple[str, tuple[Path, ...]]:
+    """Return the kind and the folders, also where the kind was written last, as in earlier versions.
+
+    Raises:
+        UnknownName: no word is a kind; a near miss is named.
+    """
+    from surrobench.errors import UnknownName
+
+    if kind in KINDS:
+        return kind, results
+    last = str(results[-1])
+    if last not in KINDS:
+        raise UnknownName("kind of figure", last if Path(kind).exists() else kind, KINDS)
+    folders = (Path(kind), *results[:-1])
+    shown = " ".join(map(str, folders))
+    say_renamed(f"'plot {shown} {last}'", f"'plot {last} {shown}'")
+    return last, folders
 
 
 def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from surrobench.cli.options import BLOCKS
+from surrobench.cli.command import Command, option
+from surrobench.cli.options import ALPHA, BLOCKS, CONTROL, PARTIAL, PROPORTION, RESULTS
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from surrobench.report.data.study_data import Blocks
-    from surrobench.report.power import Plan
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """Counts, with commas between them."""
+    """Parse counts with commas between them."""
     if value is None:
         return ()
     parts = [part.strip() for part in value.split(",")]
@@ -26,61 +24,87 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     return tuple(int(part) for part in parts)
 
 
-@click.command()
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option("--method", "methods", multiple=True, help="Only this method; may be repeated.  [default: all]")
-@click.option(
+@click.command("power", cls=Command)
+@RESULTS
+@option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    show_default="all",
+    section="Simulation",
+    help="Plan for this method; repeatable.",
+)
+@option(
     "--effect",
     type=click.FloatRange(-1, 1),
-    help="Difference in quantile regret to be found; 0.01 is a hundredth of the search space.  "
-    "[default: each method's own in RESULTS]",
+    metavar="N",
+    show_default="each method's own",
+    section="Simulation",
+    help="Look for this difference in quantile regret; 0.01 is a hundredth of the search space.",
 )
-@click.option(
+@option(
     "--power",
     "wanted",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=PROPORTION,
+    metavar="N",
     default=0.8,
     show_default=True,
-    help="With which it is to be found.",
+    section="Simulation",
+    help="Find the difference with this probability.",
 )
-@click.option(
-    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True
+@ALPHA
+@option(
+    "--seeds",
+    callback=_counts,
+    metavar="N,N,...",
+    section="Simulation",
+    help="Try these numbers of seeds, such as 5,10,20.",
 )
-@click.option(
-    "--seeds", callback=_counts, metavar="N,N,...", help="Numbers of seeds to try, such as 5,10,20."
+@option(
+    "--instances",
+    callback=_counts,
+    metavar="N,N,...",
+    section="Simulation",
+    help="Try these numbers of instances.",
 )
-@click.option("--instances", callback=_counts, metavar="N,N,...", help="Numbers of instances to try.")
-@click.option(
+@option(
     "--simulations",
     type=click.IntRange(min=10),
+    metavar="N",
     default=1000,
     show_default=True,
-    help="Simulated studies for each size.",
+    section="Simulation",
+    help="Simulate N studies of each size.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the simulation.")
-@click.option("--control", help="Method to compare with.  [default: the suite's]")
+@option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    section="Simulation",
+    help="Seed the simulation with N.",
+)
+@CONTROL
 @BLOCKS
-@click.option("--partial", is_flag=True, help="Leave out benchmarks on which a run is missing.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@PARTIAL
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    section="Output",
+    help="Print as table or json.",
+)
 def command(
-    results: Path,
-    methods: tuple[str, ...],
-    effect: float | None,
-    wanted: float,
-    alpha: float,
-    seeds: tuple[int, ...],
-    instances: tuple[int, ...],
-    simulations: int,
-    seed: int,
-    control: str | None,
-    blocks: Blocks,
-    partial: bool,
-    form: str,
+    results: Path, control: str | None, blocks: Blocks, partial: bool, form: str, **options: Any
 ) -> None:
-    """How many seeds and instances a difference needs, from the pilot study in RESULTS.
+    """Compute how many seeds and instances a difference needs, from the pilot study in RESULTS.
 
-    Studies of each size are simulated from the pilot's instances and seeds, and tested as rank does. Each
-    method is compared with the control on the seeds and trials that these two have in common.
+    Studies of each size are simulated from the instances and seeds of the pilot, and tested as rank does.
+    Each method is compared with the control on the seeds and trials that these two have in common.
 
     \b
     Examples:
@@ -96,22 +120,17 @@ def command(
     from surrobench.report.data.seed_array import cells_beside
     from surrobench.report.data.study_data import load_study
     from surrobench.report.power import plan_power
+    from surrobench.report.render.power_table import power_table
+    from surrobench.report.render.terminal import terminal
     from surrobench.results.folder import Results
 
     study = load_study(Results(results), partial=partial, control=control)
     plan = plan_power(
         cells_beside(study, study.control, by_data_set=blocks == "data-set"),
         study.control,
-        methods=methods,
-        effect=effect,
-        wanted=wanted,
-        alpha=alpha,
-        seeds=seeds,
-        instances=instances,
-        simulations=simulations,
-        seed=seed,
         blocks=blocks,
         progress=bar("simulating"),
+        **options,
     )
     if form == "json":
         document = asdict(plan)
@@ -119,42 +138,4 @@ def command(
             row["detectable"] = row["detectable"] if row["detectable"] < float("inf") else None
         click.echo(json.dumps(document, indent=2))
     else:
-        Console().print(_table(plan))
-
-
-def _table(plan: Plan) -> RenderableType:
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    from surrobench.report.power import MOST
-
-    table = Table(
-        title="Power in %, by number of instances", title_justify="left", title_style="bold",
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-    )  # fmt: skip
-    table.add_column("method", overflow="fold", min_width=8)
-    needed = f"n for\n{plan.wanted:.0%}"
-    for heading in ("effect", "detect-\nable", "seeds", *map(str, plan.instances), needed):
-        table.add_column(Text(heading, justify="right"), justify="right", no_wrap=True)
-    before = None
-    for row in plan.rows:
-        first = row.method != before
-        before = row.method
-        detectable = f"{row.detectable:.2g}" if row.detectable < float("inf") else "none"
-        table.add_row(
-            Text(row.method if first else ""),
-            f"{row.effect:+.2g}" if first else "",
-            detectable if first else "",
-            str(row.seeds),
-            *(
-                Text(
-                    f"{100 * one.value:.0f}±{100 * one.error:.0f}",
-                    style="bold" if one.value >= plan.wanted else "",
-                )
-                for one in row.power
-            ),
-            str(row.needed) if row.needed else f"> {MOST}",
-        )
-    return Group(table, Text("\n".join(plan.notes), style="dim"))
+        Console().print(terminal(power_table(plan)))

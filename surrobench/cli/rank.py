@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from surrobench.cli.options import of_study
+from surrobench.cli import output
+from surrobench.cli.command import FORMAT, Command, option
+from surrobench.cli.options import FILE, of_study
 
 if TYPE_CHECKING:
     from surrobench.report.data.study_data import StudyData
@@ -16,108 +18,142 @@ if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
 
-@click.command()
+@click.command(
+    "rank",
+    cls=Command,
+    renamed={
+        "--with": "--external",
+        "--by": "--group-by",
+        "--also": "--extra-test",
+        "--test": "--test-metric",
+    },
+)
 @of_study
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
-    default="table",
-    show_default=True,
-)
-@click.option(
+@FORMAT
+@option(
     "--figure",
-    type=click.Path(path_type=Path),
-    help="Critical-difference diagram: .svg, .png, .pdf or .html.",
+    type=FILE,
+    metavar="FILE",
+    section="Output",
+    help="Draw the critical-difference diagram, too: .svg, .png, .pdf or .html.",
 )
-@click.option(
-    "--by",
+@option(
+    "--group-by",
+    "by",
     type=click.Choice(["family", "scenario", "variant", "model"]),
-    help="Rank each family or scenario apart; or compare what a language model was shown (variant), or each "
-    "model with its slot control (model).",
+    metavar="NAME",
+    section="Comparison",
+    help="Rank each family or scenario by itself, or compare what a language model was shown (variant), or "
+    "each model with the controls in its place (model).",
 )
-@click.option(
+@option(
     "--metric",
     type=click.Choice(["quantile", "normalised", "log", "auc"]),
+    metavar="NAME",
     default="quantile",
     show_default=True,
-    help="What ranks and tests use: quantile or normalised regret, its logarithm, area of the anytime curve.",
+    section="Comparison",
+    help="Rank and test quantile regret, normalised regret, its logarithm (log), or the area below its curve "
+    "(auc).",
 )
-@click.option(
+@option(
     "--correction",
     type=click.Choice(["holm", "hommel", "bh"]),
+    metavar="NAME",
     default="holm",
     show_default=True,
-    help="Of p-values: Holm, Hommel, or Benjamini and Hochberg.",
+    section="Comparison",
+    help="Correct p-values by holm, hommel, or bh (Benjamini and Hochberg).",
 )
-@click.option(
+@option(
     "--posthoc",
     type=click.Choice(["nemenyi", "conover", "wilcoxon"]),
+    metavar="NAME",
     default="nemenyi",
     show_default=True,
-    help="Test of all pairs, for the bars of the diagram.",
+    section="Comparison",
+    help="Compare all pairs of methods by nemenyi, conover or wilcoxon, for the bars of the diagram.",
 )
-@click.option(
-    "--also",
+@option(
+    "--extra-test",
     "extra_tests",
     multiple=True,
     type=click.Choice(["bayes", "hierarchical", "mixed", "sign-flip"]),
-    help="A further test against the control, beside Wilcoxon's: Bayesian signed-rank, Bayesian "
-    "hierarchical, mixed-effects model, permutation of signs. May be repeated.",
+    metavar="NAME",
+    section="Comparison",
+    help="Add a test against the control beside Wilcoxon's; repeatable: bayes (Bayesian signed-rank), "
+    "hierarchical (Bayesian), mixed (mixed-effects model), sign-flip (permutation).",
 )
-@click.option(
+@option(
     "--rope",
     type=click.FloatRange(0),
-    help="Of the Bayesian tests: differences up to this are the same, in the metric's unit.  [default: 0.01]",
+    metavar="N",
+    show_default="0.01",
+    section="Comparison",
+    help="Take differences of at most N as none in the Bayesian tests.",
 )
-@click.option(
+@option(
     "--intervals",
     is_flag=True,
+    section="Output",
     help="Show interquartile mean and probability of improvement, with bootstrap intervals.",
 )
-@click.option(
-    "--test", "test_metric", is_flag=True, help="Show the incumbents' test metric, where there is one."
+@option(
+    "--test-metric",
+    "test_metric",
+    is_flag=True,
+    section="Output",
+    help="Show the test metric of the incumbents, where there is one.",
 )
-@click.option(
+@option(
     "--target",
     type=click.FloatRange(0, 1, min_open=True),
-    metavar="Q",
-    help="Show what it takes to reach this quantile regret.",
+    metavar="N",
+    section="Output",
+    help="Show what it takes to reach a quantile regret of N.",
 )
-@click.option(
+@option(
     "--unit",
     type=click.Choice(["trials", "equivalents", "seconds", "tokens"]),
+    metavar="NAME",
     default="trials",
     show_default=True,
-    help="What is counted on the way to the target.",
+    section="Output",
+    help="Count trials, equivalents, seconds or tokens on the way to the target.",
+)
+@option(
+    "--check", is_flag=True, section="Output", help="Exit with status 1 unless all claims of the suite hold."
 )
 def command(
-    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, **options: Any
+    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, check: bool, **options: Any
 ) -> None:
     """Rank the methods of the studies in RESULTS, one folder or several.
 
-    Blocks are benchmarks, those of one data set together; seeds are averaged within them, only seeds that all
-    methods have count. The suite's claims are judged on the whole study as it states them: each holds, does
-    not hold, or is not resolved.
+    Benchmarks are the blocks of the tests; those of one data set count as one. Seeds are averaged within a
+    benchmark, and only seeds that all methods have count. The claims of the suite are judged on the whole
+    study, as the suite states them: a claim holds, does not hold, or is not resolved.
 
     \b
     Examples:
       surrobench rank results/quick --figure cd.svg
       surrobench rank results/quick --format latex > table.tex
       surrobench rank results/quick results/mine --benchmark 'hpobench/*' --target 0.01
-      surrobench rank results/quick --also bayes --rope 0.02
-      surrobench rank results/quick --with theirs.csv --by scenario
-      surrobench rank results/mine --by variant
+      surrobench rank results/quick --extra-test bayes --rope 0.02
+      surrobench rank results/quick --external theirs.csv --group-by scenario
+      surrobench rank results/mine --group-by variant
+      surrobench rank results/recordings/default-seed --check
     """
     from surrobench.results.folder import Results
 
     if figure:
-        _check(figure, by)
+        _check_figure(figure, by)
     folders = [Results(folder) for folder in results]
+    if check:
+        _check_claims_can_be_judged(folders, by, options)
     if by in ("variant", "model"):
-        from surrobench.cli.arms import print_arms
+        from surrobench.cli.conditions import print_conditions
 
-        print_arms(folders, by, form, options)
+        print_conditions(folders, by, form, options)
         return
     rankings = _rankings(folders, by, _wanted(options), options)
     if figure:
@@ -126,14 +162,16 @@ def command(
         cd_diagram(rankings[0], figure)
     _print(rankings, form)
     if figure:
-        click.echo(f"Critical-difference diagram: {figure}", err=True)
+        output.say(f"Critical-difference diagram: {figure}")
+    if check:
+        _check_claims(rankings[-1], folders[0])
 
 
 def _wanted(options: dict[str, Any]) -> Wanted:
-    """What the options ask for.
+    """Return what the options ask a ranking for.
 
     Raises:
-        UsageError: --rope without a test that has one.
+        UsageError: ``--rope`` was given without a test that uses it.
     """
     from dataclasses import fields
 
@@ -141,24 +179,80 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     from surrobench.report.ranking.pipeline import Wanted
 
     if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["extra_tests"]):
-        raise UsageError("--rope is of the Bayesian tests.", "Add --also bayes or --also hierarchical.")
+        raise UsageError("--rope is for the Bayesian tests.", "Add --extra-test bayes or hierarchical.")
     given = {field.name: options[field.name] for field in fields(Wanted)}
     return Wanted(**{name: value for name, value in given.items() if value is not None})
 
 
-def _check(figure: Path, by: str | None) -> None:
+def _check_figure(figure: Path, by: str | None) -> None:
+    """Refuse a figure that cannot be drawn, before anything is computed.
+
+    Raises:
+        UsageError: its suffix is unknown, or there would be several rankings.
+    """
     from surrobench.errors import UsageError
     from surrobench.report.figures.save import check_suffix
 
     check_suffix(figure)
     if by:
-        raise UsageError("A figure shows one ranking, --by makes several.", "Choose with --benchmark.")
+        raise UsageError(
+            "A figure shows one ranking, and --group-by makes several.",
+            "Choose one group with --benchmark.",
+        )
+
+
+def _check_claims_can_be_judged(folders: list[Results], by: str | None, options: dict[str, Any]) -> None:
+    """Refuse ``--check`` where no claim would be judged.
+
+    Raises:
+        UsageError: there are no claims, the folders have different ones, or a part of the study is ranked.
+    """
+    from surrobench.cli.options import choice
+    from surrobench.errors import UsageError
+    from surrobench.report.claims import stated_claims
+    from surrobench.report.data.load import RunFilter
+
+    stated = [stated_claims(folder) for folder in folders]
+    if not any(stated):
+        raise UsageError(
+            "This study has no claims to check.", "Write [claims.NAME] into its suite, or leave out --check."
+        )
+    if any(claims != stated[0] for claims in stated):
+        raise UsageError("These folders state different claims.", "Check each by itself.")
+    if by or choice(options) != RunFilter():
+        raise UsageError(
+            "Claims are about the whole study, and a part of it is ranked.",
+            "Leave out --check, or --group-by and the filters.",
+        )
+
+
+def _check_claims(ranking: Ranking, folder: Results) -> None:
+    """Fail unless every claim of the suite holds.
+
+    Raises:
+        ResultsError: some do not; the message says what is known of them.
+    """
+    from surrobench.errors import ResultsError
+    from surrobench.report.claims import stated_claims
+
+    verdicts = {one.name: one.verdict for one in ranking.claims}
+    stated = stated_claims(folder)
+    words = {"does not hold": "does not hold", "not resolved": "is not resolved"}
+    others = [
+        f"{name} {words[verdicts[name]] if name in verdicts else 'cannot be judged yet'}"
+        for name in stated
+        if verdicts.get(name) != "holds"
+    ]
+    if others:
+        raise ResultsError(
+            f"{len(stated) - len(others)} of {len(stated)} claims hold. The others: {', '.join(others)}."
+        )
 
 
 def _rankings(
     folders: list[Results], by: str | None, wanted: Wanted, options: dict[str, Any]
 ) -> list[Ranking]:
-    """One, or one for each group; the last with the suite's claims."""
+    """Return one ranking, or one for each group; the last holds the suite's claims."""
     from surrobench.cli.options import choice, load
     from surrobench.cli.progress import bar
     from surrobench.report.data.load import RunFilter
@@ -179,7 +273,7 @@ def _rankings(
 
 
 def _parts(study: StudyData, by: str | None) -> list[tuple[str, StudyData]]:
-    """The groups by name; the whole study, without one, where none are asked for."""
+    """Return the groups by name; without ``by`` the whole study under an empty name."""
     if by is None:
         return [("", study)]
     depth = 1 if by == "family" else 2

@@ -7,24 +7,26 @@ from pathlib import Path
 
 import click
 
+from surrobench.cli import output
+from surrobench.cli.command import FORMAT, Command, option
+from surrobench.cli.options import FILE, JOBS
 
-@click.command()
+
+@click.command("reproduce", cls=Command)
 @click.argument("name", metavar="[PAPER]", required=False)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
-    default="table",
-    show_default=True,
+@FORMAT
+@option(
+    "--out",
+    type=FILE,
+    metavar="DIR",
+    show_default="the user's cache",
+    help="Keep our own runs in this folder.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for runs of ours.  [default: the user's cache]"
-)
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+@JOBS
 def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> None:
-    """Recompute the published figures of PAPER and print them side by side, with what the paper lacks.
+    """Recompute the tables of PAPER and print them beside the published figures.
 
-    Without PAPER: say which there are. Where a paper is compared with runs of ours, they are made once and
+    Without PAPER, the papers are listed. A paper that is compared with runs of ours needs them once; they are
     kept. The exit status is 1 if a figure differs.
 
     \b
@@ -35,46 +37,43 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     from rich.console import Console
 
     if name is None:
-        _list(Console())
+        _list()
         return
-    from surrobench.cli.run import Display
-    from surrobench.report.render.marked import render, rich_sheet
+    from surrobench.cli.progress import Display
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
     from surrobench.reproduce import Means, paper
     from surrobench.study.progress import Status
     from surrobench.system import usable_cores
 
     entry = paper(name)
-    console, errors = Console(), Console(stderr=True)
+    console, errors = Console(), Console(stderr=True, quiet=output.is_quiet())
     status = Status(note=lambda line: errors.print(line, style="dim", highlight=False, markup=False))
-    sheets = entry.function(Means(out, jobs or usable_cores(), status))
+    tables = entry.function(Means(out, jobs or usable_cores(), status))
     if form == "table":
         console.print(f"{entry.citation}\n", style="dim", highlight=False)
     made = []
     while True:
-        # The bar is gone before a sheet is printed.
+        # The bar is gone before a table is printed.
         with Display(status, errors):
-            sheet = next(sheets, None)
-        if sheet is None:
+            table = next(tables, None)
+        if table is None:
             break
-        made.append(sheet)
+        made.append(table)
         if form == "table":
-            console.print(rich_sheet(sheet))
+            console.print(terminal(table))
     if form != "table":
-        click.echo(render(made, entry.citation, form), nl=False)  # type: ignore[arg-type] # click has checked it
-    sys.exit(1 if any(sheet.count("differs") for sheet in made) else 0)
+        click.echo(render(made, form, entry.citation), nl=False)  # type: ignore[arg-type] # click has checked it
+    sys.exit(1 if any(table.count("differs") for table in made) else 0)
 
 
-def _list(console: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _list() -> None:
+    """Print which papers there are, what is recomputed of each, and how long that takes."""
     from surrobench.reproduce import PAPERS
 
-    assert isinstance(console, Console)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("paper", no_wrap=True)
-    table.add_column("what is recomputed")
-    table.add_column("takes")
+    console = output.console()
+    table = output.table("paper", "what is recomputed", "takes")
+    table.columns[0].no_wrap = True
     for name, entry in PAPERS.items():
         table.add_row(name, entry.summary, entry.takes)
     console.print(table)

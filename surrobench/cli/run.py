@@ -4,274 +4,255 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
+from surrobench.cli import output
+from surrobench.cli.command import Command, option
+from surrobench.cli.options import COUNT, FILE, JOBS, patterns
 
-    from surrobench.study.progress import Status
-    from surrobench.study.summary import Summary
+if TYPE_CHECKING:
+    from surrobench.llm.models import ModelSpec
     from surrobench.suite.schema import Suite
     from surrobench.suite.selection import Selection
 
 
-@click.command()
-@click.argument("suite_name", metavar="SUITE")
-@click.option("--seeds", type=click.IntRange(min=1), help="At most so many seeds of each method.")
-@click.option("--method", "methods", multiple=True, metavar="PATTERN", help="Only these, and the control.")
-@click.option("--benchmark", "benchmarks", multiple=True, metavar="PATTERN", help="Only these benchmarks.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/SUITE]")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
-@click.option(
+@click.command("run", cls=Command)
+@click.argument("suite_name", metavar="[SUITE]", required=False)
+@patterns("--benchmark", "benchmarks", "Run these benchmarks; of SUITE, only these.", "What is run")
+@option(
+    "--optimizer",
+    "optimizers",
+    multiple=True,
+    metavar="NAME",
+    section="What is run",
+    help="Run this optimizer, without SUITE.",
+)
+@option(
+    "--trials", type=COUNT, metavar="N", section="What is run", help="Give each run N trials, without SUITE."
+)
+@option(
+    "--seeds",
+    type=COUNT,
+    metavar="N",
+    show_default="5, or all of SUITE",
+    section="What is run",
+    help="Run N seeds of each method; of SUITE, at most N.",
+)
+@patterns("--method", "methods", "Run only these methods of SUITE, and its control.", "What is run")
+@option(
+    "--out", type=FILE, metavar="DIR", show_default="results/NAME", help="Store the results in this folder."
+)
+@JOBS
+@option(
     "--cluster", metavar="ADDRESS", help="Use the workers of this Dask scheduler instead of processes here."
 )
-@click.option(
+@option(
     "--llm",
     "llms",
     multiple=True,
     metavar="NAME=URL,MODEL",
-    help="Ask this server (redirects a model of the suite, or adds one). May be repeated.",
+    section="What is run",
+    help="Ask this server in place of the suite's model NAME, or as a further model; repeatable. Without "
+    "SUITE, smollm2 is the embedded model.",
 )
-@click.option(
+@option(
     "--replay",
     type=click.Path(path_type=Path, exists=True),
-    help="Serve all completions from a recording: a results folder or a journal. Needs no model.",
+    metavar="DIR",
+    help="Take all completions from this recording, a results folder or a journal, and ask no model.",
 )
-@click.option(
-    "--reevaluate", is_flag=True, help="With --replay: compare objective values with the recorded ones."
-)
-@click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
-@click.option("--discard-unfinished", is_flag=True, help="Start half-finished runs anew.")
-@click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
-def command(
-    suite_name: str,
-    seeds: int | None,
-    methods: tuple[str, ...],
-    benchmarks: tuple[str, ...],
-    out: Path | None,
-    jobs: int | None,
-    cluster: str | None,
-    llms: tuple[str, ...],
-    replay: Path | None,
-    reevaluate: bool,
-    retry_failed: bool,
-    discard_unfinished: bool,
-    dry_run: bool,
-) -> None:
-    """Run SUITE: a TOML file, or the name of one in suites/.
+@option("--reevaluate", is_flag=True, help="Evaluate a replay anew and compare with the recorded values.")
+@option("--retry-failed", is_flag=True, help="Run again what has failed.")
+@option("--discard-unfinished", is_flag=True, help="Start half-finished runs from the beginning.")
+@option("--print-suite", is_flag=True, help="Print the suite as TOML and stop.")
+@option("--dry-run", is_flag=True, help="Print what the study would cost and stop.")
+def command(suite_name: str | None, **options: Any) -> None:
+    """Run SUITE, a TOML file or the name of one in suites/, or run a study that the options describe.
 
-    Finished runs are never repeated, interrupted ones go on where they were: after Ctrl-C, a crash or an
-    edit of the suite, repeat the command. So it is after a part (--seeds, --method, --benchmark): what is
-    left follows without these options.
+    A finished run is never repeated, and an interrupted one is continued: repeat the command after Ctrl-C, a
+    crash or a change of the suite. Run a part first (--seeds, --method, --benchmark) and the rest later, by
+    the command without these options.
 
     \b
     Examples:
       surrobench run quick
+      surrobench run --benchmark 'hpobench/mlp/*' --optimizer tpe --optimizer random --trials 50
       surrobench run ferreira2026 --seeds 1 --method tpe --method 'centaur*'
       surrobench run suites/tabular.toml --jobs 8
       surrobench run suites/tabular.toml --cluster tcp://10.0.0.1:8786
       surrobench run quick --llm qwen=http://127.0.0.1:8000/v1,Qwen/Qwen3-8B
       surrobench run quick --replay results/quick
     """
-    from rich.console import Console
+    _check(suite_name, options)
+    suite, text, part = _study(suite_name, options)
+    if options["print_suite"]:
+        click.echo(text, nl=False)
+        return
+    if left_out := suite.left_out():
+        output.say(f"Benchmarks whose data is not on this machine are left out: {', '.join(left_out)}")
+    replay = options["replay"]
+    if replay:
+        part = _part_of_recording(replay, part, suite)
+    out = options["out"] or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
+    if options["dry_run"]:
+        _estimate(suite, part, out, options)
+    else:
+        _run(suite, text, part, out, options)
 
+
+def _check(suite_name: str | None, options: dict[str, Any]) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: they do not; the message says what to leave out or to add.
+    """
     from surrobench.errors import UsageError
-    from surrobench.llm.capabilities import fallbacks_of, settled
-    from surrobench.study.options import Options
-    from surrobench.study.progress import Status
-    from surrobench.study.session import run_study
-    from surrobench.suite.loading import load_suite
-    from surrobench.suite.model_overrides import add_models
-    from surrobench.suite.selection import Selection
-    from surrobench.system import usable_cores
 
-    if reevaluate and replay is None:
-        raise UsageError("--reevaluate goes with --replay.")
-    if cluster and jobs:
+    if options["reevaluate"] and options["replay"] is None:
+        raise UsageError("--reevaluate goes with --replay.", "Add --replay DIR.")
+    if options["cluster"] and options["jobs"]:
         raise UsageError(
             "--jobs and --cluster exclude each other.", "A cluster has as many workers as joined it."
         )
-    suite, text = load_suite(suite_name)
-    suite = add_models(suite, dict(_model(flag) for flag in llms))
-    part = Selection(benchmarks, methods, seeds)
-    if replay and (recorded := _recorded_part(replay)) != Selection():
-        part = recorded if part == Selection() else part.within(recorded, suite)
-        click.echo(f"Replaying what was recorded, a part of the suite: {part}.", err=True)
-    out = out or Path("results") / (f"{suite.name}-replay" if replay else suite.name)
-    console = Console(stderr=True)
-    jobs = jobs or usable_cores()
-    if left_out := suite.left_out():
-        click.echo(f"Left out, their data is not on this machine: {', '.join(left_out)}", err=True)
-    if dry_run:
-        narrowed = part.of(suite)
-        fallbacks = fallbacks_of(narrowed, replay or out)
-        _print_estimate(settled(narrowed, {}, fallbacks, click.echo)[0], out, jobs)
-        return
-    options = Options(out, jobs, replay, reevaluate, retry_failed, discard_unfinished, cluster, part)
-    status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
-    with Display(status, console):
-        summary = run_study(suite, text, options, status)
-    _print_summary(summary, out, console)
-    if not summary.complete:
-        resume = shlex.join(["surrobench", *sys.argv[1:]])
-        if not summary.parked:
-            click.echo(f"Repeat the failed ones with: {resume} --retry-failed", err=True)
-        elif replay is None:  # a replay that diverged would diverge again
-            click.echo(f"Resume with: {resume}", err=True)
-        sys.exit(1)
+    alone = {"--benchmark": "benchmarks", "--optimizer": "optimizers", "--trials": "trials"}
+    if suite_name is None:
+        missing = [option for option, name in alone.items() if not options[name]]
+        if len(missing) == len(alone) and not options["methods"]:
+            raise UsageError(
+                "There is nothing to run.",
+                "Name a suite (surrobench list suites), or give --benchmark, --optimizer and --trials.",
+            )
+        if options["methods"]:
+            raise UsageError(
+                "--method chooses among the methods of a suite.", "Without a suite, write --optimizer NAME."
+            )
+        if missing:
+            raise UsageError(
+                f"Without a suite, {' and '.join(missing)} must be given.",
+                "Example: surrobench run --benchmark hpobench/mlp/car --optimizer tpe --trials 50",
+            )
+    elif options["optimizers"]:
+        raise UsageError(
+            f"--optimizer makes a study without a suite, and {suite_name} is one.",
+            f"To run a part of {suite_name}, write --method PATTERN.",
+        )
+    elif options["trials"]:
+        raise UsageError(
+            f"--trials is for a study without a suite, and {suite_name} is one.",
+            "Set trials in a copy of it: surrobench run SUITE --print-suite > mine.toml",
+        )
 
 
-def _recorded_part(replay: Path) -> Selection:
+def _study(suite_name: str | None, options: dict[str, Any]) -> tuple[Suite, str, Selection]:
+    """Read or make the suite that is to be run.
+
+    Returns:
+        suite: with the models of the command line.
+        text: its TOML text.
+        part: which part of it the options choose.
+    """
+    from surrobench.cli.suite_from_options import DEFAULT_SEEDS, suite_text
+    from surrobench.suite.loading import load_suite, parse_suite
+    from surrobench.suite.model_overrides import add_models
+    from surrobench.suite.selection import Selection
+
+    if suite_name is not None:
+        suite, text = load_suite(suite_name)
+        servers = dict(map(_model, options["llms"]))
+        servers_by_url = {label: (str(spec.url), spec.model) for label, spec in servers.items()}
+        part = Selection(options["benchmarks"], options["methods"], options["seeds"])
+        return add_models(suite, servers_by_url), text, part
+    models = dict(_model(flag, embedded=True) for flag in options["llms"])
+    seeds = options["seeds"] or DEFAULT_SEEDS
+    text = suite_text(options["benchmarks"], options["optimizers"], options["trials"], seeds, models)
+    return parse_suite(text, "The suite that these options make", Path()), text, Selection()
+
+
+def _part_of_recording(replay: Path, part: Selection, suite: Suite) -> Selection:
+    """Return which part of a suite a recording can answer, and say so where that is not the whole."""
     from surrobench.results.folder import Results
     from surrobench.suite.selection import Selection
 
     folder = replay if replay.is_dir() else replay.parent
-    return (
-        Selection.recorded(Results(folder).manifest) if (folder / "manifest.json").is_file() else Selection()
+    if not (folder / "manifest.json").is_file():
+        return part
+    recorded = Selection.recorded(Results(folder).manifest)
+    if recorded == Selection():
+        return part
+    part = recorded if part == Selection() else part.within(recorded, suite)
+    output.say(f"The recording holds a part of the suite, which is replayed: {part}.")
+    return part
+
+
+def _estimate(suite: Suite, part: Selection, out: Path, options: dict[str, Any]) -> None:
+    """Print what the study would cost."""
+    from surrobench.cli.run_summary import print_estimate
+    from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+    from surrobench.system import usable_cores
+
+    narrowed = part.of(suite)
+    fallbacks = stored_fallbacks(narrowed, options["replay"] or out)
+    suite = with_fallbacks(narrowed, {}, fallbacks, output.say)[0]
+    print_estimate(suite, out, options["jobs"] or usable_cores())
+
+
+def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str, Any]) -> None:
+    """Run the study and print what was done; exit with status 1 where something is left to do."""
+    from rich.console import Console
+
+    from surrobench.cli.progress import Display
+    from surrobench.cli.run_summary import print_problems, print_summary
+    from surrobench.study.options import Options
+    from surrobench.study.progress import Status
+    from surrobench.study.session import run_study
+    from surrobench.system import usable_cores
+
+    replay = options["replay"]
+    how = Options(
+        out,
+        options["jobs"] or usable_cores(),
+        replay,
+        options["reevaluate"],
+        options["retry_failed"],
+        options["discard_unfinished"],
+        options["cluster"],
+        part,
     )
+    console = Console(stderr=True, quiet=output.is_quiet())
+    status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
+    with Display(status, console):
+        summary = run_study(suite, text, how, status)
+    print_summary(summary, out, console)
+    if summary.complete:
+        return
+    print_problems(summary)
+    resume = shlex.join(["surrobench", *sys.argv[1:]])
+    if not summary.parked:
+        click.echo(f"Repeat the failed ones with: {resume} --retry-failed", err=True)
+    elif replay is None:  # a replay that diverged would diverge again
+        click.echo(f"Resume with: {resume}", err=True)
+    sys.exit(1)
 
 
-def _model(flag: str) -> tuple[str, tuple[str, str]]:
+def _model(flag: str, *, embedded: bool = False) -> tuple[str, ModelSpec]:
+    """Parse ``NAME=URL,MODEL``, or, where ``embedded`` allows it, the name of the embedded model.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from surrobench.cli.serve import EMBEDDED
     from surrobench.errors import UsageError
+    from surrobench.llm.models import ModelSpec
 
+    if embedded and flag == EMBEDDED:
+        return EMBEDDED, ModelSpec(serve="embedded")
     label, equals, rest = flag.partition("=")
     url, comma, name = rest.partition(",")
     if not (label and equals and comma and name and url.startswith(("http://", "https://"))):
         raise UsageError(
             f"--llm {flag!r} is not NAME=URL,MODEL.", "Example: qwen=http://127.0.0.1:8000/v1,Qwen3-8B"
         )
-    return label, (url, name)
-
-
-# ---------------------------------------------------------------------- progress
-
-
-class Display:
-    """A live progress bar that reads ``Status``; nothing at all when standard error is no terminal."""
-
-    def __init__(self, status: Status, console: Console) -> None:
-        from rich.live import Live
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        self._status = status
-        self._start = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(None),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            expand=True,
-        )
-        self._task = self._bar.add_task("starting", total=None)
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
-        self._console = console
-
-    def __enter__(self) -> None:
-        if self._console.is_terminal:
-            self._live.start()
-
-    def __exit__(self, *exception: object) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-
-    def _render(self) -> Progress:
-        status = self._status
-        trials = status.trials + status.live.trials
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        parts = [f"{status.done:,}/{status.total:,} runs", f"{trials / seconds:,.0f} trials/s"]
-        clients = [model.client for model in status.models if model.client is not None]
-        if clients:
-            flying = sum(client.in_flight for client in clients)
-            tokens = sum(client.tokens_in + client.tokens_out for client in clients)
-            parts += [f"{flying} in flight", f"{tokens / seconds:,.0f} tokens/s"]
-        self._bar.update(
-            self._task,
-            description=" · ".join(parts),
-            total=status.work or None,
-            completed=min(status.work_done + status.live_work(), status.work),
-        )
-        return self._bar
-
-
-# ---------------------------------------------------------------------- what is printed
-
-
-def _print_estimate(suite: Suite, out: Path, jobs: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from surrobench.study.cost_estimate import dry_run
-
-    cost = dry_run(suite, out, jobs)
-    table = Table(
-        show_header=False, box=None, title=f"{suite.name}: what it would cost", title_justify="left"
-    )
-    table.add_row("runs", f"{cost.pending:,} of {cost.runs:,} to do")
-    table.add_row("trials", f"{cost.trials:,}")
-    table.add_row("time", f"about {_duration(cost.seconds)} (a rough figure; models: of the embedded one)")
-    if cost.calls:
-        table.add_row("completions", f"{cost.calls:,}")
-        table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
-    table.add_row("disk", f"about {max(cost.disk_bytes / 2**20, 0.1):,.1f} MiB in {out}")
-    Console().print(table)
-
-
-def _print_summary(summary: Summary, out: Path, console: Console) -> None:
-    ended = ", ".join(f"{count:,} {state}" for state, count in sorted(summary.states.items()))
-    console.print(
-        f"{summary.total:,} runs: {summary.finished_before:,} were finished before"
-        + (f", now {ended}" if ended else "")
-        + f". {summary.trials:,} trials in {_duration(summary.wall)}. Results: {out}",
-        highlight=False,
-    )
-    if summary.unnamed:
-        console.print(f"{summary.unnamed:,} runs in {out} are not named by the suite and are left out.")
-    if summary.trials:
-        console.print(_where_the_time_went(summary), highlight=False, style="dim")
-    for model in summary.models:
-        client = model.client
-        if client is None or not client.completions:
-            continue
-        rate = (client.tokens_in + client.tokens_out) / summary.wall
-        console.print(
-            f"{model.spec.model}: {client.completions:,} completions, {client.tokens_in:,} tokens in, "
-            f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
-            highlight=False,
-            style="dim",
-        )
-    for reason, runs in summary.problems.items():
-        first = runs[0]
-        names = f"{first.name} on {first.benchmark}, seed {first.seed}"
-        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        console.print(f"[bold red]not finished[/]: {names} ({first.id}){more}: ", end="", highlight=False)
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
-
-
-def _where_the_time_went(summary: Summary) -> str:
-    """The session's core-seconds by what they were spent on."""
-    whole = summary.wall * summary.cores
-    library, looked_up = summary.timing.library, summary.timing.benchmark
-    ours = max(summary.timing.busy - library - looked_up, 0.0) + summary.storing
-    idle = max(whole - library - looked_up - ours, 0.0)
-    shares = {
-        "optimizers' libraries": library,
-        "benchmarks": looked_up,
-        "engine and results": ours,
-        "starting, waiting": idle,
-    }
-    listed = ", ".join(f"{name} {_duration(part)} ({part / whole:.1%})" for name, part in shares.items())
-    return (
-        f"Where {_duration(whole)} on {summary.cores} core{'s' if summary.cores > 1 else ''} went: {listed}."
-    )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return label, ModelSpec(url=url, model=name)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli.command import Command, option
+from surrobench.cli.options import COUNT, FILE
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -17,38 +20,58 @@ if TYPE_CHECKING:
     from surrobench.llm.servers.llama_cpp import Server
 
 EMBEDDED = "smollm2"
-"""What the embedded model is called, here and in ``surrobench data pull``."""
+"""Name of the embedded model, here and in ``surrobench data pull``."""
 
 
-@click.command()
+@click.command("serve", cls=Command)
 @click.argument("model")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--max-model-len", type=click.IntRange(min=256), help="Tokens of context.  [default: all]")
-@click.option("--max-num-seqs", type=click.IntRange(min=1), help="Sequences at a time.  [default: 256]")
-@click.option(
-    "--tensor-parallel", type=click.IntRange(min=1), help="GPUs that share the model.  [default: 1]"
+@option("--host", metavar="NAME", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    default=8000,
+    show_default=True,
+    help="Listen on this port.",
 )
-@click.option("--data-parallel", type=click.IntRange(min=1), help="Copies of the model.  [default: 1]")
-@click.option("--dtype", help="Type of the weights, such as bfloat16.  [default: auto]")
-@click.option(
-    "--python", help="Python of vLLM's environment.  [default: $SURROBENCH_VLLM_PYTHON, or this one]"
+@option(
+    "--max-model-len",
+    type=click.IntRange(min=256),
+    metavar="N",
+    show_default="all",
+    help="Offer a context of N tokens.",
 )
-@click.option(
+@option("--max-num-seqs", type=COUNT, metavar="N", show_default="256", help="Serve N sequences at a time.")
+@option("--tensor-parallel", type=COUNT, metavar="N", show_default="1", help="Share the model among N GPUs.")
+@option("--data-parallel", type=COUNT, metavar="N", show_default="1", help="Serve N copies of the model.")
+@option("--dtype", metavar="NAME", show_default="auto", help="Load the weights as this type.")
+@option(
+    "--python",
+    metavar="FILE",
+    show_default="$SURROBENCH_VLLM_PYTHON, or this one",
+    help="Start vLLM with the Python of this environment.",
+)
+@option(
     "--extra",
     multiple=True,
     metavar="ARG",
-    help="A further argument for vLLM, as in --extra=--reasoning-parser --extra=qwen3. May be repeated.",
+    help="Pass this argument to vLLM, as in --extra=--reasoning-parser --extra=qwen3; repeatable.",
 )
-@click.option("--log", type=click.Path(path_type=Path), help="The server's log.  [default: in the cache]")
+@option(
+    "--log",
+    type=FILE,
+    metavar="FILE",
+    show_default="in the cache",
+    help="Write the server's log to this file.",
+)
 def command(
     model: str, host: str, port: int, log: Path | None, extra: tuple[str, ...], **options: Any
 ) -> None:
-    """Start a server for MODEL with vLLM, and say how a suite uses it; Ctrl-C stops it.
+    """Start a server for MODEL and print what a suite needs to use it; Ctrl-C stops it.
 
-    MODEL is the name of a model on Hugging Face or a folder with one, or smollm2, the embedded model, which
-    llama.cpp serves without a GPU. The prefix cache is on, replies are constrained without free white space,
-    and the sampling parameters are those of the requests alone.
+    MODEL is the name of a model on Hugging Face, or a folder with one; vLLM serves it. The name smollm2 is
+    the embedded model, which llama.cpp serves without a GPU. The prefix cache is on, replies are constrained
+    without free white space, and only the requests set sampling parameters.
 
     \b
     Examples:
@@ -76,6 +99,11 @@ def command(
 
 
 def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
+    """Return the model as a suite would describe it.
+
+    Raises:
+        UsageError: an option of vLLM was given for the embedded model.
+    """
     from surrobench.errors import UsageError
     from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
 
@@ -84,7 +112,9 @@ def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
         slots, context = given.pop("max_num_seqs", 2), given.pop("max_model_len", 4096)
         if given:
             flag = f"--{next(iter(given)).replace('_', '-')}"
-            raise UsageError(f"{flag} is for vLLM, and the embedded model is served by llama.cpp.")
+            raise UsageError(
+                f"{flag} is for vLLM, and the embedded model is served by llama.cpp.", f"Leave out {flag}."
+            )
         return ModelSpec(serve="embedded", slots=slots, context=context, concurrency=slots)
     folder = Path(model)
     if folder.is_dir():  # where it lies on this machine says nothing of a model
@@ -93,6 +123,7 @@ def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
 
 
 def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContextManager[Server]:
+    """Return the context in which the model is served."""
     from surrobench.llm.servers.llama_cpp import embedded_server
     from surrobench.llm.servers.vllm import vllm_server
 
@@ -102,7 +133,7 @@ def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContext
 
 
 def _say(spec: ModelSpec, server: Server, log: Path) -> None:
-    """How a suite, or the command line, uses the server."""
+    """Print how a suite, or the command line, uses the server."""
     from surrobench.llm.capabilities import capabilities
 
     label = EMBEDDED if spec.serve == "embedded" else _label(spec.model)
@@ -118,4 +149,5 @@ def _say(spec: ModelSpec, server: Server, log: Path) -> None:
 
 
 def _label(model: str) -> str:
+    """Return the label that a suite could give to a model of this name."""
     return re.sub(r"[^a-z0-9]+", "-", model.rpartition("/")[2].lower()).strip("-") or "model"

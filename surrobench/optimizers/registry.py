@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import MissingLibrary, UnknownName, UsageError, located_at
+from surrobench.errors import UnknownName, UsageError, located_at
+from surrobench.libraries import NEVERGRAD, SKLEARN, SMAC, TORCH, Library
 from surrobench.optimizers.parameters import annotated, check
 from surrobench.paths import find_file
 
@@ -48,8 +48,8 @@ class Optimizer:
     then: str | None = None
     """The parameter that names the method it hands over to (see ``follower``), whose parameters are in
     ``THEN_parameters``."""
-    needs: tuple[str, str] | None = None
-    """An optional library as (module, extra to install); the method is unavailable without it."""
+    needs: Library | None = None
+    """An optional library; the method is unavailable without it."""
     own: bool = False
     """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
     file: str | None = None
@@ -58,12 +58,12 @@ class Optimizer:
     @property
     def available(self) -> bool:
         """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
-        return self.needs is None or find_spec(self.needs[0]) is not None
+        return self.needs is None or self.needs.installed
 
     @property
     def remedy(self) -> str:
         """How to get the optional library it needs."""
-        return f"pip install 'surrobench[{self.needs[1]}]'" if self.needs else ""
+        return self.needs.remedy if self.needs else ""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:
@@ -164,23 +164,31 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "classical.cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
     ),
     "smac": Optimizer(
-        "classical.smac:smac", "Bayesian optimization, random forest (SMAC3)", seconds=7e-2, uses_horizon=True
+        "classical.smac:smac",
+        "Bayesian optimization, random forest (SMAC3)",
+        seconds=7e-2,
+        uses_horizon=True,
+        needs=SMAC,
     ),
     "gp": Optimizer(
-        "classical.gp:gp", "Bayesian optimization, Gaussian process (SMAC3)", seconds=8e-1, uses_horizon=True
+        "classical.gp:gp",
+        "Bayesian optimization, Gaussian process (SMAC3)",
+        seconds=8e-1,
+        uses_horizon=True,
+        needs=SMAC,
     ),
     "optuna-gp": Optimizer(
         "classical.optuna_gp:optuna_gp",
         "Bayesian optimization, Gaussian process (Optuna)",
         seconds=3e-1,
-        needs=("torch", "gp"),
+        needs=TORCH,
     ),
     "ngopt": Optimizer(
         "classical.ngopt:ngopt",
         "a method chosen by space and budget (Nevergrad)",
         seconds=5e-3,
         uses_horizon=True,
-        needs=("nevergrad", "nevergrad"),
+        needs=NEVERGRAD,
     ),
     "successive-halving": Optimizer(
         "multi_fidelity.successive_halving:successive_halving",
@@ -266,6 +274,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=1.0,
         uses_horizon=True,
         prompts="llinbo",
+        needs=SKLEARN,
     ),
     "llambo": Optimizer(
         "llm.llambo:llambo",
@@ -363,7 +372,5 @@ def require(name: str, parameters: Mapping[str, Any] | None = None) -> None:
     """
     entry = optimizer(name)
     for part in (entry, entry.after(parameters or {})):
-        if part and part.needs and not part.available:
-            raise MissingLibrary(
-                f"Optimizer {name!r} needs {part.needs[0]}, which is not installed.", part.remedy
-            )
+        if part and part.needs:
+            part.needs.require(f"Optimizer {name!r}")

@@ -1,6 +1,6 @@
 """The registry of papers whose published figures are recomputed here: one file, one line each.
 
-A paper's file has a generator function that takes ``Means`` and yields one ``Sheet`` after the other, each as
+A paper's file has a generator function that takes ``Means`` and yields one ``Table`` after the other, each as
 soon as it is known: the published figures (from ``results/published/PAPER``, which names their source), what
 they are when they are recomputed, and what the paper does not say. To add one: copy ``ferreira2026.py``
 (figures alone) or ``llambo2024.py`` (with runs of ours), and add a line here.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from surrobench.errors import UnknownName
 
 if TYPE_CHECKING:
-    from surrobench.report.render.table import Sheet
+    from surrobench.report.render.table import Table
     from surrobench.study.progress import Status
 
 
@@ -49,10 +49,10 @@ class Paper:
     citation: str
 
     @cached_property
-    def function(self) -> Callable[[Means], Iterator[Sheet]]:
+    def function(self) -> Callable[[Means], Iterator[Table]]:
         """The generator function."""
         module, name = self.target.split(":")
-        function: Callable[[Means], Iterator[Sheet]] = getattr(
+        function: Callable[[Means], Iterator[Table]] = getattr(
             import_module(f"surrobench.reproduce.{module}"), name
         )
         return function

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.report.render.table import Cell, Column, Sheet, number, word
+from surrobench.report.render.table import Cell, Column, Table, number, word
 from surrobench.reproduce import Means
 from surrobench.reproduce.published import LEGEND, against, published
 from surrobench.reproduce.seeds import (
@@ -45,7 +45,7 @@ TPE_STD = 0.0018
 """Deviation (ddof = 0) of TPE's eight values as the tracker prints it; the values are not public."""
 
 
-def reproduce(means: Means) -> Iterator[Sheet]:
+def reproduce(means: Means) -> Iterator[Table]:
     """The paper's table, its tracker, and what neither says."""
     best, failed = _from_trials()
     tracker = _from_tracker()
@@ -89,7 +89,7 @@ def _from_tracker() -> dict[Who, Floats]:
 # ---------------------------------------------------------------------- the paper's table
 
 
-def _table(best: dict[Who, Floats], failed: dict[Who, Floats], tracker: dict[Who, Floats]) -> Sheet:
+def _table(best: dict[Who, Floats], failed: dict[Who, Floats], tracker: dict[Who, Floats]) -> Table:
     rows = []
     for row in published(PAPER, "paper_table.csv", words=True).iter_rows(named=True):
         who = (row["method"], row["llm"] or "")
@@ -109,7 +109,7 @@ def _table(best: dict[Who, Floats], failed: dict[Who, Floats], tracker: dict[Who
                 word("" if values is None else source),
             )
         )
-    sheet = Sheet(
+    sheet = Table(
         "table",
         f"The results table: val_bpb after 24 hours, {SEEDS} seeds",
         (
@@ -140,7 +140,7 @@ def _table(best: dict[Who, Floats], failed: dict[Who, Floats], tracker: dict[Who
         + ".",
         f"From the tracker: seeds 0 to {SEEDS - 1} of its per-seed values.",
     )
-    return Sheet(sheet.key, sheet.title, sheet.columns, sheet.rows, notes)
+    return Table(sheet.key, sheet.title, sheet.columns, sheet.rows, notes)
 
 
 def _from(row: tuple[Cell, ...], source: str) -> bool:
@@ -166,7 +166,7 @@ _POWER = (
 )
 
 
-def _against_tpe(best: dict[Who, Floats]) -> Sheet:
+def _against_tpe(best: dict[Who, Floats]) -> Table:
     rows = []
     control = best[CONTROL]
     for who, values in sorted(best.items(), key=lambda item: item[1].mean()):
@@ -179,7 +179,7 @@ def _against_tpe(best: dict[Who, Floats]) -> Sheet:
         versus = t_interval(differences)
         row += [number(versus.mean, "+.4f"), number(versus.half, ".4f"), number(exact_p(differences), ".2f")]
         rows.append((*row, *_power_cells(versus.mean, float(differences.std(ddof=1)))))
-    return Sheet(
+    return Table(
         "against_tpe",
         f"What the paper lacks: intervals, and the power of {SEEDS} seeds",
         (*_LACKING, Column("p", "exact p"), *_POWER),
@@ -205,7 +205,7 @@ def _power_cells(difference: float, std: float) -> list[Cell]:
 # ---------------------------------------------------------------------- the tracker
 
 
-def _tracker(tracker: dict[Who, Floats]) -> Sheet:
+def _tracker(tracker: dict[Who, Floats]) -> Table:
     printed = published(PAPER, "tracker_published.csv", words=True)
     [control] = printed.filter(pl.col("method") == CONTROL[0])["mean_val_bpb"]
     rows, odd = [], 0
@@ -227,7 +227,7 @@ def _tracker(tracker: dict[Who, Floats]) -> Sheet:
                 *against(row["p_one_sided_vs_tpe"], None),
             )
         )
-    return Sheet(
+    return Table(
         "tracker",
         f"The tracker: val_bpb, {TRACKER_SEEDS} seeds, and the difference to TPE",
         (
@@ -254,7 +254,7 @@ def _tracker(tracker: dict[Who, Floats]) -> Sheet:
     )
 
 
-def _tracker_lacks(tracker: dict[Who, Floats]) -> Sheet:
+def _tracker_lacks(tracker: dict[Who, Floats]) -> Table:
     printed = published(PAPER, "tracker_published.csv")
     [control] = printed.filter(pl.col("method") == CONTROL[0])["mean_val_bpb"]
     control_std = TPE_STD * np.sqrt(TRACKER_SEEDS / (TRACKER_SEEDS - 1))
@@ -272,7 +272,7 @@ def _tracker_lacks(tracker: dict[Who, Floats]) -> Sheet:
                 *_power_cells(versus.mean, float(np.hypot(std, control_std))),
             )
         )
-    return Sheet(
+    return Table(
         "tracker_lacks",
         f"What the tracker lacks: intervals, and the power of {TRACKER_SEEDS} seeds",
         (*_LACKING, *_POWER),
@@ -288,13 +288,13 @@ def _tracker_lacks(tracker: dict[Who, Floats]) -> Sheet:
 # ---------------------------------------------------------------------- what can be shown at all
 
 
-def _reach() -> Sheet:
+def _reach() -> Table:
     rows = []
     for n in (SEEDS, 5, 6, TRACKER_SEEDS, 10):
         both, one = smallest_p(n), smallest_p(n, two_sided=False)
         cells = [both, one, min(1.0, 8 * both), min(1.0, 12 * both)]
         rows.append((word(str(n)), *(number(p, ".4f") for p in cells)))
-    return Sheet(
+    return Table(
         "reach",
         "What seeds can show at all: the smallest p of an exact signed-rank test",
         (

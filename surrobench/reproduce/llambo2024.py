@@ -22,7 +22,7 @@ from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError
 from surrobench.paths import cache_dir
 from surrobench.report.data.study_data import load_study
-from surrobench.report.render.table import Cell, Column, Sheet, number
+from surrobench.report.render.table import Cell, Column, Table, number
 from surrobench.reproduce import Means
 from surrobench.reproduce.published import published
 from surrobench.reproduce.seeds import t_interval
@@ -105,7 +105,7 @@ class DataSet:
         return np.asarray(self.regret(losses) @ weights, dtype=np.float64)
 
 
-def reproduce(means: Means) -> Iterator[Sheet]:
+def reproduce(means: Means) -> Iterator[Table]:
     """LLAMBO's runs, then all methods, on all data sets and on the nearly balanced ones and the others."""
     data = data_sets()
     yield _recorded(data)
@@ -154,7 +154,7 @@ def _data_set(where: Benchmark, start: pl.DataFrame, proposed: pl.DataFrame) -> 
     )
 
 
-def _recorded(data: list[DataSet]) -> Sheet:
+def _recorded(data: list[DataSet]) -> Table:
     rows = []
     for one in data:
         first = one.proposed[:, 0]
@@ -170,7 +170,7 @@ def _recorded(data: list[DataSet]) -> Sheet:
                 number(one.agreement, ".3f"),
             )
         )
-    return Sheet(
+    return Table(
         "recorded",
         "LLAMBO's published runs (gpt-3.5-turbo), scored by the tables; means of 5 seeds",
         (
@@ -221,7 +221,7 @@ def _run(means: Means) -> Losses:
     return losses
 
 
-def _methods(key: str, title: str, data: list[DataSet], losses: Losses) -> Sheet:
+def _methods(key: str, title: str, data: list[DataSet], losses: Losses) -> Table:
     """All methods, best first, on some of the data sets."""
     # Shape (data sets, 5).
     quantile = {
@@ -250,7 +250,7 @@ def _methods(key: str, title: str, data: list[DataSet], losses: Losses) -> Sheet
         ahead = int((quantile[method].mean(axis=1) < quantile[LLAMBO].mean(axis=1)).sum())
         row += [number(difference.mean, "+.2f"), _half(difference.half, ".2f")]
         rows.append((*row, Cell(f"{ahead}/{len(data)}", ahead)))
-    return Sheet(
+    return Table(
         key,
         f"{title}: after {TRIALS} trials, {GRANTED} of them given, 5 seeds",
         (
@@ -280,13 +280,13 @@ def _half(width: float, form: str) -> Cell:
     return Cell(f"±{width:{form}}", width)
 
 
-def _by_data_set(data: list[DataSet], losses: Losses) -> Sheet:
+def _by_data_set(data: list[DataSet], losses: Losses) -> Table:
     """Each method's quantile regret on each data set."""
     quantile = {
         method: [float(100 * quantile_regret(by_name[one.name], one.reference).mean()) for one in data]
         for method, by_name in losses.items()
     }
-    return Sheet(
+    return Table(
         "by_data_set",
         "By data set: quantile regret in per cent, mean of 5 seeds",
         (

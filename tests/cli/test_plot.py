@@ -24,15 +24,30 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_drawn(tmp_path, folder, kind):
     out = tmp_path / "figure.svg"
-    done = surrobench("plot", folder, kind, "--out", out, "--benchmark", MLP)
+    done = surrobench("plot", kind, folder, "--out", out, "--benchmark", MLP)
     assert (done.status, done.out) == (0, ""), done.err
     assert out.read_text().startswith("<svg")
     assert done.err == f"Figure: {out}\n"
 
 
+def test_the_old_order_still_works_and_says_so(tmp_path, folder):
+    out = tmp_path / "figure.svg"
+    done = surrobench("plot", folder, folder, "wins", "--out", out, "--benchmark", MLP)
+    assert done.status == 0
+    assert done.err == (
+        f"Warning: 'plot {folder} {folder} wins' is now 'plot wins {folder} {folder}'; "
+        f"the next release drops the old form.\nFigure: {out}\n"
+    )
+    wrong = surrobench("plot", folder, "curvs", "--out", out)
+    assert (wrong.status, "Unknown kind of figure 'curvs'. Did you mean 'curves'?" in wrong.error) == (
+        2,
+        True,
+    )
+
+
 @pytest.mark.parametrize("x", ["trials", "time", "equivalents"])
 def test_curves_over_what_was_spent(tmp_path, folder, x):
-    done = surrobench("plot", folder, "curves", "--x", x, "--out", tmp_path / "x.svg")
+    done = surrobench("plot", "curves", folder, "--x", x, "--out", tmp_path / "x.svg")
     assert done.status == 0, done.err
     what = {"trials": "trials", "time": "simulated seconds", "equivalents": "full-fidelity equivalents"}[x]
     assert what in (tmp_path / "x.svg").read_text()
@@ -49,11 +64,11 @@ def unequal(tmp_path_factory):
 @pytest.mark.parametrize("x", ["trials", "time"])
 def test_a_profile_compares_after_the_trials_that_all_were_given(tmp_path, unequal, x):
     for name, more in (("all", ()), ("three", ("--budget", 3))):
-        done = surrobench("plot", unequal, "profile", "--x", x, *more, "--out", tmp_path / f"{name}.svg")
+        done = surrobench("plot", "profile", unequal, "--x", x, *more, "--out", tmp_path / f"{name}.svg")
         assert done.status == 0, done.err
     assert (tmp_path / "all.svg").read_text() == (tmp_path / "three.svg").read_text()
     assert "Performance profiles after 3 trials" in (tmp_path / "all.svg").read_text()
-    surrobench("plot", unequal, "targets", "--out", tmp_path / "targets.html")
+    surrobench("plot", "targets", unequal, "--out", tmp_path / "targets.html")
     assert "A run that has ended counts with its last incumbent." in (tmp_path / "targets.html").read_text()
 
 
@@ -71,7 +86,7 @@ def test_a_profile_compares_after_the_trials_that_all_were_given(tmp_path, unequ
     ],
 )
 def test_a_mistake_is_one_line_with_its_remedy(folder, arguments, message):
-    done = surrobench("plot", folder, *arguments)
+    done = surrobench("plot", arguments[0], folder, *arguments[1:])
     assert done.status != 0
     assert message in done.error
     assert not Path("x.svg").exists()
@@ -118,7 +133,7 @@ def test_of_several_folders_one_figure(tmp_path, folder):
         other,
     )  # fmt: skip
     out = tmp_path / "x.svg"
-    done = surrobench("plot", folder, other, "wins", "--control", "random", "--out", out)
+    done = surrobench("plot", "wins", folder, other, "--control", "random", "--out", out)
     assert done.status == 0, done.err
     assert "latin-hypercube" in out.read_text()
 
@@ -129,9 +144,9 @@ def others(path):
     return path
 
 
-@pytest.mark.parametrize("kind", ["cd", "curves", "heatmap"])
+@pytest.mark.parametrize("kind", ["wins", "curves", "heatmap"])
 def test_figures_count_what_rank_counts(tmp_path, folder, kind):
-    given = (folder, kind, "--with", others(tmp_path / "o.csv"))
+    given = (kind, folder, "--external", others(tmp_path / "o.csv"))
     for name, budget in (("all", ()), ("some", ("--budget", "3"))):
         done = surrobench("plot", *given, *budget, "--out", tmp_path / f"{name}.svg")
         assert done.status == 0, done.err
@@ -140,10 +155,10 @@ def test_figures_count_what_rank_counts(tmp_path, folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["proposals", "origins"])
-@pytest.mark.parametrize("option", ["--with", "--budget", "--equivalents", "--seconds"])
+@pytest.mark.parametrize("option", ["--external", "--budget", "--equivalents", "--seconds"])
 def test_figures_of_trials_refuse_what_they_would_ignore(tmp_path, folder, kind, option):
-    value = others(tmp_path / "o.csv") if option == "--with" else "3"
-    done = surrobench("plot", folder, kind, option, value, "--benchmark", MLP, "--out", tmp_path / "x.svg")
+    value = others(tmp_path / "o.csv") if option == "--external" else "3"
+    done = surrobench("plot", kind, folder, option, value, "--benchmark", MLP, "--out", tmp_path / "x.svg")
     assert done.status == 2
     assert f"{option} has no meaning here" in done.error
     assert not (tmp_path / "x.svg").exists()

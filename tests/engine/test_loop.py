@@ -287,7 +287,7 @@ def _does_not_close(task: Task) -> Iterator[Any]:
 
 
 BREACHES: list[tuple[Callable[[Task], Iterator[Any]], str]] = [
-    (_raises, "ZeroDivisionError: by zero (test_engine.py:"),
+    (_raises, "ZeroDivisionError: by zero (test_loop.py:"),
     (_rubbish, "'a proposal', which is no request"),
     (_bare_matrix, "which is no request"),
     (_empty_list, "[], which is no request"),
@@ -302,7 +302,7 @@ BREACHES: list[tuple[Callable[[Task], Iterator[Any]], str]] = [
     (_nan, "an illegal configuration: [nan"),
     (_infinite, "an illegal configuration: [inf"),
     (_asks, "asks a language model, but the suite names none"),
-    (_fails_to_close, "RuntimeError: cannot tidy up (test_engine.py:"),
+    (_fails_to_close, "RuntimeError: cannot tidy up (test_loop.py:"),
     (_does_not_close, "generator ignored GeneratorExit"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 
 from surrobench.errors import ClusterError, DataError
 from surrobench.execution import dask as cluster
-from surrobench.execution import process_pool as workers
+from surrobench.execution import shards
 from surrobench.execution.process_pool import InlineExecutor
 from surrobench.plan.planning import plan
 from surrobench.study import session as study
@@ -77,7 +77,7 @@ def two():
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """So many that some are left when a worker is killed; and no process for ``jobs=1``."""
-    monkeypatch.setattr(workers, "SHARD_RUNS", 2)
+    monkeypatch.setattr(shards, "SHARD_RUNS", 2)
     monkeypatch.setattr(study, "process_pool", lambda jobs: InlineExecutor())
 
 

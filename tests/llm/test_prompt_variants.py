@@ -231,7 +231,8 @@ def test_one_hyperparameter_alone_has_no_name_but_its_own() -> None:
 
 def test_the_misleading_names_are_the_same_everywhere() -> None:
     code = (
-        "from surrobench.benchmarks import benchmark; from surrobench.llm.prompt_variants import ShownSpace;"
+        "from surrobench.benchmarks.registry import benchmark; "
+        "from surrobench.llm.prompt_variants import ShownSpace; "
         "print(*ShownSpace(benchmark('hpobench/mlp/car').space, 'misleading').names)"
     )
     printed = {

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from surrobench.errors import MissingLibrary, SuiteError
+from surrobench.libraries import Library
 from surrobench.optimizers.registry import OPTIMIZERS
-from surrobench.plan import planning as runs
+from surrobench.plan import identity
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run, method_name
 from surrobench.suite.loading import parse_suite
@@ -49,7 +50,7 @@ def agent(head: str = "", method: str = "", model: str = "") -> Run:
 def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_and_not_of_the_suite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = replace(OPTIMIZERS["random"], needs=("no_such_library", "extra"))
+    entry = replace(OPTIMIZERS["random"], needs=Library("no_such_library", "extra"))
     monkeypatch.setitem(OPTIMIZERS, "special", entry)
     suite = parse_suite(CLASSICAL.replace("LABEL", "special"))
     with pytest.raises(MissingLibrary) as caught:
@@ -71,7 +72,7 @@ def test_a_method_that_cannot_be_had_is_unknown_with_the_reason() -> None:
 def test_ids_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     # Frozen on purpose: a change here orphans every result and recording that anyone has. If a run's trials
     # really change, count up the version of its optimizer or benchmark, and freeze the new ids.
-    monkeypatch.setattr(runs, "prompts_hash", lambda method: "0123456789abcdef")
+    monkeypatch.setattr(identity, "prompts_hash", lambda method: "0123456789abcdef")
     assert classical().id == "414bddd61bcce91c"
     assert agent().id == "918406f3e0baaae5"
 
@@ -142,7 +143,7 @@ def test_another_model_changes_the_id() -> None:
 
 def test_the_prompts_change_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
     before, control = agent().id, classical().id
-    monkeypatch.setattr(runs, "prompts_hash", lambda method: "other")
+    monkeypatch.setattr(identity, "prompts_hash", lambda method: "other")
     assert agent().id != before
     assert classical().id == control
 

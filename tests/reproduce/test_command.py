@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from surrobench.paths import data_dir
-from surrobench.report.render.marked import render, rich_sheet
-from surrobench.report.render.table import Cell, Column, Sheet, number, word
+from surrobench.report.render.formats import render
+from surrobench.report.render.table import Cell, Column, Table, number, word
+from surrobench.report.render.terminal import terminal
 from surrobench.reproduce import PAPERS, Means, ferreira2026, llambo2024
 from surrobench.reproduce.published import against
 from tests.studies import surrobench
 
-SHEET = Sheet(
+TABLE = Table(
     "odd",
     "50 % of a_b & [c]",
     (Column("who", "who", words=True), Column("paper", "paper"), Column("here", "here"), Column("d", "d ±")),
@@ -89,19 +90,19 @@ def test_a_figure_agrees_to_the_printed_digits_and_no_further():
 
 
 def test_markdown_and_latex_escape_what_they_must():
-    markdown = render([SHEET], "c", "markdown")
+    markdown = render([TABLE], "markdown", "c")
     assert r"| \[x\] {y} \| #1 | 0.50 | 0.50 ✓ | -0.25 |" in markdown
     assert "| w | 12 | ? | nan |" in markdown
-    latex = render([SHEET], "c", "latex")
-    assert r"{[}x{]} \{y\} \textbar{} \#1 & 0.50 & 0.50 $\surd$ & $-$0.25 \\" in latex
+    latex = render([TABLE], "latex", "c")
+    assert r"{[}x{]} \{y\} \textbar{} \#1 & 0.50 & 0.50 $\surd$ & $-0.25$ \\" in latex
     assert r"z & 0.50 & 0.51 $\times$ & $\pm$0.1 \\" in latex
-    assert r"\caption[50 \% of a\_b \& {[}c{]}]" in latex
+    assert r"\caption{50 \% of a\_b \& {[}c{]}}" in latex
     assert latex.isascii()
     assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
 
 
 def test_json_has_no_nan():
-    document = json.loads(render([SHEET], "c", "json"))
+    document = json.loads(render([TABLE], "json", "c"))
     assert document["sheets"]["odd"]["rows"][2] == {
         "who": "w",
         "paper": 12.0,
@@ -115,7 +116,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(width):
     made = [*ferreira2026.reproduce(Means()), next(llambo2024.reproduce(Means()))]
     for sheet in made:
         console = Console(width=width, file=io.StringIO(), record=True)
-        console.print(rich_sheet(sheet))
+        console.print(terminal(sheet))
         shown = console.export_text()
         assert max(map(len, shown.splitlines())) <= width
         assert "…" not in shown

@@ -9,7 +9,7 @@ import pytest
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
-from surrobench.report.render.table import Cell, Sheet
+from surrobench.report.render.table import Cell, Table
 from surrobench.reproduce import Means, ferreira2026
 
 FROM_TRIALS = {
@@ -26,16 +26,16 @@ FROM_TRIALS = {
 FIGURES = ("mean", "std", "failed")
 
 
-def sheets() -> dict[str, Sheet]:
+def sheets() -> dict[str, Table]:
     return {sheet.key: sheet for sheet in ferreira2026.reproduce(Means())}
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Sheet]:
+def found() -> dict[str, Table]:
     return sheets()
 
 
-def rows(sheet: Sheet) -> dict[tuple[str, str], dict[str, Cell]]:
+def rows(sheet: Table) -> dict[tuple[str, str], dict[str, Cell]]:
     return {
         (row[0].text, row[1].text): {
             column.key: cell for column, cell in zip(sheet.columns, row, strict=True)

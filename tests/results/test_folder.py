@@ -21,7 +21,7 @@ from surrobench.llm.scripted import ScriptedClient
 from surrobench.plan.planning import plan
 from surrobench.report.data.load import joint_plan, usable_runs
 from surrobench.report.data.study_data import load_study
-from surrobench.results import folder as results_module
+from surrobench.results import files as results_files
 from surrobench.results.files import locked
 from surrobench.results.folder import MERGED, Results
 from surrobench.results.manifest import make_manifest
@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_no_half_written_file_and_says_so_in_one_line(tmp_pat
     folder.write(outcomes[:1])
     before = files(tmp_path / "r")
     with monkeypatch.context() as patch:
-        patch.setattr(results_module.os, "fsync", no_space)  # written already, but not to be trusted
+        patch.setattr(results_files.os, "fsync", no_space)  # written already, but not to be trusted
         with pytest.raises(ResultsError, match=r"r cannot be written: No space left on device\.") as full:
             folder.write(outcomes)
     assert "\n" not in str(full.value)
@@ -533,7 +533,7 @@ def test_a_forgotten_failure_gives_way_to_what_is_written_next(tmp_path, outcome
 
 @pytest.mark.parametrize("portion", [1, 12, 1 << 21])
 def test_trials_are_read_in_portions_of_whole_runs(tmp_path, outcomes, monkeypatch, portion):
-    monkeypatch.setattr(results_module, "_PORTION", portion)
+    monkeypatch.setattr("surrobench.results.folder._PORTION", portion)
     folder = create(tmp_path / "r")
     folder.write(outcomes[:7])
     folder.write(outcomes[5:])  # two runs in both

@@ -1,4 +1,4 @@
-"""The README's own optimizer and own table, against the field: one command to run, one to rank."""
+"""The documentation's own optimizer and own table, against the field: one command to run, one to rank."""
 
 from __future__ import annotations
 
@@ -14,25 +14,33 @@ import pytest
 from tests.own_tables import made_up
 from tests.studies import Done, surrobench, trials
 
-README = Path(__file__).parents[2] / "README.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+SUITE = """
+name = "own"
+benchmarks = ["table:grid.csv"]
+trials = 15
+seeds = 3
+[optimizers.random]
+[optimizers.tpe]
+[optimizers.cma-es]
+[optimizers.hill-climbing]
+method = "./mine.py:HillClimbing"
+parameters = { explore = 0.3 }
+"""
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Language and text of the fenced blocks of the README's section."""
-    section = README.read_text().split("### Bring your own\n")[1].split("\n### ")[0]
-    return re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
-
-
-def first(language: str) -> str:
-    return next(text for kind, text in blocks() if kind == language)
+def shown(page: str, file: str) -> str:
+    """Text of the fenced block with that title on a page of the how-tos."""
+    text = (PAGES / page).read_text()
+    return re.search(rf'```\w+ title="{re.escape(file)}"\n(.*?)```', text, re.DOTALL)[1]
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the section shows; the table is longer."""
+    """A folder with the method that the page shows, on a longer table."""
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(first("python"))
-    Path("own.toml").write_text(first("toml"))
+    Path("mine.py").write_text(shown("own-method.md", "mine.py"))
+    Path("own.toml").write_text(SUITE)
     made_up().select(pl.exclude("fidelity.epoch").filter(pl.col("fidelity.epoch") == 9)).write_csv("grid.csv")
     return tmp_path
 
@@ -46,7 +54,7 @@ def ids(folder: Path) -> set[str]:
 
 
 def test_the_optimizer_is_shorter_than_twenty_lines_of_code() -> None:
-    lines = [line for line in first("python").splitlines() if line.strip()]
+    lines = [line for line in shown("own-method.md", "mine.py").splitlines() if line.strip()]
     assert len(lines) < 20
 
 
@@ -107,11 +115,11 @@ def test_ranking_needs_neither_file_any_more(here: Path) -> None:
 
 
 def test_the_other_blocks_are_what_they_say(here: Path) -> None:
-    Path("small.csv").write_text(first("csv") + "0.01,relu,0.2,1.0,1,digits\n")
+    Path("small.csv").write_text(shown("own-table.md", "grid.csv"))
     done = surrobench("evaluate", "table:small.csv", "--config", '{"lr": 0.001, "activation": "relu"}')
     assert json.loads(done.out) == pytest.approx({"val_loss": 0.32, "cost": 12.3})
 
-    described = [text for kind, text in blocks() if kind == "toml"][1]
+    described = shown("own-table.md", "trials.toml")
     columns = ["params_lr", "params_depth", "epoch", "seed", "dataset", "value", "seconds"]
     rows = [
         (lr, d, e, s, "a", lr * d / e + s, 2.0 * e)

@@ -27,8 +27,7 @@ MAIN = (
     # A shell that starts tests in the background lets them ignore Ctrl-C, and this is inherited.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from surrobench.cli import main;"
-    # Workers import the main module: they must not start a study of their own.
-    "__name__ == '__main__' and main()"
+    "main()"
 )
 
 
@@ -122,7 +121,9 @@ def test_after_kill_9_no_journalled_call_is_repeated_and_the_end_is_the_same(tmp
         before = len(server.bodies)
         with study(tmp_path, "--jobs", "2") as process:
             wait_for(lambda: len(server.bodies) >= before + 7, "calls")  # noqa: B023 - used at once
-            workers = {pid: line for pid, line in descendants(process.pid).items() if "spawn" in line}
+            workers = {
+                pid: line for pid, line in descendants(process.pid).items() if "execution.worker" in line
+            }
             process.kill()
             process.wait(LIMIT)
         if session == 0:
@@ -191,7 +192,9 @@ def test_the_embedded_model_ends_with_a_killed_study(tmp_path):
     log = tmp_path / "r" / "server-m.log"
     with study(tmp_path, "--jobs", "1") as process:
         wait_for(lambda: log.exists() and b"processing task" in log.read_bytes(), "a request")
-        children = {pid: line for pid, line in descendants(process.pid).items() if "embedded.py" in line}
+        children = {
+            pid: line for pid, line in descendants(process.pid).items() if "llama_cpp_process.py" in line
+        }
         os.kill(process.pid, signal.SIGKILL)
         process.wait(LIMIT)
     assert len(children) == 1

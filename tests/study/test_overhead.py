@@ -3,6 +3,7 @@ import re
 import pytest
 
 from surrobench.errors import DataError
+from surrobench.libraries import Library
 from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
 from surrobench.study import overhead
 from surrobench.study.overhead import Overhead, measure
@@ -49,9 +50,9 @@ def no_data(suite):
 def test_what_cannot_be_measured_says_why(only, monkeypatch):
     only(
         AGENT,
-        needy=Optimizer("nowhere:nothing", "", needs=("no_such_library", "extra")),
+        needy=Optimizer("nowhere:nothing", "", needs=Library("no_such_library", "extra")),
         breaking=Breaking("breaking:breaking", ""),
-        varying=Optimizer("random_search:random_search", "", multi_fidelity=True),
+        varying=Optimizer("classical.random_search:random_search", "", multi_fidelity=True),
     )
     assert measure(AGENT).problem == "needs a language model"
     assert measure("needy").problem == "no_such_library is not installed"

@@ -1,4 +1,4 @@
-"""The recordings in ``results/recordings`` replay without any model, as the README says."""
+"""The recordings in ``results/recordings`` replay without any model, as the documentation says."""
 
 from __future__ import annotations
 
@@ -77,12 +77,13 @@ def test_it_replays_without_a_model(recording: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.yahpo
 @pytest.mark.parametrize("name", ["default-seed", "ferreira2026"])
-def test_the_readme_says_how_the_claims_of_a_recording_were_judged(name: str) -> None:
+def test_the_documentation_says_how_the_claims_of_a_recording_were_judged(name: str) -> None:
     done = CliRunner().invoke(group, ["rank", str(RECORDING.parent / name), "--format", "json"])
     assert done.exit_code == 0, done.output
     judged = json.loads(done.stdout)["claims"]
     assert judged
-    rows = [line.split("|") for line in Path("README.md").read_text().splitlines() if line.startswith("|")]
+    page = Path("docs/tutorials/rerun-a-paper.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
     said = {cells[1].strip(): cells[2].strip() for cells in rows if len(cells) > 3}
     assert {claim["says"]: said.get(claim["says"]) for claim in judged} == {
         claim["says"]: claim["verdict"] for claim in judged

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -120,19 +121,24 @@ def test_one_process_and_two_write_identical_files(tmp_path):
     assert plans[0] == plans[1]
 
 
-def test_a_worker_that_is_killed_ends_the_study_with_one_line_and_it_goes_on(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("how", ["ended by itself, with status 9", "was killed by SIGKILL, as the system"])
+def test_a_worker_that_dies_ends_the_study_with_one_line_and_it_goes_on(tmp_path, monkeypatch, caplog, how):
     text = suite_text(methods=["random", "tpe", "sobol"])
     with monkeypatch.context() as patch:
-        patch.setattr(study, "execute", kill_this_worker)
-        with pytest.raises(ResultsError, match=r"^A worker process was killed.*fewer --jobs"):
+        patch.setattr(study, "execute", kill_this_worker if "killed" in how else end_this_worker)
+        with pytest.raises(ResultsError, match=rf"^A worker process {how}.*fewer --jobs"):
             run(text, tmp_path, jobs=2)
     gc.collect()
     assert not caplog.messages  # asyncio logs exceptions that nobody asked for
     assert run(text, tmp_path).states == {"ok": 6}
 
 
-def kill_this_worker(runs, *args, **options):
+def end_this_worker(runs, *args, **options):
     os._exit(9)
+
+
+def kill_this_worker(runs, *args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- resuming and editing

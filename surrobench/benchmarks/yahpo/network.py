@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.errors import DataError
+from surrobench.libraries import ONNXRUNTIME
 from surrobench.system import usable_cores, usable_threads
 
 Floats = NDArray[np.float32]
@@ -40,12 +41,9 @@ class Network:
     """
 
     def __init__(self, data: bytes, outputs: int) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise DataError(
-                "onnxruntime is not installed.", "Install it with: pip install onnxruntime"
-            ) from error
+        ONNXRUNTIME.require("YAHPO Gym")
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only

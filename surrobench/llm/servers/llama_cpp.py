@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from surrobench.errors import ModelError
+from surrobench.libraries import XLLAMACPP
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers import llama_cpp_process as embedded
 from surrobench.llm.weights import find_weights
@@ -62,11 +62,7 @@ def embedded_server(
     Raises:
         ModelError: xllamacpp or the weights are missing, the port is taken, or the server does not start.
     """
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise ModelError(
-            "The embedded model needs the package xllamacpp.",
-            "Install it: pip install 'surrobench[embedded]', then: surrobench data pull smollm2",
-        )
+    XLLAMACPP.require("The embedded model", ModelError)
     if port:
         free_port(host, port)
     settings = {

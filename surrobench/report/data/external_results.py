@@ -131,7 +131,7 @@ def others_beside(
     if unknown := {*units, *limits} - {"trials", "equivalents"}:
         raise UsageError(
             f"Results of others are known by trial, not by {', '.join(sorted(unknown))}.",
-            "Leave out --with, or count in trials.",
+            "Leave out --external, or count in trials.",
         )
     # Their trials are at full fidelity.
     within = others

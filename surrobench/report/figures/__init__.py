@@ -7,3 +7,8 @@ matrix.py       heat map of methods by instances, win/tie/loss of every pair
 proposals.py    what was proposed: parallel coordinates, origin of the incumbents
 save.py         to a file
 """
+
+from surrobench.libraries import ALTAIR, VL_CONVERT
+
+for _library in (ALTAIR, VL_CONVERT):  # every module of this package draws or saves
+    _library.require("A figure")

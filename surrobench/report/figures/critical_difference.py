@@ -17,7 +17,6 @@ import altair as alt
 from surrobench.errors import UsageError
 from surrobench.report.figures.save import check_suffix, save
 from surrobench.report.figures.theme import (
-    BLUE,
     COLUMN,
     FAINT,
     INK,
@@ -26,11 +25,15 @@ from surrobench.report.figures.theme import (
     SMALL,
     Align,
     Margins,
+    Style,
     framed,
+    styles,
     text_width,
     wrapped,
 )
 from surrobench.report.ranking.model import Ranking
+from surrobench.report.ranking.shared_model import shared_model
+from surrobench.stats.paired import Comparisons
 
 # Points.
 EDGE = 4  # around everything
@@ -42,6 +45,7 @@ ROW_GAP = 3  # between two labels
 GAP = 2  # from a label to its line
 STUB = 20  # of a line: room for the mean rank
 AXIS = 76  # at least from the best method to the worst
+SOLID = Style(INK, (1, 0))
 LABEL = 11  # of a rank on the axis: half of two digits, and a bit
 
 
@@ -56,7 +60,10 @@ def cd_diagram(ranking: Ranking, path: Path) -> None:
 
 
 def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> Any:
-    """The mean ranks, with a bar over each group that the Nemenyi test cannot tell apart.
+    """Draw the mean ranks, with a bar over each group that the test of all pairs cannot tell apart.
+
+    Where there are so few data sets that this test could not tell any two methods apart, whatever they found,
+    the figure says that, and shows no order.
 
     Args:
         ranking: two methods or more.
@@ -69,6 +76,8 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     k = len(ranking.methods)
     if k < 2:
         raise UsageError("A critical-difference diagram needs two methods, but got one.")
+    if shortage := _too_few(ranking):
+        return _without_order(ranking, shortage, width)
     ranks = [float(rank) for rank in ranking.mean_rank]
     labels = [_label(ranking, j, (width - AXIS) / 2 - STUB - GAP - EDGE) for j in range(k)]
     left = (k + 1) // 2  # labels on the left side
@@ -81,32 +90,32 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     def x(rank: float) -> float:
         return start + length * (rank - 1) / (k - 1)
 
-    by_nemenyi = ranking.settings.posthoc == "nemenyi"
-    critical_difference = ranking.tested.nemenyi.critical_difference if by_nemenyi else math.nan
+    critical_difference = (
+        ranking.tested.nemenyi.critical_difference if ranking.settings.posthoc == "nemenyi" else math.nan
+    )
     top = 30.0 if math.isfinite(critical_difference) else 16.0
     groups = [_reach([x(rank) for rank in ranks], group) for group in ranking.cliques]
     levels = _levels(groups)
     first = top + 8 + BAR * (1 + max(levels, default=-1))
     marks = Marks()
     _axis(marks, x, k, top, critical_difference, width)
+    looks = styles(ranking.methods, ranking.control)
     height = first
+    # The outermost method of either side is the topmost: no line crosses another.
     for on_left, side in ((True, range(left)), (False, range(k - 1, left - 1, -1))):
         y = first
-        for j in side:  # the outermost method of either side is the topmost: no line crosses another
-            colour = BLUE if ranking.methods[j] in ranking.models else INK
-            edge = sides[0] + EDGE if on_left else width - sides[1] - EDGE
+        for j in side:
             y += labels[j].height / 2
-            inwards = 1 if on_left else -1
-            end = edge + inwards * GAP
-            marks.line([(x(ranks[j]), top), (x(ranks[j]), y), (end, y)], colour, 0.8)
-            align: Align = "left" if on_left else "right"
-            marks.text(end, y - 4.5, f"{ranks[j]:.2f}", align, SMALL, FAINT)
-            labels[j].draw(marks, edge, y, "right" if on_left else "left", colour)
+            edge = sides[0] + EDGE if on_left else width - sides[1] - EDGE
+            end = edge + (GAP if on_left else -GAP)
+            marks.line([(x(ranks[j]), top), (x(ranks[j]), y), (end, y)], looks[ranking.methods[j]], 1.2)
+            marks.text(end, y - 4.5, f"{ranks[j]:.2f}", "left" if on_left else "right", SMALL, FAINT)
+            labels[j].draw(marks, edge, y, "right" if on_left else "left")
             y += labels[j].height / 2 + ROW_GAP
         height = max(height, y)
     for (begin, end), level in zip(groups, levels, strict=True):
         y = top + 5 + BAR * level
-        marks.line([(begin, y), (end, y)], INK, THICK)
+        marks.line([(begin, y), (end, y)], SOLID, THICK)
     return framed(
         marks.layers(),
         width=width,
@@ -114,6 +123,51 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
         margins=Margins(0, 0, 2, EDGE),
         title="" if bare else "Mean ranks and critical difference",
         notes=() if bare else _notes(ranking),
+    )
+
+
+def _too_few(ranking: Ranking) -> str:
+    """Return why the test of all pairs cannot tell any two methods apart, or nothing where it could."""
+    n, k = ranking.friedman.n, len(ranking.methods)
+    critical_difference = ranking.tested.nemenyi.critical_difference
+    if not math.isfinite(critical_difference):
+        return "there is no critical difference with fewer than two"
+    if ranking.settings.posthoc == "nemenyi" and critical_difference > k - 1:
+        return (
+            f"mean ranks of {k} methods differ by at most {k - 1}, and the critical difference of {n} is "
+            f"{critical_difference:.3g}"
+        )
+    if isinstance(ranking.tested.pairs, Comparisons) and ranking.tested.pairs.smallest_p > ranking.alpha:
+        return f"the smallest corrected p that {n} can give is {ranking.tested.pairs.smallest_p:.2g}"
+    return ""
+
+
+def _without_order(ranking: Ranking, shortage: str, width: float) -> Any:
+    """Return a figure with all methods below one bar, which says why there is no order."""
+    n = ranking.friedman.n
+    width = max(width, 2 * EDGE + max(text_width(f"{name},", NORMAL) for name in ranking.methods))
+    marks = Marks()
+    marks.line([(EDGE, 8), (width - EDGE, 8)], SOLID, THICK)
+    lines = [""]
+    for name in sorted(ranking.methods):
+        longer = f"{lines[-1]}, {name}" if lines[-1] else name
+        if lines[-1] and text_width(longer, NORMAL) > width - 2 * EDGE:
+            lines[-1] += ","
+            lines.append(name)
+        else:
+            lines[-1] = longer
+    for i, line in enumerate(lines):
+        marks.text(width / 2, 18 + LINE * i, line, "center", NORMAL)
+    return framed(
+        marks.layers(),
+        width=width,
+        height=18 + LINE * len(lines),
+        margins=Margins(0, 0, 2, EDGE),
+        title="Too few data sets to order the methods",
+        notes=[
+            f"{n} data set{'' if n == 1 else 's'}: {shortage}. At alpha = {ranking.alpha:g}, "
+            f"{_TESTS[ranking.settings.posthoc]} could tell no two of them apart, whatever they had found."
+        ],
     )
 
 
@@ -125,30 +179,34 @@ class Marks:
         self._texts: dict[tuple[Align, bool], list[dict[str, Any]]] = {}
         self._lines = 0
 
-    def line(self, points: Sequence[tuple[float, float]], colour: str, thickness: float) -> None:
-        """A line through some points."""
+    def line(self, points: Sequence[tuple[float, float]], style: Style, thickness: float) -> None:
+        """Add a line through some points."""
         self._corners += [
-            {"line": self._lines, "x": x, "y": y, "order": order, "colour": colour, "thickness": thickness}
+            {
+                "line": self._lines, "x": x, "y": y, "order": order,
+                "colour": style.colour, "dash": list(style.dash), "thickness": thickness,
+            }
             for order, (x, y) in enumerate(points)
-        ]
+        ]  # fmt: skip
         self._lines += 1
 
     def text(
         self, x: float, y: float, text: str, align: Align, size: float, colour: str = INK, bold: bool = False
     ) -> None:
-        """A line of text, centred at the height ``y``."""
+        """Add a line of text, centred at the height ``y``."""
         self._texts.setdefault((align, bold), []).append(
             {"x": x, "y": y, "text": text, "size": size, "colour": colour}
         )
 
     def layers(self) -> list[alt.Chart]:
-        """The charts to put on top of each other."""
+        """Return the charts to put on top of each other."""
         lines = _chart(self._corners).mark_line(strokeCap="butt", strokeJoin="miter")
         lines = lines.encode(
             detail="line:N",
             order="order:Q",
             color=alt.Color("colour:N", scale=None),
             strokeWidth=alt.StrokeWidth("thickness:Q", scale=None),
+            strokeDash=alt.StrokeDash("dash:N", scale=None),
         )
         return [lines] + [
             _chart(texts)
@@ -163,7 +221,7 @@ class Marks:
 
 
 def _chart(values: list[dict[str, Any]]) -> alt.Chart:
-    """A chart of ``values`` whose x and y are points of the page."""
+    """Return a chart of ``values`` whose x and y are points of the page."""
     chart: alt.Chart = alt.Chart({"values": values}).encode(
         x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
     )
@@ -172,7 +230,7 @@ def _chart(values: list[dict[str, Any]]) -> alt.Chart:
 
 @dataclass(frozen=True)
 class _Label:
-    """The lines of a label: the method's name, then whether it is the control, then its model."""
+    """Holds the lines of a label: the method's name, then whether it is the control, then its model."""
 
     name: list[str]
     remarks: list[str]
@@ -187,19 +245,19 @@ class _Label:
         # A label of one line needs room for the mean rank above its line as well.
         return max(LINE * (len(self.name) + len(self.remarks)), 10.0)
 
-    def draw(self, marks: Marks, x: float, y: float, align: Align, colour: str) -> None:
+    def draw(self, marks: Marks, x: float, y: float, align: Align) -> None:
         lines = [(line, True) for line in self.name] + [(line, False) for line in self.remarks]
         for i, (line, is_name) in enumerate(lines):
             at = y + LINE * (i - (len(lines) - 1) / 2)
             if is_name:
-                marks.text(x, at, line, align, NORMAL, colour, bold=True)
+                marks.text(x, at, line, align, NORMAL, INK, bold=True)
             else:
                 marks.text(x, at, line, align, SMALL, FAINT)
 
 
 def _label(ranking: Ranking, j: int, width: float) -> _Label:
     method = ranking.methods[j]
-    model = ranking.models.get(method, "")
+    model = "" if shared_model(ranking) is not None else ranking.models.get(method, "")
     return _Label(
         wrapped(method, width, NORMAL, bold=True),
         (["(control)"] if method == ranking.control else [])
@@ -208,7 +266,7 @@ def _label(ranking: Ranking, j: int, width: float) -> _Label:
 
 
 def _axis_reach(ranks: Sequence[float], k: int, low: float, high: float, width: float) -> tuple[float, float]:
-    """Where the axis begins and how long it is: as long as the page allows.
+    """Return where the axis begins and its length: as long as the page allows.
 
     The best method must stand right of ``low`` and the worst left of ``high``, where the labels are; the axis
     itself may pass over them.
@@ -229,21 +287,21 @@ def _axis_reach(ranks: Sequence[float], k: int, low: float, high: float, width: 
 def _axis(
     marks: Marks, x: Callable[[float], float], k: int, top: float, critical_difference: float, width: float
 ) -> None:
-    """The axis of ranks 1 to k, and above it a ruler as long as the critical difference."""
-    marks.line([(x(1), top), (x(k), top)], INK, 0.8)
+    """Draw the axis of ranks 1 to k, and above it a ruler as long as the critical difference."""
+    marks.line([(x(1), top), (x(k), top)], SOLID, 0.8)
     every = next(step for step in (1, 2, 5, 10, 50) if step * (x(2) - x(1)) >= LABEL)
     for rank in range(1, k + 1):
         numbered = rank in (1, k) or (rank % every == 0 and every <= rank - 1 and every <= k - rank)
-        marks.line([(x(rank), top), (x(rank), top - (TICK if numbered else TICK / 2))], INK, 0.8)
+        marks.line([(x(rank), top), (x(rank), top - (TICK if numbered else TICK / 2))], SOLID, 0.8)
         if numbered:
             marks.text(x(rank), top - TICK - 5, str(rank), "center", SMALL)
     if math.isfinite(critical_difference):
         y = 6.0
         # Longer than the axis where nothing could be told apart: then the ruler ends with the page.
         end = min(x(1 + critical_difference), width - EDGE)
-        marks.line([(x(1), y), (end, y)], INK, 0.8)
+        marks.line([(x(1), y), (end, y)], SOLID, 0.8)
         for at in (x(1), end):
-            marks.line([(at, y - 2.5), (at, y + 2.5)], INK, 0.8)
+            marks.line([(at, y - 2.5), (at, y + 2.5)], SOLID, 0.8)
         text = f"CD = {critical_difference:.2f}"
         fits = end + 4 + text_width(text, SMALL) < width - EDGE
         if fits:
@@ -260,9 +318,10 @@ _TESTS = {
 
 
 def _reach(at: Sequence[float], group: tuple[int, ...]) -> tuple[float, float]:
-    """Where a group's bar begins and ends.
+    """Return where a group's bar begins and ends.
 
-    Beyond the group, so that a bar over equal ranks can be seen, but never near the next method's line.
+    The bar reaches beyond the group, so that it can be seen over equal ranks, but never near the line of the
+    next method.
     """
     first, last = group[0], group[-1]
     before = at[first] - at[first - 1] if first > 0 else math.inf
@@ -271,7 +330,7 @@ def _reach(at: Sequence[float], group: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _levels(bars: Sequence[tuple[float, float]]) -> list[int]:
-    """The lowest level for each bar, bars from left to right, on which it keeps clear of all others."""
+    """Return the lowest level for each bar, from left to right, on which it keeps clear of all others."""
     ends: list[float] = []
     levels = []
     for low, high in bars:
@@ -287,13 +346,10 @@ def _notes(ranking: Ranking) -> list[str]:
     if test.n < len(ranking.instances):
         blocks = f"{test.n} data sets ({len(ranking.instances)} instances)"
     n = f"{blocks}, {seeds} seed{'s' if seeds > 1 else ''} each"
-    blue = " Blue: with a language model." if ranking.models else ""
-    if not math.isfinite(ranking.tested.nemenyi.critical_difference):
-        return [f"n = {n}: no critical difference with fewer than two instances.{blue}"]
     p = f"p = {test.f_p:.2g}" if test.f_p >= 1e-16 else "p < 1e-16"
     verdict = "" if test.f_p <= ranking.alpha else ": not shown to differ"
     return [
         f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that "
         f"{_TESTS[ranking.settings.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
-        f"Rank 1 is the best.{blue}",
+        "Rank 1 is the best." + (f" {model}." if (model := shared_model(ranking)) else ""),
     ]

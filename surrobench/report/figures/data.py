@@ -117,7 +117,8 @@ def load_origins(folders: Sequence[Results], *, choice: RunFilter, partial: bool
     for method, point, source, value in shares.iter_rows():
         share[names.index(method), int(np.searchsorted(grid, point)), sources.index(source)] = value
     n = runs["benchmark"].n_unique()
-    return Origins(names, sources, grid, share / n, n, seeds)
+    control = str(folders[0].manifest["suite"]["control"])
+    return Origins(names, sources, grid, share / n, n, seeds, control)
 
 
 def _runs(folders: Sequence[Results], choice: RunFilter, *, partial: bool) -> tuple[pl.DataFrame, int]:

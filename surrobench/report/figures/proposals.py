@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from surrobench.report.figures.theme import (
     framed,
     line_at,
     spread,
+    styles,
     text_at,
     text_width,
     wrapped,
@@ -84,6 +85,7 @@ class Origins:
         trials: shape (t,), after how many.
         share: shape (k, t, s), the share of runs, mean over instances; what is missing to 1 had none yet.
         instances, seeds: how many there are.
+        control: which of the methods is the control.
     """
 
     methods: tuple[str, ...]
@@ -92,6 +94,7 @@ class Origins:
     share: Floats
     instances: int
     seeds: int
+    control: str = ""
 
 
 def parallel_coordinates(
@@ -275,18 +278,10 @@ def origins_chart(origins: Origins, *, width: float = COLUMN, bare: bool = False
         bare: without title and notes.
     """
     k, t, _ = origins.share.shape
-    looks = source_styles(origins.sources)
+    looks = source_styles(origins.sources, origins.methods, origins.control)
     names = [wrapped(method, 62, SMALL) for method in origins.methods]
     left = 8 + max(text_width(line, SMALL) for lines in names for line in lines)
-    last = origins.share[:, -1]
-    labels = [
-        [
-            (s, f"{origins.sources[s]} {100 * last[i, s]:.0f} %")
-            for s in np.argsort(-last[i])
-            if last[i, s] >= 0.005
-        ][:2]
-        for i in range(k)
-    ]
+    labels = [_largest_shares(origins, i) for i in range(k)]
     right = 8 + max((text_width(text, SMALL) for row in labels for _, text in row), default=0.0)
     plot = width - left - right
     step = plot / t
@@ -295,15 +290,7 @@ def origins_chart(origins: Origins, *, width: float = COLUMN, bare: bool = False
     for i in range(k):
         top = i * (STRIP + STRIP_GAP)
         bottom = np.concatenate([np.zeros((t, 1)), np.cumsum(origins.share[i], axis=1)], axis=1)
-        cells += [
-            {
-                "method": origins.methods[i], "source": source, "trials": int(origins.trials[g]),
-                "share": float(origins.share[i, g, s]), "colour": looks[source].colour,
-                "x": step * (g + 0.06), "x2": step * (g + 0.94),
-                "y": top + STRIP * (1 - bottom[g, s]), "y2": top + STRIP * (1 - bottom[g, s + 1]),
-            }
-            for g in range(t) for s, source in enumerate(origins.sources) if origins.share[i, g, s] > 0
-        ]  # fmt: skip
+        cells += _cells(origins, i, looks, step, top, bottom)
         for n, line in enumerate(names[i]):
             at = top + STRIP / 2 + LINE * (n - (len(names[i]) - 1) / 2)
             layers.append(text_at(line, -4, at, align="right"))
@@ -322,19 +309,13 @@ def origins_chart(origins: Origins, *, width: float = COLUMN, bare: bool = False
         )
     )  # fmt: skip
     height = k * (STRIP + STRIP_GAP) - STRIP_GAP
-    every = max(1, int(np.ceil(max(text_width(str(n), SMALL) for n in origins.trials) * 1.3 / step)))
-    layers += [
-        text_at(str(origins.trials[g]), step * (g + 0.5), height + 7, align="center")
-        for g in range(t - 1, -1, -every)
-    ]
-    layers.append(text_at("trials", plot / 2, height + 17, size=NORMAL, align="center"))
     n, s = origins.instances, origins.seeds
     notes = [
         f"Share of runs whose incumbent each source had proposed; mean over {n} "
         f"instance{'s' if n > 1 else ''} of {s} seed{'s' if s > 1 else ''} each."
     ]
     return framed(
-        [bars, *layers],
+        [bars, *layers, *_trials_axis(origins, step, height)],
         width=width,
         height=height,
         margins=Margins(left, right, 6, 24),
@@ -343,13 +324,59 @@ def origins_chart(origins: Origins, *, width: float = COLUMN, bare: bool = False
     )
 
 
-def source_styles(sources: Sequence[str]) -> dict[str, Style]:
-    """A style for each source: the given start in grey."""
-    others = [source for source in sources if source != INITIAL]
+def _largest_shares(origins: Origins, i: int) -> list[tuple[int, str]]:
+    """Return the sources, at most two, with the largest shares of a method's last incumbents, and labels."""
+    last = origins.share[i, -1]
+    return [
+        (int(s), f"{origins.sources[s]} {100 * last[s]:.0f} %") for s in np.argsort(-last) if last[s] >= 0.005
+    ][:2]
+
+
+def _cells(
+    origins: Origins, i: int, looks: Mapping[str, Style], step: float, top: float, bottom: Floats
+) -> list[dict[str, Any]]:
+    """Return the bars of a method, in points: for each number of trials, its sources above each other."""
+    return [
+        {
+            "method": origins.methods[i], "source": source, "trials": int(trials),
+            "share": float(origins.share[i, g, s]), "colour": looks[source].colour,
+            "x": step * (g + 0.06), "x2": step * (g + 0.94),
+            "y": top + STRIP * (1 - bottom[g, s]), "y2": top + STRIP * (1 - bottom[g, s + 1]),
+        }
+        for g, trials in enumerate(origins.trials)
+        for s, source in enumerate(origins.sources) if origins.share[i, g, s] > 0
+    ]  # fmt: skip
+
+
+def _trials_axis(origins: Origins, step: float, height: float) -> list[alt.Chart]:
+    """Return the numbers of trials below their bars, as many as there is room for, the last one always."""
+    t = len(origins.trials)
+    every = max(1, int(np.ceil(max(text_width(str(n), SMALL) for n in origins.trials) * 1.3 / step)))
+    return [
+        *(
+            text_at(str(origins.trials[g]), step * (g + 0.5), height + 7, align="center")
+            for g in range(t - 1, -1, -every)
+        ),
+        text_at("trials", step * t / 2, height + 17, size=NORMAL, align="center"),
+    ]
+
+
+def source_styles(sources: Sequence[str], methods: Sequence[str] = (), control: str = "") -> dict[str, Style]:
+    """Return a style for each source: the granted start in grey, a method as in all other figures.
+
+    Args:
+        sources: the names.
+        methods: all methods that are shown; a source with the name of one looks like it.
+        control: which of the methods is the control.
+    """
+    of_methods = {name: style for name, style in styles(methods, control).items() if name in sources}
+    others = [source for source in sources if source != INITIAL and source not in of_methods]
+    taken = {style.colour for style in of_methods.values()}
+    palette = [colour for colour in PALETTE if colour not in taken] or PALETTE
     found = {
-        source: Style(PALETTE[j % len(PALETTE)], DASHES[j % len(DASHES)]) for j, source in enumerate(others)
+        source: Style(palette[j % len(palette)], DASHES[j % len(DASHES)]) for j, source in enumerate(others)
     }
-    return {INITIAL: GREY, **found}
+    return {INITIAL: GREY, **of_methods, **found}
 
 
 def _key(entries: Sequence[tuple[str, Style]], left: float, room: float) -> tuple[list[alt.Chart], float]:

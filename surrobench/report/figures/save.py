@@ -1,14 +1,14 @@
-"""Charts to files, the one place where that is done."""
+"""Write charts to files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import vl_convert
 
 from surrobench.errors import ResultsError, UsageError
+from surrobench.report.figures import offline
 
 SUFFIXES = (".svg", ".png", ".pdf", ".html")
 RESOLUTION = 300
@@ -16,7 +16,7 @@ RESOLUTION = 300
 
 
 def check_suffix(path: Path) -> None:
-    """Say it before anything is computed when a file could not be drawn.
+    """Check before anything is computed that a figure can be drawn in the format of this file.
 
     Raises:
         UsageError: the suffix is none of ``SUFFIXES``.
@@ -39,9 +39,7 @@ def save(chart: Any, path: Path) -> None:
         ResultsError: the file cannot be written.
     """
     check_suffix(path)
-    # What Altair calls "v6.4.1" is "v6.4" to vl-convert.
-    version = alt.SCHEMA_VERSION.rpartition(".")[0]
-    data = _rendered(chart.to_dict(), version, path.suffix.lower())
+    data = _rendered(chart.to_dict(), path.suffix.lower())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -49,12 +47,11 @@ def save(chart: Any, path: Path) -> None:
         raise ResultsError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def _rendered(spec: dict[str, Any], version: str, suffix: str) -> bytes:
-    if suffix == ".html":  # with all it needs inside: it opens without a network
-        html: str = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)
-        return html.encode()
+def _rendered(spec: dict[str, Any], suffix: str) -> bytes:
+    if suffix == ".html":
+        return offline.page(spec).encode()
     # One drawing for the other three.
-    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=version)
+    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=offline.VERSION)
     if suffix == ".png":
         return bytes(vl_convert.svg_to_png(svg, scale=1, ppi=RESOLUTION))
     if suffix == ".pdf":

@@ -19,6 +19,8 @@ import altair as alt
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from surrobench.report.figures.offline import displayable, size
+
 Align = Literal["left", "center", "right"]
 
 COLUMN, PAGE = 237.6, 496.8
@@ -166,7 +168,7 @@ def framed(
     for line in lines:
         texts.append(text_at(line, 4 - margins.left, y, colour=FAINT))
         y += LINE
-    chart = alt.layer(*layers, *texts).properties(
+    chart = displayable(alt.layer(*layers, *texts)).properties(
         width=width - margins.left - margins.right,
         height=height,
         padding={
@@ -230,5 +232,4 @@ def line_at(x: float, y: float, x2: float, y2: float, style: Style, *, width: fl
 
 def height_of(chart: Any) -> float:
     """How high a framed figure is with everything, in points."""
-    spec = chart.to_dict()
-    return float(spec["height"] + spec["padding"]["top"] + spec["padding"]["bottom"])
+    return size(chart.to_dict())[1]

@@ -7,31 +7,32 @@ from collections.abc import Sequence
 from surrobench.llm.prompt_variants import VARIANTS
 from surrobench.report.llm.comparison import Advantage, Comparison, Row
 from surrobench.report.ranking.extra_columns import RESAMPLES
-from surrobench.report.render.formats import NONE, Ranged, Sign, Signed
-from surrobench.report.render.table import Cell, Column, Sheet, word
+from surrobench.report.render.table import NONE, Cell, Column, Table, Tone, small, word
 from surrobench.stats.bootstrap import Interval
 from surrobench.stats.correction import holm
 
 _BASE = {"variant": "full", "model": "control"}
 
 
-def sheets_of(arms: Comparison) -> list[Sheet]:
+def tables_of(arms: Comparison) -> list[Table]:
     """A sheet for the first proposals, and one for the incumbents at the end."""
     after = f"after {arms.trials} trials" if arms.trials else "at the end"
     return [
-        Sheet(
+        Table(
             "first",
             "First proposal: quantile regret of what the model proposed first",
             _columns(arms),
             tuple(_cells(row) for row in arms.first),
             (_of_first(arms), *_of_late(arms.first), *_of_tests(arms, arms.first)),
+            grouped=True,
         ),
-        Sheet(
+        Table(
             "final",
             f"Incumbent: quantile regret {after}",
             _columns(arms),
             tuple(_cells(row) for row in arms.final),
             (_of_final(arms), *_of_tests(arms, arms.final), *arms.notes),
+            grouped=True,
         ),
     ]
 
@@ -70,29 +71,25 @@ def _cells(row: Row) -> tuple[Cell, ...]:
 def _compared(found: Advantage) -> tuple[Cell, ...]:
     p = found.p_corrected
     significant = p is not None and p <= 1 - found.interval.level
-    sign: Sign = ("better" if found.effect > 0 else "worse") if significant else ""
+    tone: Tone = ("good" if found.effect > 0 else "bad") if significant else ""
     record = f"{found.wins}/{found.ties}/{found.losses}"
     return (
         _ranged(found.interval, "+"),
         Cell("", found.n),
         Cell("", None if p is None else found.p),
-        Cell() if p is None else Signed(_small(p) + ("*" if significant else ""), p, sign=sign),
-        Signed(f"{found.effect:+.2f}", found.effect, sign=sign),
+        Cell() if p is None else Cell(small(p) + ("*" if significant else ""), p, tone=tone),
+        Cell(f"{found.effect:+.2f}", found.effect, tone=tone),
         Cell(record, record),
     )
 
 
-def _ranged(interval: Interval, sign: str) -> Ranged:
+def _ranged(interval: Interval, sign: str) -> Cell:
     shown = [format(end, f"{sign}.3f") for end in (interval.estimate, interval.low, interval.high)]
     estimate, low, high = shown
     if not sign and interval.estimate < 0.001:
         estimate, low, high = (f"{end:.1e}" for end in (interval.estimate, interval.low, interval.high))
     text = estimate if interval.low != interval.low else f"{estimate} [{low}, {high}]"
-    return Ranged(text, interval.estimate, low=interval.low, high=interval.high)
-
-
-def _small(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+    return Cell(text, interval.estimate, interval=(interval.low, interval.high))
 
 
 # ---------------------------------------------------------------------- notes
@@ -161,7 +158,7 @@ def _of_tests(arms: Comparison, rows: Sequence[Row]) -> list[str]:
         m = len(tested)
         notes.append(
             f"p: Wilcoxon's signed-rank test, two-sided, n = {n}, Holm over the {m} "
-            f"comparison{'' if m == 1 else 's'} of this table; the smallest it could be is {_small(least)}. "
+            f"comparison{'' if m == 1 else 's'} of this table; the smallest it could be is {small(least)}. "
             f"*: at most {arms.alpha:g}."
         )
     return notes

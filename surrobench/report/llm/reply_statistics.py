@@ -18,8 +18,7 @@ from surrobench.errors import ResultsError
 from surrobench.optimizers.llm.control import PREFIX
 from surrobench.protocol.requests import Purpose
 from surrobench.report.data.load import RunFilter, joint_plan
-from surrobench.report.render.formats import NONE
-from surrobench.report.render.table import Cell, Column, Sheet, word
+from surrobench.report.render.table import NONE, Cell, Column, Table, word
 from surrobench.results.folder import Results
 
 VERDICTS = (
@@ -154,7 +153,7 @@ def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
 _NAMES = tuple(Column(name, name, words=True) for name in ("method", "model", "variant"))
 
 
-def sheets_of(found: Sequence[Replies]) -> list[Sheet]:
+def tables_of(found: Sequence[Replies]) -> list[Table]:
     """What the proposals came to; the other questions, where any were asked; what it all cost."""
     others = [
         (one, purpose) for one in found for purpose in PURPOSES if purpose != "propose" and one.count(purpose)
@@ -166,7 +165,7 @@ def _names(one: Replies) -> tuple[Cell, ...]:
     return word(one.method), word(one.model), word(one.variant)
 
 
-def _proposals(found: Sequence[Replies]) -> Sheet:
+def _proposals(found: Sequence[Replies]) -> Table:
     columns = (Column("answers", "answers"), *(_verdict(verdict) for verdict in VERDICTS))
     rows = [(*_names(one), *_verdicts(one, "propose", VERDICTS)) for one in found]
     notes = [
@@ -181,27 +180,29 @@ def _proposals(found: Sequence[Replies]) -> Sheet:
         )
     if missing := sum(one.planned - one.runs for one in found):
         notes.append(f"{missing:,} runs are not finished: left out.")
-    return Sheet(
+    return Table(
         "proposals",
         "Proposals: what answers came to",
         (*_NAMES, *columns),
         tuple(rows),
         tuple(notes),
+        grouped=True,
     )
 
 
-def _others(asked: Sequence[tuple[Replies, Purpose]]) -> Sheet:
+def _others(asked: Sequence[tuple[Replies, Purpose]]) -> Table:
     """Predictions, classes and reflections: whatever verdicts their methods know."""
     known = dict.fromkeys(verdict for one, purpose in asked for verdict in one.answers[purpose])
     verdicts = sorted(known, key=lambda verdict: (verdict != "valid", verdict))
     rows = [(*_names(one), word(purpose), *_verdicts(one, purpose, verdicts)) for one, purpose in asked]
     columns = (Column("purpose", "purpose", words=True), Column("answers", "answers"))
-    return Sheet(
+    return Table(
         "questions",
         "Other questions: what answers came to",
         (*_NAMES, *columns, *(_verdict(verdict) for verdict in verdicts)),
         tuple(rows),
         ("Shares of all answers to questions of this purpose, runs together.",),
+        grouped=True,
     )
 
 
@@ -220,7 +221,7 @@ def _verdicts(one: Replies, purpose: str, verdicts: Sequence[str]) -> tuple[Cell
     return (Cell(f"{count:,}", count), *(Cell(_percent(share), share) for share in shares))
 
 
-def _trials(found: Sequence[Replies]) -> Sheet:
+def _trials(found: Sequence[Replies]) -> Table:
     shares = ("by model", "wasted", "repeated", "repaired")
     rows = [
         (
@@ -234,7 +235,7 @@ def _trials(found: Sequence[Replies]) -> Sheet:
         )
         for one in found
     ]
-    return Sheet(
+    return Table(
         "trials",
         "Trials: what became of the proposals",
         (
@@ -249,10 +250,11 @@ def _trials(found: Sequence[Replies]) -> Sheet:
             "invalid proposal; repeated: evaluated before; repaired: a value was mended. To read them: "
             "surrobench show RUN --prompts.",
         ),
+        grouped=True,
     )
 
 
-def _costs(found: Sequence[Replies]) -> Sheet:
+def _costs(found: Sequence[Replies]) -> Table:
     columns = (
         Column("calls_per_trial", "calls /trial"),
         Column("tokens_in_per_call", "in /call"),
@@ -274,7 +276,7 @@ def _costs(found: Sequence[Replies]) -> Sheet:
             )
         )
     note = "In, out: tokens; s: mean seconds from a request to its last byte, as the server was loaded."
-    return Sheet("cost", "Cost of the replies", (*_NAMES, *columns), tuple(rows), (note,))
+    return Table("cost", "Cost of the replies", (*_NAMES, *columns), tuple(rows), (note,), grouped=True)
 
 
 def _ratio(part: float, whole: int, shown: Callable[[float], str]) -> Cell:

@@ -192,7 +192,8 @@ def unresolved_caption(ranking: Ranking) -> str:
     return (
         f"Not resolved: n = {ranking.friedman.n} does not tell these methods from {ranking.control}. "
         f"Needed: the difference in {measure} that the test would find with {POWER:.0%} power, at the "
-        "least favourable step of the correction. Observed: pseudomedian, positive where better. See: surrobench power."
+        "least favourable step of the correction. Observed: pseudomedian, positive where better. See: "
+        "surrobench power."
     )
 
 

@@ -1,38 +1,44 @@
-"""A table of figures as data, and as Markdown and LaTeX: what every report that is no ranking is made of."""
+"""The one table of all reports: rows of cells with a title and notes. A module per format renders it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
-from surrobench.report.render.escape import latex_cell, markdown_cell
-
+Value = float | int | str | None
 Mark = Literal["matches", "differs", "unknown"]
-"""How a published figure compares with the recomputed one: the same to the printed digits, another one, or
-public data cannot give it."""
+"""How a recomputed figure compares with the published one: it is the same to the printed digits, it differs,
+or public data cannot give it."""
 SIGNS: dict[Mark, str] = {"matches": "✓", "differs": "✗", "unknown": "?"}
+Tone = Literal["good", "bad", "doubt", "faint", ""]
+"""What a colour says where a format has colours: better or confirmed; worse or refuted; open; secondary."""
+
+NONE = "-"
+"""The text of a cell that holds a share of nothing."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure, or a word.
+    """One figure or one word.
 
     Attributes:
-        text: as people read it, without the mark.
-        value: with every digit.
-        mark: how it compares with the published figure, where it stands for one.
+        text: the value as people read it, without the mark.
+        value: the value with every digit, for CSV and JSON.
+        mark: how the figure compares with the published one, if it stands for one.
+        bold: whether every format sets the text in bold.
+        tone: the colour, in formats that have colours; a tone that is good or bad is bold there, too.
+        interval: the ends of the figure's interval, which CSV and JSON hold as ``KEY_low`` and ``KEY_high``.
     """
 
     text: str = ""
-    value: float | int | str | None = None
+    value: Value = None
     mark: Mark | None = None
+    bold: bool = False
+    tone: Tone = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def shown(self) -> str:
@@ -42,23 +48,38 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name in CSV and JSON, its heading, and whether it holds words."""
+    """A column of a table.
+
+    Attributes:
+        key: the column's name in CSV and JSON.
+        title: the heading.
+        words: whether the cells hold words, which are aligned left, and not numbers.
+        sentences: whether the cells hold whole sentences, which are wrapped.
+        part: where a terminal is too narrow for all columns, those of each part make a table of their own.
+    """
 
     key: str
     title: str
     words: bool = False
+    sentences: bool = False
+    part: int = 0
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table.
+class Table:
+    """A table as data.
 
     Attributes:
-        key: its name in CSV and JSON.
+        key: the table's name in CSV and JSON.
         title: one line.
-        columns: the first one, of words, names the row.
+        columns: the columns; the first ones, of words, name the row.
         rows: a cell for each column.
-        notes: one sentence or two each, plain text.
+        notes: what a reader must know, one sentence or two each, plain text.
+        more_notes: further notes, which a terminal shows only when it is asked to.
+        subtitle: what holds for all rows, such as the name of their language model.
+        lead: a line before the title.
+        row_notes: a sentence for each row, or nothing.
+        grouped: whether a terminal uses the first column as a heading above a group of rows.
     """
 
     key: str
@@ -66,80 +87,84 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    more_notes: tuple[str, ...] = ()
+    subtitle: str = ""
+    lead: str = ""
+    row_notes: tuple[str, ...] = ()
+    grouped: bool = False
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """All notes: those of the rows, each after its row's name, then those of the table."""
+        of_rows = (f"{row[0].text}: {note}" for row, note in zip(self.rows, self.row_notes, strict=False))
+        return (*of_rows, *self.notes, *self.more_notes)
+
+    @property
+    def names(self) -> tuple[int, ...]:
+        """The positions of the leading columns of words, which name a row."""
+        first_number = next((i for i, c in enumerate(self.columns) if not c.words), len(self.columns))
+        return tuple(range(first_number))
 
     def count(self, mark: Mark) -> int:
-        """How many cells bear a mark."""
+        """Return how many cells bear a mark."""
         return sum(cell.mark == mark for row in self.rows for cell in row)
+
+    def select(self, positions: Sequence[int]) -> Table:
+        """Return the table with only the columns at these positions."""
+        return replace(
+            self,
+            columns=tuple(self.columns[i] for i in positions),
+            rows=tuple(tuple(row[i] for i in positions) for row in self.rows),
+        )
+
+    def without_empty_columns(self) -> Table:
+        """Return the table without the columns that say nothing of any row."""
+        kept = [
+            i
+            for i in range(len(self.columns))
+            if not self.rows or any(row[i].shown not in ("", NONE) for row in self.rows)
+        ]
+        return self.select(kept)
+
+    def values(self, row: Sequence[Cell]) -> Iterator[tuple[str, Value, Cell]]:
+        """Yield the key, the value as CSV and JSON can hold it, and the cell of everything in a row."""
+        for column, cell in zip(self.columns, row, strict=True):
+            yield column.key, finite(cell.value), cell
+            if cell.interval:
+                for end, value in zip(("low", "high"), cell.interval, strict=True):
+                    yield f"{column.key}_{end}", finite(value), Cell()
 
 
 def word(text: str | None) -> Cell:
-    """A cell that holds a word."""
+    """Return a cell that holds a word."""
     return Cell(text or "", text or None)
 
 
 def number(value: float, form: str) -> Cell:
-    """A cell that holds a number, formatted."""
+    """Return a cell that holds a number, formatted."""
     return Cell(format(value, form), value)
 
 
-def markdown(sheet: Sheet) -> str:
-    """A sheet as a Markdown table, its notes as a list."""
-    rows = [[markdown_cell(column.title) for column in sheet.columns]]
-    rows.append([":---" if column.words else "---:" for column in sheet.columns])
-    rows += [[markdown_cell(cell.shown) for cell in row] for row in sheet.rows]
-    lines = [f"**{markdown_cell(sheet.title)}**", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
-    return "\n".join([*lines, *(f"- {markdown_cell(note)}" for note in sheet.notes)]) + "\n"
-
-
-def latex(sheet: Sheet) -> str:
-    """A sheet as a LaTeX table for a document with booktabs, its notes in the caption."""
-
-    def figure(one: Cell) -> str:
-        text = latex_cell(one.shown)
-        return text.replace("-", "$-$") if isinstance(one.value, float) else text
-
-    title = latex_cell(sheet.title)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption[{title}]{{{title}. {latex_cell(' '.join(sheet.notes))}}}",
-        rf"\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in sheet.columns)}}}",
-        r"\toprule",
-        " & ".join(latex_cell(column.title) for column in sheet.columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(figure, row)) + r" \\" for row in sheet.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-class FittedTable:
-    """A table for a terminal that chooses its layout once the width is known.
-
-    Args:
-        made: makes the table; if it is told so, ``stacked``, in which fewer things are side by side.
-    """
-
-    def __init__(self, made: Callable[[bool], Table]) -> None:
-        self.made = made
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = self.made(False)
-        unbounded = options.update(max_width=10_000)
-        if Measurement.get(console, unbounded, table).maximum > options.max_width:
-            table = self.made(True)
-        yield table
-
-
-def heading(column: Column) -> Text:
-    """That of a column of numbers, on a terminal: one of two words takes two lines, numbers never do."""
-    return Text(column.title.replace(" ", "\n", 1), justify="right")
+def small(value: float) -> str:
+    """Return three decimals, or two digits with an exponent where that would hide the value."""
+    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
 
 
 def finite(value: Any) -> Any:
-    """A cell's value as JSON and CSV can hold it: NaN and infinity are None."""
+    """Return a value as JSON and CSV can hold it: NaN and infinity become None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def printable(text: str) -> str:
+    """Return the text with every control character replaced by a visible escape, and line ends by spaces.
+
+    A name comes from a suite, a file of results or a language model. Printed as it is, it could move the
+    cursor of a terminal, reverse the direction of writing, or end the row of a table.
+    """
+    text = " ".join(text.splitlines()) if len(text.splitlines()) > 1 else text.rstrip("\r\n")
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else character
+        for character in text
+    )

@@ -11,9 +11,8 @@ import pytest
 
 from surrobench.benchmarks.registry import benchmark, expand, known, scenario, scenarios
 from surrobench.benchmarks.yahpo import data as yahpo_data
-from surrobench.benchmarks.yahpo import surrogate as yahpo
 from surrobench.benchmarks.yahpo.data import find_folder, read_facts, shipped
-from surrobench.benchmarks.yahpo.network import CHUNK
+from surrobench.benchmarks.yahpo.network import CHUNK, PADDINGS
 from surrobench.benchmarks.yahpo.surrogate import Surrogate, available, open_scenario
 from surrobench.benchmarks.yahpo.verify import compare, questions
 from surrobench.errors import DataError, UnknownName, UsageError
@@ -343,7 +342,8 @@ def test_unknown_names_suggest_the_nearest(name, message):
 
 def test_opening_and_listing_load_no_onnxruntime():
     code = (
-        "import sys; from surrobench.benchmarks import known; known(); sys.exit('onnxruntime' in sys.modules)"
+        "import sys; from surrobench.benchmarks.registry import known; "
+        "known(); sys.exit('onnxruntime' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -351,7 +351,7 @@ def test_opening_and_listing_load_no_onnxruntime():
 def test_the_network_is_used_by_one_thread():
     options = open_scenario("lcbench")._network._session.get_session_options()
     assert options.intra_op_num_threads == 1
-    assert yahpo.CHUNK % max(yahpo.PADDINGS) == 0
+    assert CHUNK % max(PADDINGS) == 0
 
 
 # ---------------------------------------------------------------------- suites

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -79,9 +78,7 @@ def metric(server: Server, name: str) -> float:
 
 
 def usable(entry: Optimizer) -> bool:
-    return entry.prompts is not None and not (
-        entry.needs and importlib.util.find_spec(entry.needs[0]) is None
-    )
+    return entry.prompts is not None and not (entry.needs and not entry.available)
 
 
 def small(entry: Optimizer) -> dict[str, Any]:
@@ -166,7 +163,7 @@ def test_a_suite_starts_and_stops_its_own_server(tmp_path: Path) -> None:
     assert any("as if [models.m] said: seed = false" in note for note in notes), "this build takes no seed"
     assert (tmp_path / "r" / "server-m.log").stat().st_size > 0
     left = descendants(os.getpid())
-    assert not [line for pid, line in left.items() if pid not in before and "keeper.py" in line]
+    assert not [line for pid, line in left.items() if pid not in before and "supervisor.py" in line]
     [session] = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"]
     assert session["servers"]["m"]["server"].startswith("vLLM ")
 

@@ -9,6 +9,7 @@ import pytest
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import MissingLibrary, SuiteError, UsageError
+from surrobench.libraries import Library
 from surrobench.optimizers.classical.tpe import tpe
 from surrobench.optimizers.llm.zero_shot import zero_shot
 from surrobench.optimizers.registry import OPTIMIZERS, follower
@@ -248,7 +249,9 @@ def test_a_method_that_must_know_its_horizon_is_refused_where_there_is_none() ->
 
 
 def test_a_library_that_what_goes_on_needs_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OPTIMIZERS, "tpe", replace(OPTIMIZERS["tpe"], needs=("no_such_library", "extra")))
+    monkeypatch.setitem(
+        OPTIMIZERS, "tpe", replace(OPTIMIZERS["tpe"], needs=Library("no_such_library", "extra"))
+    )
     with pytest.raises(MissingLibrary, match="'zero-shot' needs no_such_library"):
         planned("")
 

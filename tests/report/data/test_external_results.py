@@ -178,6 +178,6 @@ def test_a_trial_without_a_finite_value_observed_nothing(tmp_path, folder, nothi
 def test_a_run_of_infinite_values_is_one_line_on_the_command_line(tmp_path, folder):
     [file] = write(tmp_path / "o.csv", *(f"theirs,{MLP},0,{t},inf" for t in range(6)))
     for flags in (["--metric", "normalised"], ["--intervals"]):
-        done = surrobench("rank", folder, "--with", file, *flags)
+        done = surrobench("rank", folder, "--external", file, *flags)
         assert done.status == 1
         assert f"observed nothing: theirs on {MLP} seed 0" in done.error

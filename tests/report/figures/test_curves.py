@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from surrobench.errors import ResultsError, UnknownName
-from surrobench.report.figures.curves import _Axis, _tick, anytime_chart, profile_chart, targets_chart
+from surrobench.report.figures.axis import Axis, tick
+from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
 from surrobench.report.figures.save import save
 from surrobench.report.figures.theme import COLUMN, PAGE, styles
 from surrobench.stats.curves import Curves
@@ -219,7 +220,7 @@ def test_an_unknown_measure_is_named(chart):
     "ends", [(1, 100), (1, 7), (3e-5, 0.4), (250.0, 345_674.0), (1e-3, 2e-3), (0.011, 0.019)]
 )
 def test_labels_of_ticks_keep_clear_of_each_other(ends, log, upright):
-    axis = _Axis(np.array(ends), "x", log, upright)
+    axis = Axis(np.array(ends), "x", log, upright)
     ticks = axis.ticks(140)
     assert all(ends[0] * 0.999 <= tick <= ends[1] * 1.001 for tick in ticks)
     assert axis._fit(ticks, 140)
@@ -228,7 +229,7 @@ def test_labels_of_ticks_keep_clear_of_each_other(ends, log, upright):
 
 
 def test_ticks_are_short():
-    assert [_tick(value) for value in (1e-4, 0.003, 0, 5, 1000, 15_000, 2e6)] == [
+    assert [tick(value) for value in (1e-4, 0.003, 0, 5, 1000, 15_000, 2e6)] == [
         "1e-4", "0.003", "0", "5", "1000", "15k", "2M",
     ]  # fmt: skip
 

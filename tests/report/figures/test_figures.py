@@ -77,6 +77,28 @@ def test_without_a_critical_difference_the_diagram_says_so(tmp_path):
     assert "CD =" not in text
 
 
+@pytest.mark.parametrize("posthoc", ["nemenyi", "wilcoxon"])
+def test_too_few_data_sets_give_no_order(posthoc):
+    apart = np.linspace(0.1, 0.9, 4)[None, :, None] + np.zeros((2, 1, 2))
+    shown = cd_chart(study(apart, METHODS[:4], posthoc=posthoc), bare=True).to_dict()
+    texts = [text for text, *_ in boxes(shown)]
+    assert "Too few data sets to order the methods" in texts
+    assert ", ".join(sorted(METHODS[:4])) in texts
+    assert not [text for text in texts if re.fullmatch(r"\d\.\d\d", text)]
+    assert len(bars(shown)) == 1
+    assert_clear(shown)
+    enough = np.linspace(0.1, 0.9, 4)[None, :, None] + np.zeros((12, 1, 2))
+    assert "Too few" not in str(cd_chart(study(enough, METHODS[:4], posthoc=posthoc)).to_dict())
+
+
+def test_a_method_has_the_same_colour_and_dash_in_the_diagram_as_in_curves():
+    ranking = study(random_scores(12))
+    looks = styles(ranking.methods, ranking.control)
+    rows = next(iter(cd_chart(ranking).to_dict()["datasets"].values()))
+    drawn = {(row["colour"], tuple(row["dash"])) for row in rows if row["thickness"] == 1.2}
+    assert drawn == {(look.colour, tuple(look.dash)) for look in looks.values()}
+
+
 def test_bare_there_is_neither_title_nor_note(tmp_path):
     texts = [text for text, *_ in boxes(cd_chart(study(random_scores()), bare=True).to_dict())]
     assert not [text for text in texts if "Mean ranks" in text or "Nemenyi" in text]
@@ -193,7 +215,7 @@ def test_where_all_methods_differ_there_is_no_bar():
     assert bars(cd_chart(ranking).to_dict()) == []
 
 
-@pytest.mark.parametrize(("n", "says"), [(3, "p = 0.25: not shown to differ"), (60, "p < 1e-16. A bar")])
+@pytest.mark.parametrize(("n", "says"), [(4, "p = 0.12: not shown to differ"), (60, "p < 1e-16. A bar")])
 def test_the_p_below_the_diagram_is_one_that_so_many_instances_can_give(n, says):
     ranking = study(np.array([0.8, 0.1])[None, :, None] + np.zeros((n, 1, 2)), METHODS[:2])
     assert says in cd_chart(ranking).to_dict()["description"]

@@ -19,7 +19,7 @@ from surrobench.benchmarks.registry import benchmark
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.load import RunFilter
 from surrobench.report.llm.comparison import Comparison, Condition, Row, arms_of, compared, load_arms
-from surrobench.report.llm.comparison_table import sheets_of
+from surrobench.report.llm.comparison_table import tables_of
 from surrobench.report.render.formats import render
 from surrobench.results.folder import Results
 from surrobench.stats.correction import holm
@@ -95,7 +95,7 @@ def test_an_arm_that_never_proposed_has_no_figure() -> None:
     _, hidden = rows(regret, [FULL, HIDDEN])
     assert (hidden.regret, hidden.advantage, hidden.never) == (None, None, 6)
     for form in ("markdown", "latex", "csv", "json"):
-        assert render(sheets_of(arms_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
+        assert render(tables_of(arms_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
 
 
 def test_instances_of_one_block_count_once() -> None:
@@ -113,10 +113,10 @@ def arms_with(found: tuple[Row, ...], by: Any = "variant") -> Comparison:
 
 def test_a_significant_difference_bears_a_star_and_says_which_way() -> None:
     regret = np.random.default_rng(0).random((10, 2, 1)) * 0.01 + np.array([0.1, 0.5])[None, :, None]
-    first, _ = sheets_of(arms_with(rows(regret, [FULL, HIDDEN])))
+    first, _ = tables_of(arms_with(rows(regret, [FULL, HIDDEN])))
     cells = dict(zip((column.key for column in first.columns), first.rows[1], strict=True))
     assert cells["p_corrected"].text == "0.002*"
-    assert cells["p_corrected"].sign == "worse"  # type: ignore[attr-defined]
+    assert cells["p_corrected"].tone == "bad"
     assert cells["advantage"].text.startswith("-0.398 [-0.4")
     assert cells["effect"].text == "-1.00"
     assert cells["win_tie_loss"].text == "0/0/10"
@@ -250,7 +250,7 @@ def test_incumbents_are_those_of_the_ranking(folder: Path) -> None:
 
 
 def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> None:
-    done = surrobench("rank", folder, "--by", "variant")
+    done = surrobench("rank", folder, "--group-by", "variant")
     assert (done.status, done.err) == (0, "")
     said = " ".join(done.out.split())
     [initial] = load_arms([Results(folder)], "variant").initial
@@ -260,7 +260,7 @@ def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> 
     assert "Incumbent: quantile regret after 5 trials" in said
     assert said.count("Holm over the 1 comparison of this table") == (2 if initial == "none" else 1)
     assert "m, anonymous" in said
-    by_model = " ".join(surrobench("rank", folder, "--by", "model").out.split())
+    by_model = " ".join(surrobench("rank", folder, "--group-by", "model").out.split())
     assert "over control" in by_model
     assert "Holm over the 2 comparisons of this table" in by_model
 
@@ -269,7 +269,7 @@ def test_runs_whose_replies_were_all_nonsense_never_had_a_proposal(folder: Path)
     arms = load_arms([Results(folder)], "variant")
     found = {row.arm.name: row for row in arms.first}
     hidden = found[f"{AGENT} (m, anonymous)"]
-    said = " ".join(surrobench("rank", folder, "--by", "variant").out.split())
+    said = " ".join(surrobench("rank", folder, "--group-by", "variant").out.split())
     if arms.initial == ("default",):
         assert (hidden.never, hidden.regret, hidden.advantage) == (4, None, None)
         assert "4 runs have no proposal that could be evaluated" in said
@@ -281,7 +281,7 @@ def test_runs_whose_replies_were_all_nonsense_never_had_a_proposal(folder: Path)
 
 
 def test_part_of_a_study(folder: Path) -> None:
-    done = surrobench("rank", folder, "--by", "variant", "--variant", "full", "--format", "json")
+    done = surrobench("rank", folder, "--group-by", "variant", "--variant", "full", "--format", "json")
     shown = json.loads(done.out)
     assert [(row["model"], row["variant"]) for row in shown["final"]["rows"]][:1] == [("m", "full")]
     assert "Nothing to compare" in shown["final"]["notes"][-1]
@@ -293,15 +293,15 @@ def test_part_of_a_study(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--metric", "log"], "--metric is of a ranking"),
+        (["--metric", "log"], "--metric is for rankings"),
         (["--figure", "f.svg", "--intervals"], "figure"),
-        (["--target", "0.1"], "--target is of a ranking"),
-        (["--correction", "bh"], "--correction is of a ranking"),
+        (["--target", "0.1"], "--target is for rankings"),
+        (["--correction", "bh"], "--correction is for rankings"),
         (["--variant", "anonimous"], "Did you mean 'anonymous'?"),
     ],
 )
 def test_what_says_nothing_about_arms_is_refused(folder: Path, words: list[str], says: str) -> None:
-    done = surrobench("rank", folder, "--by", "variant", *words)
+    done = surrobench("rank", folder, "--group-by", "variant", *words)
     assert done.status == 2
     assert says in done.error
 
@@ -318,7 +318,7 @@ def test_a_later_proposal_counts_where_the_first_could_not_be_evaluated(tmp_path
     assert mine.regret is not None
     assert mine.regret.estimate == first_by_hand(tmp_path / "r", MLP, mine.arm.name, 0)
     assert (random.late, random.arm.model) == (0, None)
-    said = surrobench("rank", tmp_path / "r", "--by", "model").out
+    said = surrobench("rank", tmp_path / "r", "--group-by", "model").out
     assert "Late: in 1 runs the first proposal could not be evaluated" in " ".join(said.split())
     assert 'add "control:random" to the models of a method' in " ".join(said.split())
 
@@ -350,4 +350,5 @@ def test_first_proposals_are_cut_by_whatever_limits_incumbents(
 
 def test_a_study_without_a_model_is_one_line(tmp_path: Path) -> None:
     run(suite_text(MLP, methods=("random", "sobol")), tmp_path / "r", jobs=1)
-    assert "No method here asks a language model" in surrobench("rank", tmp_path / "r", "--by", "model").error
+    done = surrobench("rank", tmp_path / "r", "--group-by", "model")
+    assert "No method here asks a language model" in done.error

@@ -17,7 +17,7 @@ import pytest
 from surrobench.errors import ResultsError
 from surrobench.llm.journal import Journal
 from surrobench.report.data.load import RunFilter
-from surrobench.report.llm.reply_statistics import Replies, load_replies, sheets_of
+from surrobench.report.llm.reply_statistics import Replies, load_replies, tables_of
 from surrobench.report.render.formats import Format, render
 from surrobench.results.folder import Results
 from tests.llm.faulty_server import Behaviour, FaultyServer, ok
@@ -91,14 +91,14 @@ def test_a_slot_control_answers_without_a_call(folder: Path) -> None:
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json"])
 def test_every_format_has_all_models(folder: Path, form: Format) -> None:
-    text = render(sheets_of(load_replies([Results(folder)])), form)
+    text = render(tables_of(load_replies([Results(folder)])), form)
     assert all(name in text for name in (AGENT, "control:random"))
     assert text.endswith("\n")
     assert text == surrobench("replies", folder, "--format", form).out
 
 
 def test_exact_shares_are_in_csv_and_json(folder: Path) -> None:
-    sheets = sheets_of(load_replies([Results(folder)]))
+    sheets = tables_of(load_replies([Results(folder)]))
     rows = [row for row in csv.DictReader(io.StringIO(render(sheets, "csv"))) if row["model"] == "m"]
     assert [row["sheet"] for row in rows] == ["proposals", "trials", "cost"]
     proposals, spent, cost = rows
@@ -124,7 +124,7 @@ def test_other_purposes_stand_apart() -> None:
     asked = {"propose": Counter(valid=3), "predict": Counter({"valid": 6, "unparsable": 2})}
     one = Replies("llambo", "m", "full", 1, 1, 0, asked, 3, 3, 0, 0, 0, 11, 100, 10, 1.0)
     two = Replies("agent", "m", "full", 1, 1, 0, {"propose": Counter(valid=1)}, 1, 1, 0, 0, 0, 1, 10, 1, 1.0)
-    proposals, questions, spent, cost = sheets_of([one, two])
+    proposals, questions, spent, cost = tables_of([one, two])
     assert (len(proposals.rows), len(spent.rows), len(cost.rows)) == (2, 2, 2)
     [row] = questions.rows
     shown = {column.key: cell.value for column, cell in zip(questions.columns, row, strict=True)}

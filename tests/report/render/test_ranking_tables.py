@@ -93,7 +93,8 @@ def test_markdown_is_a_table_of_even_rows():
 
 def test_latex_is_balanced_and_escaped():
     text = render(ranking(), "latex")
-    assert r"llm\_agent & SmolLM2-135M\_Instruct \& co (135M)" in text
+    assert r"llm\_agent & " in text
+    assert r"Language model of llm\_agent: SmolLM2-135M\_Instruct \& co (135M)}" in text
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert re.findall(r"(?<!\\)[#%_~]", body) == []
     assert len(re.findall(r"(?<!\\)\{", body)) == len(re.findall(r"(?<!\\)\}", body))

@@ -1,4 +1,4 @@
-"""``surrobench rank --by variant`` and ``--by model``: the methods that ask a language model, arm by arm."""
+"""``surrobench rank --group-by variant`` and ``model``: language models under several conditions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
 REFUSED = {
-    "target": "--target", "test_metric": "--test", "intervals": "--intervals", "others": "--with",
-    "extra_tests": "--also", "rope": "--rope",
+    "target": "--target", "test_metric": "--test-metric", "intervals": "--intervals", "others": "--external",
+    "extra_tests": "--extra-test", "rope": "--rope",
 }  # fmt: skip
-"""Options of ``rank`` that say nothing about arms, which have intervals anyway."""
+"""Options of ``rank`` that mean nothing for conditions, which are shown with intervals anyway."""
 
 
-def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str, Any]) -> None:
-    """Compare arms and print both tables.
+def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: dict[str, Any]) -> None:
+    """Compare the conditions and print both tables.
 
     Args:
         folders: the results.
@@ -27,23 +27,24 @@ def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str
         options: the other options of ``rank``, by their parameters' names.
 
     Raises:
-        UsageError: an option was given that means something for a ranking alone.
+        UsageError: an option was given that only a ranking can take.
     """
     from rich.console import Console
 
     from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
     from surrobench.report.llm.comparison import load_arms
-    from surrobench.report.llm.comparison_table import sheets_of
-    from surrobench.report.render.formats import render, rich_sheet
+    from surrobench.report.llm.comparison_table import tables_of
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.terminal import terminal
 
     given = [written for name, written in REFUSED.items() if options.get(name)]
     for name, usual in (("metric", "quantile"), ("correction", "holm")):
         given += [f"--{name}"] if options.get(name, usual) != usual else []
     if given:
         raise UsageError(
-            f"--by {by} compares quantile regret, Holm-corrected; {', '.join(given)} is of a ranking.",
-            f"Leave out {', '.join(given)}, or --by {by}.",
+            f"--group-by {by} compares quantile regret, Holm-corrected; {', '.join(given)} is for rankings.",
+            f"Leave out {', '.join(given)}, or --group-by {by}.",
         )
     arms = load_arms(
         folders,
@@ -55,10 +56,8 @@ def print_arms(folders: Sequence[Results], by: Any, form: Any, options: dict[str
         control=options["control"],
         blocks=options["blocks"],
     )
-    sheets = sheets_of(arms)
+    tables = tables_of(arms)
     if form == "table":
-        console = Console()
-        for sheet in sheets:
-            console.print(rich_sheet(sheet))
+        Console().print(terminal(tables))
     else:
-        click.echo(render(sheets, form), nl=False)
+        click.echo(render(tables, form), nl=False)
