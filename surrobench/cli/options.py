@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from surrobench.cli.command import GENERAL, option
+from surrobench.paths import find_results
 
 if TYPE_CHECKING:
     from surrobench.protocol.budget import Budget
     from surrobench.report.data.load import RunFilter
     from surrobench.report.data.study_data import StudyData
     from surrobench.results.folder import Results
+
+log = logging.getLogger(__name__)
 
 Decorator = Callable[[Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,12 +28,23 @@ PROPORTION = click.FloatRange(0, 1, min_open=True, max_open=True)
 COUNT = click.IntRange(min=1)
 FILE = click.Path(path_type=Path)
 
+
+class ResultsFolder(click.Path):
+    """A results folder by its path, or a recording that surrobench carries by its name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, that of a recording where only its name is given."""
+        return super().convert(find_results(Path(value)), param, ctx)
+
+
+FOLDER = ResultsFolder(path_type=Path)
+
 _WHAT_COUNTS = "What counts"
 _COMPARISON = "Comparison"
 
-RESULTS: Decorator = click.argument("results", type=FILE)
+RESULTS: Decorator = click.argument("results", type=FOLDER)
 """One results folder."""
-MANY_RESULTS: Decorator = click.argument("results", type=FILE, nargs=-1, required=True)
+MANY_RESULTS: Decorator = click.argument("results", type=FOLDER, nargs=-1, required=True)
 """One results folder or several."""
 
 
@@ -181,10 +196,13 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         options: of the command.
         more: arguments of ``load_study`` that this command adds.
     """
+    import polars as pl
+
     from surrobench.report.data.external_results import read_others
     from surrobench.report.data.study_data import load_study
 
-    return load_study(
+    log.info("Reading %s.", " and ".join(str(folder.folder) for folder in folders))
+    study = load_study(
         folders,
         limit(options),
         partial=options["partial"],
@@ -193,3 +211,6 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         others=read_others(options["others"]) if options["others"] else None,
         **more,
     )
+    different = study.incumbents.select(pl.col("method", "benchmark").n_unique())
+    log.info("Found incumbents of %d methods on %d benchmarks.", *different.row(0))
+    return study
