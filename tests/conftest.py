@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from surrobench.benchmarks.yahpo.data import find_folder
-from surrobench.benchmarks.yahpo.surrogate import available
+from surrobench.benchmarks.yahpo.family import available
 from surrobench.errors import ModelError
 from surrobench.libraries import XLLAMACPP
 from surrobench.llm.weights import find_weights

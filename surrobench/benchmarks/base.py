@@ -164,6 +164,8 @@ class Scenario(ABC):
     """Name of the objective that is optimized."""
     default_origin: str
     """Where the default configuration comes from."""
+    can_evaluate: bool = True
+    """Whether the data that evaluation takes is here; without it only recorded values can be had."""
     fidelities: tuple[Fidelity, ...] = ()
     """The first is the one that multi-fidelity methods vary."""
     test_counterpart: Mapping[str, str] = MappingProxyType({})

@@ -25,7 +25,7 @@ SCENARIOS = {
 }
 
 FAMILIES = {
-    "yahpo": "surrobench.benchmarks.yahpo.surrogate",
+    "yahpo": "surrobench.benchmarks.yahpo.family",
     "table": "surrobench.benchmarks.user_table",
 }
 """Family -> its module, which has ``available()``, the names of the scenarios whose data is here (quick, and

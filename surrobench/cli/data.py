@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from surrobench.cli import output
@@ -64,6 +66,26 @@ def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
     click.echo(f"YAHPO Gym's data is in {folder}: {', '.join(scenario_names(folder))}")
     if find_folder() != folder:
         output.say(f"This folder is not used while SURROBENCH_YAHPO_DATA names {find_folder()}.")
+
+
+@command.command("pack", cls=Command)
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+def pack(results: tuple[Path, ...]) -> None:
+    """Store in RESULTS what ranking and replaying take of YAHPO Gym.
+
+    The folders can then be ranked and replayed on machines without that data: they hold the search spaces and
+    the reference values, about 25 kB for each benchmark.
+
+    \b
+    Example:
+      surrobench data pack results/mine
+    """
+    from surrobench.benchmarks.yahpo.recorded import pack as pack_yahpo
+    from surrobench.results.folder import Results
+
+    for folder in results:
+        benchmarks = Results(folder).plan()["benchmark"].unique().to_list()
+        click.echo(f"{folder}: {pack_yahpo(folder, benchmarks)} benchmarks of YAHPO Gym are packed.")
 
 
 @command.command("status", cls=Command)

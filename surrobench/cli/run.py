@@ -90,6 +90,10 @@ def command(suite_name: str | None, **options: Any) -> None:
       surrobench run quick --replay results/quick
     """
     _check(suite_name, options)
+    if options["replay"]:
+        from surrobench.benchmarks.yahpo.data import remember
+
+        remember(options["replay"])
     suite, text, part = _study(suite_name, options)
     if options["print_suite"]:
         click.echo(text, nl=False)

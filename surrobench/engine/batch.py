@@ -133,6 +133,9 @@ class ScenarioBatch:
         lengths = np.array([len(rows.X) for rows in pending])
         instances = np.repeat([rows.context.instance for rows in pending], lengths)
         fidelity = self._fidelities(pending)
+        if not self.scenario.can_evaluate and not self._reevaluate and all(map(_is_recorded, pending)):
+            # What was recorded takes the place of all of it, see ``amend``.
+            return _nothing_observed(len(X), self.scenario, fidelity)
         columns = self.scenario.evaluate(X, instances, _noise(pending, lengths), fidelity)
         if fidelity is not None:
             lower = (fidelity != self.scenario.full_fidelity).any(axis=1)
@@ -281,6 +284,21 @@ class ScenarioBatch:
                     )
                 columns.cost[i] = max(whole - paid, 0.0)
             account.remember(X[i], columns.fidelity[i], whole)
+
+
+def _is_recorded(rows: PendingRows) -> bool:
+    """Whether a recording holds what all rows of a run observed."""
+    recording = rows.context.recording
+    return recording is not None and bool(recording.has(rows.first + np.arange(len(rows.X))).all())
+
+
+def _nothing_observed(m: int, scenario: Scenario, fidelity: Matrix | None) -> Columns:
+    """Return the columns of m rows that nobody evaluated: their fidelity alone is known."""
+    if fidelity is None and scenario.fidelities:
+        fidelity = np.tile(scenario.full_fidelity, (m, 1))
+    return Columns(
+        np.full((m, len(scenario.objectives)), np.nan), np.full(m, np.nan), np.full(m, np.nan), fidelity
+    )
 
 
 def _in_cube(rows: PendingRows) -> bool:

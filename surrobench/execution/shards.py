@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from surrobench.benchmarks.configuration_file import given
+from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.loop import Timing, drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
@@ -44,9 +46,22 @@ def estimate(run: Run) -> float:
 
 
 def execute(
-    runs: Sequence[Run], recorded: Recorded | None = None, *, reevaluate: bool = False
+    runs: Sequence[Run],
+    recorded: Recorded | None = None,
+    *,
+    reevaluate: bool = False,
+    recording: Path | None = None,
 ) -> tuple[list[Outcome], Timing]:
-    """Execute a shard, as a worker does. ``engine.loop.drive`` explains the arguments."""
+    """Execute a shard, as a worker does.
+
+    Args:
+        runs: the shard.
+        recorded: see ``engine.loop.drive``.
+        reevaluate: see ``engine.loop.drive``.
+        recording: the folder that ``recorded`` is from; it may carry benchmarks whose data is not here.
+    """
+    if recording is not None:
+        remember(recording)
     for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
         if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Columns
 from surrobench.benchmarks.registry import scenario
+from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recording
 from surrobench.errors import ResultsError
@@ -62,6 +63,7 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = self._read_manifest()
+        remember(folder)
         self._forgotten: set[tuple[Path, str]] = set()
         self._written: set[str] = set()
         self._files: dict[Path, Records] = {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from surrobench.benchmarks.registry import expand, scenario
+from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
@@ -56,6 +57,8 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         ResultsError: the folder cannot be used, or a disk is full; what is stored stays whole.
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
+    if options.replay:
+        remember(options.replay)
     note = status.note if status else Status.note
     settled_part, fallbacks, able, begun = _settle(options.part.of(suite), options, note)
     suite = suite.model_copy(update={"models": settled_part.models})
@@ -232,7 +235,13 @@ class _Session:
         waiting: set[asyncio.Future[Any]] = set()
         for shard in shards:
             recorded = {run.id: self._recorded[run.id] for run in shard if run.id in self._recorded}
-            future = executor.submit(execute, shard, recorded, reevaluate=self._options.reevaluate)
+            future = executor.submit(
+                execute,
+                shard,
+                recorded,
+                reevaluate=self._options.reevaluate,
+                recording=self._options.replay,
+            )
             if future.done():  # inline: store it before the next is executed
                 self._shard_done(*future.result())
             else:

@@ -16,8 +16,9 @@ import numpy as np
 
 from surrobench.benchmarks.registry import scenario
 from surrobench.benchmarks.yahpo.data import require_folder
+from surrobench.benchmarks.yahpo.family import available
 from surrobench.benchmarks.yahpo.network import _Network
-from surrobench.benchmarks.yahpo.surrogate import Surrogate, available
+from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.benchmarks.yahpo.verify import _Reference, compare, reference_environment
 from surrobench.engine.loop import drive
 from surrobench.errors import DataError

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.benchmarks.yahpo.surrogate import available
+from surrobench.benchmarks.yahpo.family import available
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.llm.prompt_variants import VARIANTS
 from surrobench.optimizers.base import Task

@@ -15,7 +15,7 @@ import pytest
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.benchmarks.registry import benchmark
-from surrobench.benchmarks.yahpo.surrogate import available
+from surrobench.benchmarks.yahpo.family import available
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
 from surrobench.optimizers.base import Task

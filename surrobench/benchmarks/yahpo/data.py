@@ -56,8 +56,29 @@ def _yahpo_gyms_folder() -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _fetch(scenario: str = "") -> str:
-    """The remedy for missing data."""
+CARRIED = "yahpo"
+"""The subfolder of a results folder that holds what ranking it takes of this data, see ``recorded``."""
+_remembered: list[Path] = []
+
+
+def remember(results: Path) -> None:
+    """Use what a results folder carries in place of data that is not on this machine.
+
+    Args:
+        results: a results folder, or a file in it such as its journal; it need not carry anything.
+    """
+    folder = (results if results.is_dir() else results.parent).absolute() / CARRIED
+    if folder.is_dir() and folder not in _remembered:
+        _remembered.append(folder)
+
+
+def remembered() -> list[Path]:
+    """Return the folders that carry scenarios, in the order in which this process opened them."""
+    return list(_remembered)
+
+
+def fetch_remedy(scenario: str = "") -> str:
+    """Return the remedy for missing data."""
     option = f" --scenario {scenario}" if scenario else ""
     return (
         f"Fetch it with: surrobench data pull yahpo{option}, or name a folder that has it in {_ENVIRONMENT}."
@@ -72,15 +93,15 @@ def require_folder(scenario: str = "") -> Path:
     """
     folder = find_folder()
     if folder is None:
-        raise DataError("The data of YAHPO Gym is not on this machine.", _fetch(scenario))
+        raise DataError("The data of YAHPO Gym is not on this machine.", fetch_remedy(scenario))
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.", _fetch(scenario))
+        raise DataError(f"There is no folder {folder}.", fetch_remedy(scenario))
     found = data_version(folder)
     if found != VERSION:
         what = (
             f"is version {found} of YAHPO Gym's data" if found else "holds no data of YAHPO Gym (no VERSION)"
         )
-        raise DataError(f"{folder} {what}; version {VERSION} is needed.", _fetch(scenario))
+        raise DataError(f"{folder} {what}; version {VERSION} is needed.", fetch_remedy(scenario))
     return folder
 
 
@@ -131,10 +152,7 @@ def read_facts(folder: Path, name: str) -> Facts:
     Raises:
         UnknownName: nothing is known of it.
     """
-    known = _facts_of_all(folder)
-    if name not in known:
-        raise UnknownName("scenario of YAHPO Gym", name, known)
-    entry = known[name]
+    entry = scenario_entry(folder, name)
     dropped = entry.get("drop_predict") or []
     dropped = [dropped] if isinstance(dropped, str) else dropped
     # YAHPO's table says that the F1 score of rbv2 is minimised; like any F1 score it is better when larger
@@ -151,6 +169,18 @@ def read_facts(folder: Path, name: str) -> Facts:
         fidelities=tuple(entry["fidelity_params"]),
         runtime=entry["runtime_name"],
     )
+
+
+def scenario_entry(folder: Path, name: str) -> dict[str, Any]:
+    """Return what the table of all scenarios says of one.
+
+    Raises:
+        UnknownName: nothing is known of it.
+    """
+    known = _facts_of_all(folder)
+    if name not in known:
+        raise UnknownName("scenario of YAHPO Gym", name, known)
+    return known[name]
 
 
 @cache
@@ -175,7 +205,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or damaged.", _fetch(path.parent.name)) from error
+        raise DataError(f"{path} is missing or damaged.", fetch_remedy(path.parent.name)) from error
     return value
 
 
@@ -191,7 +221,7 @@ def require_model(folder: Path, name: str) -> None:
         DataError: it is not.
     """
     if not (folder / name / MODEL).is_file():
-        raise DataError(f"The scenario yahpo/{name} has no model in {folder / name}.", _fetch(name))
+        raise DataError(f"The scenario yahpo/{name} has no model in {folder / name}.", fetch_remedy(name))
 
 
 def read_model(folder: Path, name: str) -> bytes:
@@ -205,7 +235,7 @@ def read_model(folder: Path, name: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", _fetch(name)) from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.", fetch_remedy(name)) from error
     expected = shipped()["git_blobs"].get(f"{name}/{MODEL}")
     if expected is not None and git_blob(data) != expected:
         raise damaged_model(folder, name)
@@ -214,4 +244,6 @@ def read_model(folder: Path, name: str) -> bytes:
 
 def damaged_model(folder: Path, name: str) -> DataError:
     """The error for a network that is not the published one, or none at all."""
-    return DataError(f"{folder / name / MODEL} is damaged or not that of version {VERSION}.", _fetch(name))
+    return DataError(
+        f"{folder / name / MODEL} is damaged or not that of version {VERSION}.", fetch_remedy(name)
+    )

@@ -27,17 +27,10 @@ from surrobench.benchmarks.yahpo.data import (
     ENCODING,
     SPACE,
     STATISTICS,
-    VERSION,
     Facts,
     damaged_model,
-    data_version,
-    find_folder,
-    read_facts,
     read_json,
     read_model,
-    require_folder,
-    require_model,
-    scenario_names,
 )
 from surrobench.benchmarks.yahpo.inputs import Inputs
 from surrobench.benchmarks.yahpo.network import CHUNK, Network, NoNetwork
@@ -46,27 +39,6 @@ from surrobench.errors import DataError
 from surrobench.seeding import Keys, stream
 from surrobench.space.hyperparameter import Matrix
 from surrobench.space.search_space import SearchSpace
-
-
-def available() -> list[str]:
-    """Names of the scenarios whose data is here; empty, and quickly so, where there is none."""
-    folder = find_folder()
-    if folder is None or data_version(folder) != VERSION:
-        return []
-    return scenario_names(folder)
-
-
-def open_scenario(name: str) -> Surrogate:
-    """The scenario called ``yahpo/NAME``.
-
-    Raises:
-        DataError: its data is missing, damaged, or of another version; the message says what would help.
-        UnknownName: there is no such scenario.
-    """
-    folder = require_folder(name)
-    facts = read_facts(folder, name)
-    require_model(folder, name)
-    return Surrogate(name, folder, facts)
 
 
 class Surrogate(Scenario):

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.benchmarks.yahpo.data import require_folder
-from surrobench.benchmarks.yahpo.surrogate import Surrogate, available, open_scenario
+from surrobench.benchmarks.yahpo.family import available, open_scenario
+from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.errors import DataError
 from surrobench.paths import cache_dir
 from surrobench.seeding import stream

@@ -12,8 +12,9 @@ import pytest
 from surrobench.benchmarks.registry import benchmark, expand, known, scenario, scenarios
 from surrobench.benchmarks.yahpo import data as yahpo_data
 from surrobench.benchmarks.yahpo.data import find_folder, read_facts, shipped
+from surrobench.benchmarks.yahpo.family import available, open_scenario
 from surrobench.benchmarks.yahpo.network import CHUNK, PADDINGS
-from surrobench.benchmarks.yahpo.surrogate import Surrogate, available, open_scenario
+from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.benchmarks.yahpo.verify import compare, questions
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.suite.loading import load_suite
