@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from surrobench.benchmarks.registry import expand, scenario
-from surrobench.benchmarks.yahpo.data import remember
+from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
@@ -72,6 +72,8 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         manifest = {**make_manifest(suite, text, options.part), "fallbacks": fallbacks}
         listed = [*runs, *_of_other_parts(suite, options, runs)]
         results = Results.create(options.out, manifest, listed)
+        if options.replay:
+            copy_carried(options.replay, options.out)
         return _Session(suite, runs, listed, options, status or Status(), results, able, begun, stack).run()
 
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,13 @@ def remember(results: Path) -> None:
 def remembered() -> list[Path]:
     """Return the folders that carry scenarios, in the order in which this process opened them."""
     return list(_remembered)
+
+
+def copy_carried(source: Path, target: Path) -> None:
+    """Let a replay's results carry what its recording carries; see ``remember`` for ``source``."""
+    carried = (source if source.is_dir() else source.parent) / CARRIED
+    if carried.is_dir():
+        shutil.copytree(carried, target / CARRIED, dirs_exist_ok=True)
 
 
 def fetch_remedy(scenario: str = "") -> str:
