@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from surrobench.system import VERSION as __version__  # noqa: N811 - the name that others look for
+
 if TYPE_CHECKING:
     from surrobench.benchmarks.registry import benchmark
-
-__version__ = "0.1.0"
 
 __all__ = ["__version__", "benchmark"]
 

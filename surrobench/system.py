@@ -1,8 +1,10 @@
-"""What of this machine may be used."""
+"""Say which version of surrobench this is, and what of this machine may be used."""
 
 from __future__ import annotations
 
 import os
+
+VERSION = "0.1.0"
 
 
 def usable_cores() -> int:

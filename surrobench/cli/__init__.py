@@ -107,7 +107,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(_in_one_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted. What is finished is stored; the same command goes on from there.", 130)
     except BrokenPipeError:
@@ -115,6 +115,14 @@ def main() -> None:
         sys.exit(0)
     finally:
         output.release()
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Return click's message as one line; a wrong command line is told where its help is."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message += f" See: {error.ctx.command_path} --help"
+    return message
 
 
 def _fail(message: str, status: int) -> None:

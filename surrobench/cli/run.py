@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from surrobench.llm.models import ModelSpec
     from surrobench.suite.schema import Suite
     from surrobench.suite.selection import Selection
+
+log = logging.getLogger(__name__)
 
 
 @click.command("run", cls=Command)
@@ -190,12 +193,12 @@ def _part_of_recording(replay: Path, part: Selection, suite: Suite) -> Selection
 def _estimate(suite: Suite, part: Selection, out: Path, options: dict[str, Any]) -> None:
     """Print what the study would cost."""
     from surrobench.cli.run_summary import print_estimate
-    from surrobench.llm.capabilities import fallbacks_of, settled
+    from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
     from surrobench.system import usable_cores
 
     narrowed = part.of(suite)
-    fallbacks = fallbacks_of(narrowed, options["replay"] or out)
-    suite = settled(narrowed, {}, fallbacks, output.say)[0]
+    fallbacks = stored_fallbacks(narrowed, options["replay"] or out)
+    suite = with_fallbacks(narrowed, {}, fallbacks, output.say)[0]
     print_estimate(suite, out, options["jobs"] or usable_cores())
 
 
@@ -221,6 +224,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
         options["cluster"],
         part,
     )
+    log.info("Running suite %s with at most %d worker processes, into %s.", suite.name, how.jobs, out)
     console = Console(stderr=True, quiet=output.is_quiet())
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with Display(status, console):

@@ -34,11 +34,8 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
     )
     table.add_row("runs", f"{cost.pending:,} of {cost.runs:,} to do")
     table.add_row("trials", f"{cost.trials:,}")
-    table.add_row(
-        "time",
-        f"about {duration(cost.seconds)} (a rough figure; language models "
-        "are taken to be as fast as the embedded one)",
-    )
+    models = "; as fast as the embedded model" if cost.calls else ""
+    table.add_row("time", f"about {duration(cost.seconds)} (a rough figure{models})")
     if cost.calls:
         table.add_row("completions", f"{cost.calls:,}")
         table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")

@@ -17,24 +17,24 @@ class Account:
     Attributes:
         budget: its limits.
         workers: how many trials can be under way at a time.
-        begun: trials begun, finished or not.
-        equivalents: full-fidelity equivalents of those begun.
+        trials: how many trials were started, finished or not.
+        equivalents: their full-fidelity equivalents.
         tokens: of all completions so far.
-        now: simulated seconds since the run began.
+        now: simulated seconds since the run started.
     """
 
     budget: Budget
     workers: int = 1
-    begun: int = 0
+    trials: int = 0
     equivalents: float = 0.0
     tokens: int = 0
     now: float = 0.0
     _trained: dict[bytes, float] = field(default_factory=dict)
 
     def allows(self, share: float) -> int:
-        """How many more trials may be begun, each costing ``share`` full-fidelity equivalents."""
+        """Return how many more trials may be started, each costing ``share`` full-fidelity equivalents."""
         budget = self.budget
-        left = (MOST if budget.trials is None else budget.trials) - self.begun
+        left = (MOST if budget.trials is None else budget.trials) - self.trials
         if budget.equivalents is not None and share > 0:
             left = min(left, int((budget.equivalents - self.equivalents) / share + ROUNDING))
         if budget.seconds is not None and self.now >= budget.seconds:
@@ -43,30 +43,38 @@ class Account:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more may be begun, however cheap."""
+        """Whether no further trial may be started, however cheap."""
         budget = self.budget
         return (
-            self.begun >= (MOST if budget.trials is None else budget.trials)
+            self.trials >= (MOST if budget.trials is None else budget.trials)
             or (budget.equivalents is not None and self.equivalents >= budget.equivalents - ROUNDING)
             or (budget.seconds is not None and self.now >= budget.seconds)
         )
 
-    def begin(self, trials: int, share: float) -> int:
-        """Book trials as begun; returns the number of the first of them."""
-        first = self.begun
-        self.begun += trials
+    @property
+    def may_ask(self) -> bool:
+        """Whether the tokens allow another call of the language model."""
+        return self.budget.tokens is None or self.tokens < self.budget.tokens
+
+    def charge(self, trials: int, share: float) -> int:
+        """Charge trials as they start; returns the number of the first of them."""
+        first = self.trials
+        self.trials += trials
         self.equivalents += trials * share
         return first
 
     def run_one(self, cost: float) -> float:
-        """``run_all`` for a single trial."""
+        """Let a single trial run its time; returns when it finishes."""
         self.now += cost
         return self.now
 
     def run_all(self, costs: Floats) -> Floats:
-        """Shape (m,): when each of m trials finishes, begun in order as workers get free.
+        """Let m trials run their time, each started as soon as a worker is free.
 
         The clock stands at the last of them afterwards.
+
+        Returns:
+            finished: shape (m,), when each trial finishes.
         """
         if self.workers == 1:
             finished = self.now + np.cumsum(costs)
@@ -74,8 +82,8 @@ class Account:
             free = [self.now] * self.workers  # a heap already
             finished = np.empty(len(costs))
             for i, cost in enumerate(costs.tolist()):
-                finished[i] = begun = heapq.heappop(free) + cost
-                heapq.heappush(free, begun)
+                finished[i] = end = heapq.heappop(free) + cost
+                heapq.heappush(free, end)
         self.now = float(finished.max())
         return finished
 
@@ -86,5 +94,5 @@ class Account:
         self._trained[configuration.tobytes() + fidelity.tobytes()] = cost
 
     def trained(self, configuration: Floats, fidelity: Floats) -> float | None:
-        """What training a configuration up to a fidelity has cost; None if that has not been done."""
+        """Return what training a configuration up to a fidelity has cost; None if that was not done."""
         return self._trained.get(configuration.tobytes() + fidelity.tobytes())

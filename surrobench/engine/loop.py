@@ -57,7 +57,7 @@ def drive(
     reevaluate: bool = False,
     progress: Progress | None = None,
 ) -> Timing:
-    """Run them all; ``finished`` is called with each outcome as soon as it is there.
+    """Run all of some runs; ``finished`` is called with each outcome as soon as it is there.
 
     Args:
         runs: what to run.
@@ -106,7 +106,8 @@ class Engine:
         self._recorded = recorded
         self._reevaluate = reevaluate
         self._progress = progress
-        self._desks: dict[str, ScenarioBatch] = {}
+        self._batches: dict[str, ScenarioBatch] = {}
+        self._waiting: dict[str, list[RunInProgress]] = {}
         self._asking: dict[asyncio.Task[Any], tuple[RunInProgress, bool]] = {}
         self._free_slots = {
             label: deque(range(model.slots)) for label, model in models.items() if model.slots is not None
@@ -115,12 +116,12 @@ class Engine:
 
     async def drive(self, runs: Sequence[Run]) -> None:
         """Run them all, of which some may ask a model."""
-        waiting = deque(runs)
+        unstarted = deque(runs)
         start = time.perf_counter()
         waited = 0.0
         try:
             while True:
-                self._advance_all(waiting)
+                self._advance_all(unstarted)
                 if not self._asking:
                     break
                 before = time.perf_counter()
@@ -140,208 +141,231 @@ class Engine:
         self._advance_all(deque(runs))
         self.timing.busy = time.perf_counter() - start
 
-    def _advance_all(self, waiting: deque[Run]) -> None:
+    def _advance_all(self, unstarted: deque[Run]) -> None:
         """Bring every run as far as it goes without an answer of a model."""
-        self._admit(waiting)
-        while pending := [desk for desk in self._desks.values() if desk.pending]:
-            for desk in pending:
-                self._serve(desk)
-            self._admit(waiting)
+        self._admit(unstarted)
+        while scenarios := [key for key, runs in self._waiting.items() if runs]:
+            for key in scenarios:
+                self._serve(key)
+            self._admit(unstarted)
 
     # ------------------------------------------------------------------ starting and ending
 
-    def _admit(self, waiting: deque[Run]) -> None:
-        """Start every waiting run whose model has a slot free (most models, and no model, need none)."""
-        for _ in range(len(waiting)):
-            run = waiting.popleft()
+    def _admit(self, unstarted: deque[Run]) -> None:
+        """Start every run whose model has a slot free (most models, and no model, need none)."""
+        for _ in range(len(unstarted)):
+            run = unstarted.popleft()
             free = self._free_slots.get(run.model or "")
             if free is None:
                 self._start(run, None)
             elif free:
                 self._start(run, free.popleft())
             else:
-                waiting.append(run)
+                unstarted.append(run)
 
     def _start(self, run: Run, slot: int | None) -> None:
         where = benchmark(run.benchmark)
-        desk = self._desks.get(where.scenario.key)
-        if desk is None:
-            desk = self._desks[where.scenario.key] = ScenarioBatch(
-                where.scenario, reevaluate=self._reevaluate
-            )
+        key = where.scenario.key
+        if key not in self._batches:
+            self._batches[key] = ScenarioBatch(where.scenario, reevaluate=self._reevaluate)
+        recording = self._recorded.get(run.id)
         self._advance(
-            RunInProgress.start(run, where, desk, slot, self._recorded.get(run.id), self._progress), None
+            RunInProgress.start(run, where, self._batches[key], slot, recording, self._progress), None
         )
 
-    def _end(self, active: RunInProgress, state: RunState, error: str = "") -> None:
+    def _end(self, run: RunInProgress, state: RunState, error: str = "", trace: str = "") -> None:
+        """End a run and hand over its outcome.
+
+        Args:
+            run: which.
+            state: how it ended.
+            error: why it failed or is parked, in one line.
+            trace: the traceback of what its optimizer raised.
+        """
         try:
-            active.program.close()
+            run.program.close()
         except Exception as problem:  # an optimizer's clean-up must not end the other runs
-            state, error = "failed", error or _describe(problem)
-        if active.slot is not None:
-            self._free_slots[active.run.model or ""].append(active.slot)
-        self.timing.library += active.library.seconds
+            state, error, trace = "failed", error or _describe(problem), trace or _traceback(problem)
+        if run.slot is not None:
+            self._free_slots[run.run.model or ""].append(run.slot)
+        self.timing.library += run.library.seconds
         self._progress.runs += 1
         outcome = close_log(
-            active.run,
-            active.log,
-            active.desk.ledger,
+            run.run,
+            run.log,
+            run.batch.ledger,
             state,
             error,
-            library_seconds=active.library.seconds,
-            thinking=active.thinking,
-            answers=dict(active.answers),
+            library_seconds=run.library.seconds,
+            thinking=run.thinking,
+            answers=dict(run.answers),
         )
-        recorded = active.recorded
-        if recorded is not None and not error and not recorded.has(outcome.proposal).all():
-            outcome = replace(outcome, state="parked", error=str(recorded.ends(active.run)))
+        recording = run.context.recording
+        if recording is not None and not error and not recording.has(outcome.proposal).all():
+            outcome = replace(outcome, state="parked", error=str(recording.ends(run.run)))
+        if trace:
+            outcome = replace(outcome, traceback=trace)
         self._finished(outcome)
 
     # ------------------------------------------------------------------ requests
 
-    def _advance(self, active: RunInProgress, answer: Any) -> None:
+    def _advance(self, run: RunInProgress, answer: Any) -> None:
         """Hand a run its answer and take its next request, until it waits for something or ends."""
         try:
             while True:
-                request = self._next_request(active, answer)
+                request = self._next_request(run, answer)
                 if isinstance(request, Evaluate):
-                    active.begin(request)
-                    return
-                answer = self._take(active, request)
+                    run.evaluate(request)
+                    break
+                answer = self._take(run, request)
                 if answer is None:
-                    return
+                    break
         except StopIteration:
-            self._end(active, "exhausted")
+            self._end(run, "exhausted")
         except BudgetSpent:
-            self._end(active, "ok")
-        except ContractViolation as breach:
-            self._end(active, "failed", f"The optimizer {breach}")
+            self._end(run, "ok")
+        except ContractViolation as violation:
+            self._end(run, "failed", f"The optimizer {violation}", _traceback(violation))
         except _Raised as raised:
-            self._end(active, "failed", str(raised))
+            self._end(run, "failed", _describe(raised.error), _traceback(raised.error))
+        else:
+            if run.pending is not None:
+                self._waiting.setdefault(run.batch.scenario.key, []).append(run)
 
-    def _next_request(self, active: RunInProgress, answer: Any) -> Any:
-        """What a generator yields next.
+    def _next_request(self, run: RunInProgress, answer: Any) -> Any:
+        """Return what a generator yields next.
 
         Raises:
             StopIteration: it stopped.
             _Raised: it raised something else.
         """
         # With a model only its latency counts: that is journalled, so a resumed run is the same.
-        counts = active.run.overhead and not active.run.asks_model
+        counts = run.run.overhead and not run.run.asks_model
         start = time.perf_counter() if counts else 0.0
         try:
-            request = active.program.send(answer)
+            request = run.program.send(answer)
         except StopIteration:
             raise
         except Exception as error:
-            raise _Raised(_describe(error)) from error
+            raise _Raised(error) from error
         if counts:
-            active.overhead += time.perf_counter() - start
+            run.overhead += time.perf_counter() - start
         return request
 
-    def _take(self, active: RunInProgress, request: Any) -> Any:
-        """The answer to a request that can be answered at once; None where the run has to wait.
+    def _take(self, run: RunInProgress, request: Any) -> Any:
+        """Answer a request that can be answered at once; returns None where the run has to wait.
 
         Raises:
             ContractViolation: the request is none, or makes no sense now.
             BudgetSpent: nothing is left for it.
         """
         if isinstance(request, Submit):
-            return active.submit(request)
+            return run.submit(request)
         if isinstance(request, Next):
-            return active.wait()
+            return run.wait()
         if isinstance(request, Waste):
-            return active.waste(request)
+            return run.waste(request)
         if isinstance(request, Complete):
-            self._ask(active, [request], alone=True)
+            self._ask(run, [request], alone=True)
         elif _is_list_of_completes(request):
-            self._ask(active, request, alone=False)
+            self._ask(run, request, alone=False)
         else:
             raise ContractViolation(f"yielded {_brief(request)}, which is no request.")
         return None
 
-    def _ask(self, active: RunInProgress, requests: Sequence[Complete], *, alone: bool) -> None:
-        model = self._models.get(active.run.model or "")
+    def _ask(self, run: RunInProgress, requests: Sequence[Complete], *, alone: bool) -> None:
+        model = self._models.get(run.run.model or "")
         if model is None:
             raise ContractViolation("asks a language model, but the suite names none for it.")
-        if not active.may_ask:
-            active.stop()
+        if not run.account.may_ask:
+            run.stop()
             return
         jobs = []
         for request in requests:
             if request.attempt == 0:
-                active.calls += 1
-            where = Call(active.run.id, active.calls - 1, request.attempt)
-            jobs.append(model.complete(where, request, active.slot))
-        self._asking[asyncio.ensure_future(_together(jobs))] = (active, alone)
+                run.calls += 1
+            call = Call(run.run.id, run.calls - 1, request.attempt)
+            jobs.append(model.complete(call, request, run.slot))
+        self._asking[asyncio.ensure_future(_together(jobs))] = (run, alone)
 
     def _deliver(self, task: asyncio.Task[list[list[Completion]]]) -> None:
-        active, alone = self._asking.pop(task)
+        run, alone = self._asking.pop(task)
         try:
             answers = task.result()
         except ResultsError:
             raise  # what cannot be journalled must not be used: the study stops
         except (ModelUnavailable, ReplayDiverged) as error:
-            self._end(active, "parked", str(error))
+            self._end(run, "parked", str(error))
             return
         except SurrobenchError as error:
-            self._end(active, "failed", str(error))
+            self._end(run, "failed", str(error))
             return
-        active.hear(answers)
-        self._advance(active, answers[0] if alone else answers)
+        run.book_completions(answers)
+        self._advance(run, answers[0] if alone else answers)
 
     # ------------------------------------------------------------------ evaluation
 
-    def _serve(self, desk: ScenarioBatch) -> None:
-        """Answer everything that is pending on a desk: one array call."""
-        asked, desk.pending = desk.pending, []
-        legal, X = desk.matrix(asked)
+    def _serve(self, key: str) -> None:
+        """Answer all runs that wait for a scenario, by one array call."""
+        batch, runs = self._batches[key], self._waiting.pop(key)
+        pending = [_pending(run) for run in runs]
+        legal, X = batch.matrix(pending)
         if not legal.all():
-            self._reject(desk, asked, legal)
+            self._reject(key, runs, legal)
             return
         start = time.perf_counter()
-        columns = desk.observe(asked, X)
+        columns = batch.observe(pending, X)
         self.timing.benchmark += time.perf_counter() - start
-        ends = np.cumsum([len(rows.X) for rows in asked]).tolist()
-        refused = {}
-        for i, (rows, end) in enumerate(zip(asked, ends, strict=True)):
-            if rows.fidelity is not None or rows.active.recorded is not None:
+        ends = np.cumsum([len(rows.X) for rows in pending]).tolist()
+        refused: dict[int, SurrobenchError] = {}
+        for i, (rows, end) in enumerate(zip(pending, ends, strict=True)):
+            if rows.fidelity is not None or rows.context.recording is not None:
                 part = slice(end - len(rows.X), end)
                 try:
-                    desk.amend(rows, X[part], columns.rows(part))
+                    batch.amend(rows, X[part], columns.rows(part))
                 except SurrobenchError as error:
                     refused[i] = error
-        base = desk.book(asked, X, columns)
-        losses, costs = desk.losses(columns), columns.cost
-        for i, (rows, end) in enumerate(zip(asked, ends, strict=True)):
+        base = batch.enter(pending, X, columns)
+        losses, costs = batch.losses(columns), columns.cost
+        for i, (run, rows, end) in enumerate(zip(runs, pending, ends, strict=True)):
             if i in refused:
                 state: RunState = "parked" if isinstance(refused[i], ReplayDiverged) else "failed"
-                self._end(rows.active, state, str(refused[i]))
+                self._end(run, state, str(refused[i]))
                 continue
-            start = end - len(rows.X)
-            part = slice(start, end)
+            first = end - len(rows.X)
+            part = slice(first, end)
             try:
-                answer = rows.active.settle(rows, base + start, X[part], losses[part], costs[part])
+                answer = run.complete(base + first, X[part], losses[part], costs[part])
             except BudgetSpent:
-                self._end(rows.active, "ok")
+                self._end(run, "ok")
             else:
-                self._advance(rows.active, answer)
+                self._advance(run, answer)
 
-    def _reject(self, desk: ScenarioBatch, asked: list[PendingRows], legal: Any) -> None:
-        """Fail the runs that asked for an illegal configuration; the others' rows stay on the desk."""
+    def _reject(self, key: str, runs: list[RunInProgress], legal: Any) -> None:
+        """Fail the runs that asked for an illegal configuration; the others go on waiting."""
         end = 0
-        for rows in asked:
+        for run in runs:
+            rows = _pending(run)
             start, end = end, end + len(rows.X)
             bad = np.flatnonzero(~legal[start:end])
             if len(bad):
                 row = rows.X[bad[0]].tolist()
-                self._end(rows.active, "failed", f"The optimizer proposed an illegal configuration: {row}.")
+                self._end(run, "failed", f"The optimizer proposed an illegal configuration: {row}.")
             else:
-                desk.pending.append(rows)
+                self._waiting.setdefault(key, []).append(run)
+
+
+def _pending(run: RunInProgress) -> PendingRows:
+    assert run.pending is not None, "only runs with pending rows wait for a scenario"
+    return run.pending
 
 
 class _Raised(Exception):
-    """What an optimizer raised, in one line."""
+    """An optimizer raised ``error``."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
@@ -354,15 +378,19 @@ async def _together(jobs: list[Any]) -> list[list[Completion]]:
 
 
 def _brief(value: object) -> str:
-    """A value's representation on one line, cut where it is long."""
+    """Return a value's representation on one line, cut where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _describe(error: Exception) -> str:
-    """An optimizer's exception in one line, with the place it came from."""
+    """Describe an optimizer's exception in one line, with the place it came from."""
     if isinstance(error, SurrobenchError):
         return str(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} ({place})"
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

@@ -80,6 +80,7 @@ class Outcome:
         thinking: seconds before each request that began trials, where the run counts them; for a replay.
         answers: how many of the model's replies came to what, see ``optimizers.base.Task``.
         error: why the run failed or is parked.
+        traceback: of what the optimizer raised, for the log; it is not stored with the results.
     """
 
     run: Run
@@ -101,6 +102,7 @@ class Outcome:
     library_seconds: float
     thinking: list[float] = field(default_factory=list)
     answers: dict[str, int] = field(default_factory=dict)
+    traceback: str = ""
 
     @property
     def n(self) -> int:

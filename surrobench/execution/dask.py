@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-import surrobench
 from surrobench.errors import ClusterError, SurrobenchError
 from surrobench.execution.process_pool import ENVIRONMENT
 from surrobench.libraries import DISTRIBUTED
 from surrobench.results.manifest import library_versions
+from surrobench.system import VERSION
 
 DISTRIBUTED.require("A cluster")
 import distributed  # noqa: E402 - what is missing is said first
@@ -223,7 +223,7 @@ def _problem(wanted: Mapping[str, str], dask_worker: Any) -> ClusterError | None
 
 def _versions() -> dict[str, str]:
     """What must be the same everywhere."""
-    return {"surrobench": surrobench.__version__, **library_versions()}
+    return {"surrobench": VERSION, **library_versions()}
 
 
 # ---------------------------------------------------------------------- messages
@@ -250,12 +250,12 @@ def _translated(error: BaseException) -> BaseException:
     if isinstance(error, RuntimeError) and "deserialization of the task graph" in str(error):
         return ClusterError(
             "The Dask scheduler cannot read what it is sent.",
-            f"Start it in an environment with surrobench {surrobench.__version__}, like the workers.",
+            f"Start it in an environment with surrobench {VERSION}, like the workers.",
         )
     if isinstance(error, ImportError | AttributeError) and "surrobench" in str(error):
         return ClusterError(
             f"It cannot use surrobench: {' '.join(str(error).split())}.",
-            f"Install surrobench {surrobench.__version__} there.",
+            f"Install surrobench {VERSION} there.",
         )
     return error
 

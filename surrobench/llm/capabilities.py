@@ -2,10 +2,10 @@
 
 How decoding is constrained and whether seeds are sent is part of a run's identity, so a fallback must not be
 silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
-to write. What it leaves to the defaults falls back *before* the runs are planned (``settled``): the runs are
-then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the same one
-tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back once runs
-of the model were begun: what its server cannot do any more is an error then, not other runs.
+to write. What it leaves to the defaults falls back *before* the runs are planned (``study.fallbacks``): the
+runs are then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the
+same one tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back
+once runs of the model were begun: what its server cannot do any more is an error then, not other runs.
 
 Several completions of one request are no part of the identity: where a server refuses them, they are asked
 for one by one.
@@ -14,19 +14,15 @@ for one by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import httpx
 
 from surrobench.errors import ModelError
 from surrobench.llm.client import THINK, UNTHINK, authorization, is_here
 from surrobench.llm.models import ModelSpec
-
-if TYPE_CHECKING:
-    from surrobench.suite.schema import Suite
 
 Structured = Literal["json_schema", "json_object", "none"]
 
@@ -296,63 +292,6 @@ def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> Mod
             "and all of them start anew.",
         )
     return ModelError(f"{problem}.", f"Write {line} into its table in the suite.")
-
-
-Fallbacks = dict[str, dict[str, Any]]
-"""Label of a model -> setting -> what it fell back to."""
-
-
-def settled(
-    suite: Suite,
-    found: Mapping[str, Capabilities],
-    before: Fallbacks,
-    note: Callable[[str], None],
-    begun: Collection[str] = (),
-) -> tuple[Suite, Fallbacks]:
-    """The suite with what its servers can do in the place of defaults that they cannot.
-
-    Args:
-        suite: as written.
-        found: label -> what its server can do.
-        before: what the study fell back to when it was begun; stays, whatever the server can do now.
-        note: takes a line for each fallback.
-        begun: labels of which runs were begun; what they fell back to then is all (see ``lacking``).
-    """
-    models, fallbacks = dict(suite.models), {}
-    for label, spec in suite.models.items():
-        able = Capabilities() if label in begun else found.get(label, Capabilities())
-        kept = {
-            key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
-        }
-        asked = spec.model_copy(update=kept)
-        changed: dict[str, Any] = dict(kept)
-        if "structured" not in spec.model_fields_set and able.best(asked.structured) != asked.structured:
-            changed["structured"] = able.best(asked.structured)
-        if "seed" not in spec.model_fields_set and asked.seed and able.seed is False:
-            changed["seed"] = False
-        if not changed:
-            continue
-        models[label] = spec.model_copy(update=changed)
-        fallbacks[label] = changed
-        lines = ", ".join(f"{key} = {json.dumps(value)}" for key, value in changed.items())
-        note(f"{label} falls back to what its server can do, as if [models.{label}] said: {lines}")
-    return suite.model_copy(update={"models": models}), fallbacks
-
-
-def fallbacks_of(suite: Suite, folder: Path) -> Fallbacks:
-    """What the study in a results folder fell back to, for the models that are still the same.
-
-    Empty where there is none; what is wrong with the folder is said elsewhere.
-    """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        return {
-            label: dict(kept)
-            for label, kept in manifest["fallbacks"].items()
-            if label in suite.models and manifest["models"][label]["model"] == suite.models[label].model
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def as_record(found: Mapping[str, Capabilities]) -> dict[str, dict[str, Any]]:

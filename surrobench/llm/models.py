@@ -21,57 +21,58 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str | None = None
-    """Base URL up to and including ``/v1``."""
+    """The address of a running server, up to and including ``/v1``. Give this or ``serve``."""
     serve: Literal["embedded", "vllm"] | None = None
+    """Start a server with the study: the built-in model, or vLLM."""
     model: str = EMBEDDED_MODEL
-    """The model's name, as the server knows it."""
+    """The name of the model, as the server knows it."""
     revision: str = ""
-    """Which weights: a commit, a file hash, a date. Part of a run's identity."""
+    """Which weights are meant: a commit, a file hash, a date. It is part of a run's identity."""
     size: str = ""
-    """Number of parameters as people say it (``135M``), shown beside the method's name."""
+    """The number of parameters as people say it (``135M``). It is shown beside the method's name."""
     sampling: dict[str, Any] = Field(default_factory=dict)
-    """Sampling parameters that override the method's own (temperature, top_p, max_tokens, ...)."""
+    """Parameters of each request that override the method's own, such as temperature and max_tokens."""
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How decoding is constrained. Part of a run's identity: constraints hide a model's mistakes.
+    """How decoding is constrained. It is part of a run's identity, since constraints hide mistakes.
 
-    Not all replies are objects: several configurations at once (``zero-shot``, the start of ``llambo`` and
-    ``llinbo``) are an array, what LLAMBO's surrogates ask for is a number or a class. A server whose schemas
-    must be of objects (OpenAI's strict mode) refuses those requests, although it passes the probe: write
+    Not all replies are objects. Several configurations at once (``zero-shot``, the start of ``llambo`` and
+    ``llinbo``) are an array; LLAMBO's surrogates ask for a number or a class. A server that takes only
+    schemas of objects (OpenAI's strict mode) refuses these requests, although it passes the probe: write
     ``"json_object"`` for arrays, ``"none"`` for numbers and classes."""
     seed: bool = True
-    """Send a seed with each request (off for servers that do not take one)."""
+    """Whether a seed is sent with each request. Turn it off for a server that takes none."""
     key_env: str | None = None
-    """Environment variable that holds the API key."""
+    """The environment variable that holds the API key."""
     concurrency: int = Field(default=64, ge=1)
-    """Requests in flight at most."""
+    """How many requests are in flight at most."""
     slots: int = Field(default=2, ge=1)
-    """Embedded server: runs taken on at a time; each is pinned to a slot with its own prompt cache.
+    """Built-in server: how many runs are taken on at a time. Each has a slot with a prompt cache of its own.
 
     On two cores, 1 and 2 slots give about the same number of answers per minute (arithmetic is the limit),
     and each further one costs 90 MB. With 2, no core waits while the engine is between two requests."""
     context: int = Field(default=4096, ge=256)
-    """Embedded server: tokens of context per slot."""
+    """Built-in server: tokens of context per slot."""
     weights: str | None = None
-    """vLLM: the folder or hub name that is loaded, where it is not ``model``."""
+    """vLLM: the folder or hub name that is loaded, if it is not ``model``."""
     python: str | None = None
-    """vLLM: the Python of its environment. Not given: the one that the environment variable
+    """vLLM: the Python of its environment. By default, the one that the environment variable
     ``SURROBENCH_VLLM_PYTHON`` names, or else the one that runs surrobench."""
     tensor_parallel: int = Field(default=1, ge=1)
-    """vLLM: GPUs that share each copy of the model."""
+    """vLLM: how many GPUs share each copy of the model."""
     data_parallel: int = Field(default=1, ge=1)
-    """vLLM: copies of the model, each with its own prompt cache."""
+    """vLLM: how many copies of the model there are, each with its own prompt cache."""
     max_model_len: int | None = Field(default=None, ge=1)
-    """vLLM: tokens of context; None: what the model was trained for."""
+    """vLLM: tokens of context; by default, what the model was trained for."""
     max_num_seqs: int | None = Field(default=None, ge=1)
-    """vLLM: sequences a copy works on at a time; None: 256, or ``concurrency`` if that is more."""
+    """vLLM: sequences that a copy works on at a time; by default 256, or ``concurrency`` if that is more."""
     dtype: str = "auto"
-    """vLLM: type of the weights. Part of a run's identity where it is given, as ``extra`` is."""
+    """vLLM: the type of the weights. If it is given, it is part of a run's identity, as ``extra`` is."""
     extra: list[str] = Field(default_factory=list)
     """vLLM: further arguments of its server, such as ``["--reasoning-parser", "qwen3"]``."""
     timeout: float = Field(default=600.0, gt=0)
-    """Seconds to wait for one answer."""
+    """How many seconds to wait for one answer."""
     retries: int = Field(default=6, ge=0)
-    """Further tries after a transport error or a status 408, 429 or 5xx, with back-off."""
+    """How often a request is tried again after a transport error or a status 408, 429 or 5xx."""
 
     @model_validator(mode="before")
     @classmethod

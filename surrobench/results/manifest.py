@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import surrobench
 from surrobench.benchmarks.registry import scenario
 from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers.registry import optimizer
@@ -18,7 +17,7 @@ from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method, Suite
 from surrobench.suite.selection import Selection, extent
-from surrobench.system import usable_cores
+from surrobench.system import VERSION, usable_cores
 
 _SHAPING = (
     # Libraries whose version can change a proposal, an objective value or a prompt.
@@ -56,7 +55,7 @@ def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dic
     prompts = {entry.prompts for entry in entries.values()}
     return {
         "schema_version": SCHEMA_VERSION,
-        "surrobench": surrobench.__version__,
+        "surrobench": VERSION,
         "suite": {
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
@@ -110,7 +109,7 @@ def hardware() -> dict[str, Any]:
 
 def commit() -> str | None:
     """Commit of the checkout surrobench runs from, with ``-dirty``; None from a wheel."""
-    root = Path(surrobench.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

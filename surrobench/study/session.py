@@ -20,15 +20,7 @@ from surrobench.engine.outcome import Outcome
 from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import estimate, execute, make_shards
-from surrobench.llm.capabilities import (
-    Capabilities,
-    Fallbacks,
-    as_record,
-    capabilities,
-    fallbacks_of,
-    lacking,
-    settled,
-)
+from surrobench.llm.capabilities import Capabilities, as_record, capabilities, lacking
 from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
@@ -39,6 +31,7 @@ from surrobench.results.files import locked
 from surrobench.results.folder import Results
 from surrobench.results.manifest import library_versions, make_manifest
 from surrobench.study import journal_files
+from surrobench.study.fallbacks import Fallbacks, stored_fallbacks, with_fallbacks
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
 
@@ -102,8 +95,8 @@ def _settle(
 
     Only servers that will be asked something are probed.
     """
-    before = fallbacks_of(suite, options.replay or options.out)
-    as_begun, kept = settled(suite, {}, before, lambda line: None)
+    before = stored_fallbacks(suite, options.replay or options.out)
+    as_begun, kept = with_fallbacks(suite, {}, before, lambda line: None)
     labels = {label for method in as_begun.optimizers.values() for label in method.models}
     labels &= suite.models.keys()  # slot controls have no server
     if options.replay or not labels:
@@ -117,11 +110,11 @@ def _settle(
             able[label] = capabilities(suite.models[label])
             if able[label].lacks:
                 note(f"{label}: {able[label]}")
-    _, fallbacks = settled(suite, able, before, lambda line: None)
+    _, fallbacks = with_fallbacks(suite, able, before, lambda line: None)
     begun = {label for label in fallbacks if fallbacks[label] != kept.get(label)}
     if begun:  # rare, and reading a journal takes its time
         begun &= _begun(as_begun, options.out)
-    return *settled(suite, able, before, note, begun), able, begun
+    return *with_fallbacks(suite, able, before, note, begun), able, begun
 
 
 def _begun(suite: Suite, out: Path) -> set[str]:

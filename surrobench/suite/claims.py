@@ -21,11 +21,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from surrobench.stats.verdict import SignTest
-
 Metric = Literal["quantile", "log-quantile", "normalised"]
 """Which regret: quantile regret, its decimal logarithm (0.3 is a factor of two), normalised regret (anchor
 median, unclipped). Lower is better."""
+SignTest = Literal["wilcoxon", "sign"]
+"""The signed-rank test of Wilcoxon, or the sign test, which asks less of the differences."""
 
 
 def _listed(value: Any) -> Any:
@@ -42,7 +42,9 @@ class Pair(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     better: Group
+    """The group whose advantage is meant."""
     than: Group
+    """The group that it is compared with."""
 
 
 class Claim(BaseModel):
@@ -53,18 +55,27 @@ class Claim(BaseModel):
     says: str = Field(min_length=1)
     """The claim in words."""
     better: Group | None = None
+    """Claim that these methods are better than those in ``than``, by more than the margin."""
     no_worse: Group | None = None
+    """Claim that these methods are worse than those in ``than`` by less than the margin."""
     equal: Group | None = None
+    """Claim that these methods differ from those in ``to`` by less than the margin."""
     than: Group | None = None
+    """The other methods of ``better`` and ``no_worse``."""
     to: Group | None = None
+    """The other methods of ``equal``."""
     gap: Pair | None = None
+    """Claim that this advantage is smaller than the one in ``smaller_than``."""
     smaller_than: Pair | None = None
+    """The other advantage of ``gap``."""
     margin: float | None = Field(default=None, gt=0)
-    """In units of the metric; what ``no_worse`` and ``equal`` let pass, what ``better`` asks for."""
+    """How large a difference is, in units of the metric, that does not matter."""
     after: int | None = Field(default=None, ge=1)
-    """Trials that count; by default the most that all methods of the claim have."""
+    """How many trials count; by default, the most that all methods of the claim have."""
     metric: Metric = "quantile"
+    """Which regret is compared."""
     test: SignTest = "wilcoxon"
+    """Which test judges the claim: the signed-rank test, or the sign test, which assumes less."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Claim:

@@ -42,17 +42,18 @@ class Method(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str | None = None
-    """The optimizer's name; the label itself where not given."""
+    """The name of the optimizer; if it is not given, the label is the name."""
     seeds: int | None = Field(default=None, ge=1)
-    """Fewer or more repetitions than the study's."""
+    """How many seeds this method has, if not as many as the study."""
     trials: int | None = Field(default=None, ge=1)
-    """Fewer trials than the study's, for a method that is too dear."""
+    """How many trials this method has, if fewer than the study: for a method that is expensive."""
     models: list[str] = Field(default_factory=list)
-    """Labels of the language models it is run with; ``control:random``, ``control:default`` and
-    ``control:tpe`` let that stand in for the model, in the same turns (``optimizers.registry.control``)."""
+    """Labels of the language models that the method is run with, each by itself. The slot controls
+    ``control:random``, ``control:default`` and ``control:tpe`` stand in for a model, in the same turns."""
     variants: list[Variant] | None = Field(default=None, min_length=1)
-    """What the models are shown, each for itself; the study's where not given."""
+    """What the models are shown, each variant by itself; if it is not given, as the study says."""
     parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the method that differ from its defaults (``surrobench list optimizers``)."""
 
 
 class Suite(BaseModel):
@@ -61,45 +62,50 @@ class Suite(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``."""
     description: str = ""
+    """What the study is about, in a sentence."""
     benchmarks: list[str] = Field(min_length=1)
-    """Ids or patterns such as ``hpobench/mlp/*``."""
+    """Benchmarks by id, or by a pattern such as ``hpobench/mlp/*``."""
     missing: Literal["error", "skip"] = "error"
-    """What happens to benchmarks whose data is not on this machine: ``skip`` leaves them out, and they are
-    listed."""
+    """What happens if the data of a benchmark is not on this machine: ``skip`` leaves it out and lists it."""
     planned: str = ""
-    """Why the suite cannot be run yet, for one that is only listed."""
+    """Why the suite cannot be run yet. Such a suite is only listed."""
     trials: int | None = Field(default=None, ge=1)
-    """Budget of a run in trials, the initial design included. A run ends at the first limit it reaches."""
+    """How many trials a run has, the initial design included. It ends at the first limit that it reaches."""
     equivalents: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """... in full-fidelity equivalents: a trial at a tenth of the full fidelity counts as a tenth."""
+    """How many full-fidelity equivalents a run has: a trial at a tenth of the fidelity counts a tenth."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """... in simulated seconds on the run's workers."""
+    """How many simulated seconds a run has, on its workers."""
     tokens: int | None = Field(default=None, ge=1)
-    """... in tokens of the language model, in and out."""
+    """How many tokens of the language model a run has, prompts and replies together."""
     workers: int = Field(default=1, ge=1)
-    """Trials that can be under way at a time, in simulated time."""
+    """How many trials can be under way at a time, in simulated time."""
     overhead: bool = False
-    """Whether the optimizer's thinking and the model's latency count as simulated time."""
+    """Whether the time that a method thinks, and the latency of its model, count as simulated time."""
     seeds: int = Field(ge=1)
-    """Repetitions: seeds 0 .. seeds - 1."""
+    """How many repetitions each method has on each benchmark. They are numbered from 0."""
     initial: str = Field(
         default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]*)$"
     )
     """What every method starts from: ``none``, ``default``, ``random:k``, ``design:sobol:k``, or
-    ``file:PATH``, what a file gives for each benchmark and seed (``benchmarks.configuration_file``)."""
+    ``file:PATH``, what a file gives for each benchmark and seed."""
     noise: Noise = "seeded"
+    """Which repetition of a table a trial observes: the same for every method (``seeded``), one that is drawn
+    at every evaluation (``fresh``), or the mean of all (``mean``)."""
     control: str = "random"
-    """The method that all others are compared with; fixed here, never chosen by the results."""
+    """The method that all others are compared with. It is fixed here, never chosen by the results."""
     variants: list[Variant] = Field(default=["full"], min_length=1)
-    """What language models are shown of a task, each for itself: ``full``, ``no-dataset``, ``anonymous``,
-    ``misleading`` (``llm.view``)."""
+    """What language models are shown of a task, each variant by itself."""
     invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
-    """What happens to a model's reply that is no legal configuration."""
+    """What happens if a reply is no configuration: it costs a trial (``waste``), the model is asked again
+    with the error (``retry:n``), or its values are mended (``clip``)."""
     optimizers: dict[str, Method] = Field(min_length=1)
+    """The methods by their labels, a table each: ``[optimizers.LABEL]``."""
     models: dict[str, ModelSpec] = Field(default_factory=dict)
+    """The language models by their labels, a table each: ``[models.NAME]``."""
     claims: dict[str, Claim] = Field(default_factory=dict)
-    """What the study is to decide, stated before it is run; ``surrobench rank`` judges them."""
+    """What the study is to decide, a table each: ``[claims.NAME]``. ``surrobench rank`` judges the claims."""
 
     @field_validator("optimizers")
     @classmethod

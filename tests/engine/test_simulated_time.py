@@ -570,7 +570,7 @@ def test_a_model_is_waited_for_as_long_as_its_answers_took(
     answers = [[Completion("", "stop", 1, 1, latency) for latency in of] for of in latencies]
     run = SimpleNamespace(overhead=True)
     one: Any = SimpleNamespace(run=run, account=Account(Budget(5)), spent=NOTHING_SPENT, overhead=1.0)
-    RunInProgress.hear(one, answers)
+    RunInProgress.book_completions(one, answers)
     assert one.overhead == 1.0 + seconds
     assert one.spent.calls == sum(map(len, latencies))
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from surrobench.errors import ModelError
-from surrobench.llm.capabilities import EMBEDDED, Capabilities, capabilities, lacking, probe, settled
+from surrobench.llm.capabilities import EMBEDDED, Capabilities, capabilities, lacking, probe
 from surrobench.llm.journal import Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.results.folder import Results
+from surrobench.study.fallbacks import with_fallbacks
 from surrobench.suite.loading import parse_suite
 from tests.studies import AGENT, MLP, files, run, suite_text, surrobench
 
@@ -278,7 +279,7 @@ def test_several_completions_are_asked_for_one_by_one_where_they_are_refused(tmp
 def test_what_was_fallen_back_to_is_forgotten_where_the_suite_says_otherwise() -> None:
     text = suite_text(MLP, models={"m": "http://127.0.0.1:9/v1"}, model='structured = "json_schema"')
     notes: list[str] = []
-    suite, fallbacks = settled(parse_suite(text), {}, {"m": {"structured": "none"}}, notes.append)
+    suite, fallbacks = with_fallbacks(parse_suite(text), {}, {"m": {"structured": "none"}}, notes.append)
     assert suite.models["m"].structured == "json_schema"
     assert (fallbacks, notes) == ({}, [])
     assert lacking(suite.models["m"], Capabilities(json_schema=True)) is None

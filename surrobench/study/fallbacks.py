@@ -1,0 +1,78 @@
+"""Replace default settings of models that their servers do not support.
+
+How decoding is constrained and whether seeds are sent is part of a run's identity, so fallbacks are decided
+before the runs are planned, and the manifest keeps them: the study is the same one tomorrow, when its server
+may not answer, and in a replay. What a suite says explicitly never falls back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from surrobench.llm.capabilities import Capabilities
+from surrobench.suite.schema import Suite
+
+Fallbacks = dict[str, dict[str, Any]]
+"""Label of a model -> setting -> what it fell back to."""
+
+
+def with_fallbacks(
+    suite: Suite,
+    found: Mapping[str, Capabilities],
+    before: Fallbacks,
+    note: Callable[[str], None],
+    started: Collection[str] = (),
+) -> tuple[Suite, Fallbacks]:
+    """Return the suite with unsupported default settings replaced by the best that each server supports.
+
+    Args:
+        suite: as written.
+        found: label -> what its server can do.
+        before: the fallbacks of the study's first session; they stay, whatever the server can do now.
+        note: takes a line for each fallback.
+        started: labels of models of which runs were started: only their fallbacks of ``before`` count, since
+            others would make other runs of them.
+
+    Returns:
+        suite: with the models as they are asked.
+        fallbacks: what was replaced.
+    """
+    models, fallbacks = dict(suite.models), {}
+    for label, spec in suite.models.items():
+        server = Capabilities() if label in started else found.get(label, Capabilities())
+        kept = {
+            key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
+        }
+        wanted = spec.model_copy(update=kept)
+        changed: dict[str, Any] = dict(kept)
+        if "structured" not in spec.model_fields_set and server.best(wanted.structured) != wanted.structured:
+            changed["structured"] = server.best(wanted.structured)
+        if "seed" not in spec.model_fields_set and wanted.seed and server.seed is False:
+            changed["seed"] = False
+        if not changed:
+            continue
+        models[label] = spec.model_copy(update=changed)
+        fallbacks[label] = changed
+        lines = ", ".join(f"{key} = {json.dumps(value)}" for key, value in changed.items())
+        note(f"{label} falls back to what its server can do, as if [models.{label}] said: {lines}")
+    return suite.model_copy(update={"models": models}), fallbacks
+
+
+def stored_fallbacks(suite: Suite, folder: Path) -> Fallbacks:
+    """Return the fallbacks that a results folder stores, of the models that are still the same.
+
+    There are none where the folder holds no results. What is wrong with the folder is reported when it is
+    opened.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return {
+            label: dict(kept)
+            for label, kept in manifest["fallbacks"].items()
+            if label in suite.models and manifest["models"][label]["model"] == suite.models[label].model
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
