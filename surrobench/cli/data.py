@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from surrobench.cli import output
-from surrobench.cli.command import Command, option
+from surrobench.cli.command import Command, option, verbosity_options
 
 
-@click.group("data")
+@click.group("data", params=verbosity_options())
 def command() -> None:
     """Fetch data and models, or show which are here.
 

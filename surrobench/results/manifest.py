@@ -77,7 +77,7 @@ def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dic
         "own": {
             label: {"target": entry.target, "version": entry.version, "file": entry.file}
             for label, entry in entries.items()
-            if entry.own
+            if entry.user_defined
         },
         "continued": _continued(part.of(suite) if part else suite),
         "versions": {**library_versions(), **_versions(_OTHERS)},
