@@ -35,7 +35,8 @@ from surrobench.report.data.load import RunFilter, joint_plan, limited
 from surrobench.report.data.seed_array import SeedArray, cells
 from surrobench.report.data.study_data import Blocks, StudyData, load_study
 from surrobench.report.llm.reply_statistics import BY_MODEL, INITIAL
-from surrobench.report.ranking.model import DECIMALS, RESAMPLES
+from surrobench.report.ranking.extra_columns import RESAMPLES
+from surrobench.report.ranking.model import DECIMALS
 from surrobench.results.folder import Results
 from surrobench.stats.bootstrap import Interval, bootstrap, mean
 from surrobench.stats.clusters import average_within

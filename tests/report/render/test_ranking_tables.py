@@ -14,7 +14,7 @@ from scipy import stats
 
 from surrobench.errors import UnknownName
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.intervals import with_intervals
+from surrobench.report.ranking.extra_columns import intervals, with_intervals
 from surrobench.report.render.ranking_tables import COLUMNS, render, rich_table
 from surrobench.stats.correction import correct
 from tests.report.ranking.test_build import frame, random_scores, references, study
@@ -136,7 +136,7 @@ def test_json_is_enough_to_check_the_ranking():
         [[row["quantile_regret"][method] for method in shown.methods] for row in data["per_instance"]]
     )
     assert study(random_scores(8, 3), METHODS).methods == shown.methods
-    assert np.array_equal(per_instance, shown.quantile)
+    assert np.array_equal(per_instance, shown.measured.quantile)
     assert per_instance.mean(axis=0) == pytest.approx([row["quantile_regret"] for row in data["methods"]])
     for row in data["per_instance"]:
         for method, loss in row["loss"].items():
@@ -145,7 +145,7 @@ def test_json_is_enough_to_check_the_ranking():
     assert data["friedman"]["p"] == shown.friedman.p
     assert data["versus_control"]["smallest_reachable_p"] == pytest.approx(2 / 2**7)
     assert data["seeds"] == [0, 1, 2]
-    assert data["notes"] == list(shown.notes)
+    assert data["notes"] == [note.text for note in shown.notes]
 
 
 def test_what_is_not_a_number_is_null_in_json():
@@ -230,7 +230,7 @@ def test_an_unknown_format_is_refused():
 def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format():
     shown = with_intervals(ranking())
     j = shown.methods.index("tpe")
-    paired, unpaired = shown.improvement[j], shown.improvement_unpaired[j]
+    paired, unpaired = intervals(shown).improvement[j], intervals(shown).improvement_unpaired[j]
     assert paired.estimate != unpaired.estimate
     cells = [f"{one.estimate:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (paired, unpaired)]
     assert "| improvement (paired) | improvement (unpaired) |" in render(shown, "markdown")
@@ -249,7 +249,7 @@ def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format(
     ]  # fmt: skip
     assert extra["improvement_unpaired"]["random"] is None
     for text in (render(shown, "markdown"), render(shown, "latex"), printed(shown, 2000)):
-        assert "unpaired: any seed of one against any of the other, as rliable" in text
+        assert "Unpaired: any seed of one against any of the other, as rliable" in text
 
 
 @pytest.mark.parametrize("width", [80, 100])
