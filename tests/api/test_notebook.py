@@ -1,4 +1,4 @@
-"""A notebook that runs a study and shows a ranking and a chart, executed and then opened without a network."""
+"""A notebook that runs a study and shows a ranking and a chart, executed, then opened without a network."""
 
 import os
 import re
@@ -18,8 +18,8 @@ pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 
 CELLS = [
     "import surrobench\n"
-    "suite = {'name': 'tiny', 'benchmarks': ['hpobench/mlp/car', 'hpobench/mlp/vehicle'], 'trials': 6, 'seeds': 2,\n"
-    "         'optimizers': {'random': {}, 'sobol': {}}}\n"
+    "suite = {'name': 'tiny', 'benchmarks': ['hpobench/mlp/car', 'hpobench/mlp/vehicle'], 'trials': 6,\n"
+    "         'seeds': 2, 'optimizers': {'random': {}, 'sobol': {}}}\n"
     "study = surrobench.run(suite, jobs=2)",
     "study.rank()",
     "study.plot('curves')",
@@ -35,7 +35,9 @@ def executed(tmp_path_factory):
     kernel = folder / "kernels" / "here"
     kernel.mkdir(parents=True)
     command = f'["{sys.executable}", "-m", "ipykernel_launcher", "-f", "{{connection_file}}"]'
-    (kernel / "kernel.json").write_text(f'{{"argv": {command}, "display_name": "here", "language": "python"}}')
+    (kernel / "kernel.json").write_text(
+        f'{{"argv": {command}, "display_name": "here", "language": "python"}}'
+    )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(folder))
@@ -61,7 +63,9 @@ def test_a_notebook_shows_progress_a_ranking_and_a_chart(executed):
     assert "<table" in outputs(executed, 1, "text/html")
     assert "rank" in outputs(executed, 1, "text/plain")
     assert "<iframe" in outputs(executed, 2, "text/html")
-    assert not [output for cell in executed.cells for output in cell.outputs if output.output_type == "stream"]
+    assert not [
+        output for cell in executed.cells for output in cell.outputs if output.output_type == "stream"
+    ]
 
 
 @pytest.mark.filterwarnings("ignore")
