@@ -53,6 +53,7 @@ def pull(what: str, scenarios: tuple[str, ...]) -> None:
 
 
 def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
+    """Fetch surrogates of YAHPO Gym, and say so where another folder is used instead."""
     from rich.console import Console
 
     from surrobench.benchmarks.yahpo.data import find_folder, scenario_names

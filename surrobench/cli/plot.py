@@ -10,6 +10,7 @@ import click
 from surrobench.cli import output
 from surrobench.cli.command import Command, option, say_renamed
 from surrobench.cli.options import FILE, choice, counted, load, of_study
+from surrobench.paths import find_results
 
 if TYPE_CHECKING:
     from surrobench.report.data.study_data import StudyData
@@ -145,13 +146,14 @@ def _in_order(kind: str, results: tuple[Path, ...]) -> tuple[str, tuple[Path, ..
     last = str(results[-1])
     if last not in KINDS:
         raise UnknownName("kind of figure", last if Path(kind).exists() else kind, KINDS)
-    folders = (Path(kind), *results[:-1])
+    folders = (find_results(Path(kind)), *results[:-1])
     shown = " ".join(map(str, folders))
     say_renamed(f"'plot {shown} {last}'", f"'plot {last} {shown}'")
     return last, folders
 
 
 def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
+    """Return the chart of one kind."""
     from surrobench.report.figures.theme import COLUMN, PAGE
 
     look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
@@ -164,6 +166,7 @@ def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
 
 
 def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of the trials themselves, which no budget and no external results can change."""
     from surrobench.errors import UsageError
     from surrobench.report.figures.data import load_origins, load_proposals
     from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
@@ -181,6 +184,7 @@ def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look:
 
 
 def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of a ranking."""
     from surrobench.report.figures.critical_difference import cd_chart
     from surrobench.report.figures.matrix import heat_map, win_tie_loss
     from surrobench.report.ranking.pipeline import Wanted, rank_study
@@ -193,6 +197,7 @@ def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict
 
 
 def _of_curves(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of step curves, or of where they end."""
     from surrobench.errors import ResultsError, UsageError
     from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
 
