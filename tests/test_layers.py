@@ -31,8 +31,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("llm",),
     ("benchmarks", "stats"),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries", "arrays"),
-    ("errors",),
+    ("seeding", "patterns", "system", "paths", "libraries"),
+    ("errors", "arrays"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import altair as alt
 import numpy as np
-from numpy.typing import NDArray
 
 from surrobench.errors import UnknownName
 from surrobench.report.figures.theme import (
@@ -23,7 +22,6 @@ from surrobench.report.figures.theme import (
 )
 from surrobench.report.ranking.model import DECIMALS, Ranking
 
-Floats = NDArray[np.float64]
 Measure = Literal["rank", "quantile", "normalised"]
 """What a heat map shows."""
 

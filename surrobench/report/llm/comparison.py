@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.benchmarks.registry import scenario
 from surrobench.errors import ResultsError
 from surrobench.llm.prompt_variants import VARIANTS
@@ -45,7 +46,6 @@ from surrobench.stats.regret import quantile_regret
 from surrobench.stats.signed_rank import signed_rank
 
 By = Literal["variant", "model"]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def unresolved_caption(ranking: Ranking) -> str:
     """Return what a reader of the table of unresolved methods must know."""
     measure = MEASURES[ranking.metric].replace("_", " ")
     return (
-        f"Not resolved: n = {ranking.friedman.n} does not tell these methods from {ranking.control}. "
+        f"n = {ranking.friedman.n} does not tell these methods from {ranking.control}. "
         f"Needed: the difference in {measure} that the test would find with {POWER:.0%} power, at the "
         "least favourable step of the correction. Observed: pseudomedian, positive where better. See: "
         "surrobench power."

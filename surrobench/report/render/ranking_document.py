@@ -69,8 +69,8 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
     """Return a ranking as nested dictionaries that hold all that is needed to check it.
 
     In JSON the whole document has ``schema_version`` first, then either these keys of one ranking, or
-    ``groups``, a list of rankings. Numbers have all their digits, and null stands for a value that does not
-    exist.
+    ``groups``, a list of rankings. Numbers have all their digits, and null stands for a value that
+    does not exist.
 
     - ``group``: the part of the study, where several are ranked;
     - ``answer``: the sentence that answers the study's question;
