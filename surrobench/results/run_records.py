@@ -115,6 +115,7 @@ class Records(Sequence[RunRecord]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
+        entry["prompts"] = entry.get("prompts") or {}
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
         return RunRecord(Run(**entry), state, error, spent, thinking, answers)
@@ -135,7 +136,10 @@ def _entry(record: RunRecord) -> dict[str, Any]:
 
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
-    return {name: [entry[name] for entry in entries] for name in names}
+    columns = {name: [entry[name] for entry in entries] for name in names if name != "prompts"}
+    if any("prompts" in entry for entry in entries):  # only runs with templates of the user's have them
+        columns["prompts"] = [entry.get("prompts") for entry in entries]
+    return columns
 
 
 def _encoded(column: list[Any]) -> Any:

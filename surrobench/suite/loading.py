@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from surrobench.benchmarks.registry import expand, located
 from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
-from surrobench.paths import data_dir, find_file
+from surrobench.paths import data_dir, find_file, find_folder
 from surrobench.suite.claims import Claim, Pair
 from surrobench.suite.schema import Method, Misfit, Suite, unknown_name
 
@@ -80,14 +81,26 @@ def _locate(values: dict[str, Any], folder: Path | None) -> None:
     for label, method in methods.items() if isinstance(methods, dict) else []:
         if not isinstance(method, dict):
             continue
+        _locate_prompts(method, folder)
         if isinstance(name := method.get("method", label), str) and "method" in method:
             method["method"] = optimizers.located(name, folder)
         if isinstance(parameters := method.get("parameters"), dict) and isinstance(name, str):
             method["parameters"] = optimizers.with_located_file(name, parameters, folder)
+    _locate_prompts(values, folder)
     if isinstance(initial := values.get("initial"), str) and initial.startswith("file:"):
         values["initial"] = f"file:{find_file(initial.removeprefix('file:'), folder)}"
     if isinstance(patterns := values.get("benchmarks"), list):
         values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
+
+
+def _locate_prompts(values: dict[str, Any], folder: Path | None) -> None:
+    """Name folders of prompts by absolute paths, in place."""
+    if isinstance(prompts := values.get("prompts"), str):
+        values["prompts"] = str(find_folder(prompts, folder))
+    if isinstance(variants := values.get("variants"), list):
+        values["variants"] = [
+            str(find_folder(v, folder)) if isinstance(v, str) and is_folder(v) else v for v in variants
+        ]
 
 
 def _first_problem(error: ValidationError, text: str) -> str:
