@@ -13,7 +13,7 @@ from surrobench.benchmarks.configuration_file import start
 from surrobench.llm.prompt_variants import shown_card
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.optimizers.llm.control import controlled
-from surrobench.optimizers.registry import optimizer
+from surrobench.optimizers.registry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import (
     Evaluate,
@@ -25,7 +25,7 @@ from surrobench.seeding import stream
 
 
 def program(
-    run: Run, where: Benchmark, library: Stopwatch, answers: Counter[str]
+    run: Run, where: Benchmark, entry: Optimizer, library: Stopwatch, answers: Counter[str]
 ) -> Generator[Request, Any, None]:
     """A run from its first trial to its last: the granted initial design, then the optimizer.
 
@@ -36,7 +36,7 @@ def program(
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
     rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
-    steps = optimizer(run.optimizer).function(task, rng, **run.arguments)
+    steps = entry.function(task, rng, **run.arguments)
     if run.control:
         draws = stream("control", run.benchmark, run.optimizer, run.parameters, run.control, run.seed)
         steps = controlled(steps, task, run.control, draws)
