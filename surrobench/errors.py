@@ -20,8 +20,10 @@ is shown only for what is not in this tree, because that is a defect of ours.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class SurrobenchError(Exception):
@@ -107,6 +109,20 @@ def located_at(key: str) -> Iterator[None]:
     except UsageError as error:
         error.keys = (key, *error.keys)
         raise
+
+
+def in_one_line(error: BaseException) -> str:
+    """Describe an exception on one line, with the place in the source that it came from.
+
+    An error of this tree is its own message. A syntax error names its place itself.
+    """
+    if isinstance(error, SurrobenchError):
+        return str(error)
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    if isinstance(error, SyntaxError) or error.__traceback__ is None:
+        return text
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 def _rebuild(kind: type[SurrobenchError], message: str, remedy: str) -> SurrobenchError:

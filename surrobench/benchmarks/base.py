@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,30 @@ class Columns:
         """Some of the rows."""
         fidelity = None if self.fidelity is None else self.fidelity[part]
         return Columns(self.values[part], self.score[part], self.cost[part], fidelity)
+
+
+class FittedScenario(Protocol):
+    """What the search for reference values needs of a fitted scenario that anyone may evaluate anywhere."""
+
+    key: str
+    name: str
+    instances: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+
+    @property
+    def checksum(self) -> str:
+        """Digits of the fitted model: cached reference values belong to it."""
+
+    @property
+    def published(self) -> Mapping[tuple[str, str], tuple[float, float]]:
+        """(instance, objective) -> smallest and largest value published."""
+
+    def evaluate(self, X: Matrix, instances: NDArray[np.intp], noise: Keys | None) -> Columns:
+        """Evaluate configurations at full fidelity, see ``Scenario.evaluate``."""
 
 
 class Scenario(ABC):

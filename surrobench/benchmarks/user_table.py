@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,16 +34,14 @@ from ConfigSpace import (
 from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Columns, Fidelity, Objective, Reference, Scenario, TaskCard
+from surrobench.benchmarks.listed_configurations import ListedConfigurations
 from surrobench.benchmarks.tables import draw_repetition
 from surrobench.benchmarks.user_table_files import SUFFIXES, Facts, fingerprint, named, read_table
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import cache_dir, find_file
-from surrobench.seeding import Keys, mix
+from surrobench.seeding import Keys
 from surrobench.space.hyperparameter import Mask, Matrix
 from surrobench.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
 
 FAMILY = "table"
 SCHEME = "table:"
@@ -181,7 +179,6 @@ class UserTable(Scenario):
         self.target = self.objectives[0].name
         self.test_counterpart = facts.test
         self.fidelities = tuple(_fidelity(frame[column]) for column in named(frame, "fidelity"))
-        self._trees: dict[int, tuple[NDArray[np.intp], cKDTree]] = {}
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -207,7 +204,7 @@ class UserTable(Scenario):
     ) -> Columns:
         """See ``Scenario.evaluate``: two gathers, after the nearest listed configuration was looked up."""
         cells = self._cells
-        rows = self._rows(X, instances)
+        rows = self._known.rows(X, instances)
         at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
         where = cells.first[instances, rows] + self._level(at)
         means = cells.means[where]
@@ -226,7 +223,7 @@ class UserTable(Scenario):
     def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
         """See ``Scenario.snap``: the nearest configuration that the instance has."""
         legal, snapped = self.space.check(X)
-        return legal, np.asarray(self._configurations[self._rows(snapped, instances)])
+        return legal, np.asarray(self._configurations[self._known.rows(snapped, instances)])
 
     def default(self) -> Matrix:
         """The configuration nearest to the middle, among those that all instances have, if there are any."""
@@ -280,6 +277,10 @@ class UserTable(Scenario):
             for column in named(self._listed, "config")
         }
         return np.asarray(self.space.from_columns(columns))
+
+    @cached_property
+    def _known(self) -> ListedConfigurations:
+        return ListedConfigurations(self.space, self._configurations, self._cells.first >= 0)
 
     @cached_property
     def _cells(self) -> Cells:
@@ -346,68 +347,6 @@ class UserTable(Scenario):
             values = known.values or ()
             level = level * len(values) + np.searchsorted(values, at[:, j])
         return level
-
-    # ------------------------------------------------------------------ finding a configuration
-
-    def _rows(self, X: Matrix, instances: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Shape (m,): the number of the listed configuration nearest to each."""
-        X = np.nan_to_num(np.asarray(X, dtype=np.float64))  # what is not legal is refused elsewhere
-        rows, missed = self._exact(X, instances)
-        for instance in np.unique(instances[missed]).tolist():
-            mine = np.flatnonzero(missed & (instances == instance))
-            rows[mine] = self._nearest(X[mine], instance)
-        return rows
-
-    def _exact(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
-        """Shapes (m,): the number of each configuration, and where it is not listed."""
-        digests, order = self._digests
-        place = np.minimum(np.searchsorted(digests, _digest(X)), len(digests) - 1)
-        rows = order[place]
-        same = (self._configurations[rows] == X).all(axis=1)
-        return rows, ~same | (self._cells.first[instances, rows] < 0)
-
-    @cached_property
-    def _digests(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-        """Shapes (configurations,): ascending digests of the listed ones, and their numbers."""
-        digests = _digest(self._configurations)
-        order = np.argsort(digests)
-        return digests[order], order
-
-    def _nearest(self, X: Matrix, instance: int) -> NDArray[np.intp]:
-        """Shape (m,): the number of the nearest that an instance has; of equals, the lowest."""
-        if instance not in self._trees:
-            from scipy.spatial import cKDTree
-
-            mine = np.flatnonzero(self._cells.first[instance] >= 0)
-            self._trees[instance] = mine, cKDTree(self._features(self._configurations[mine]))
-        mine, tree = self._trees[instance]
-        points = self._features(X)
-        distances, found = tree.query(points, k=2)  # infinity where there is no second
-        nearest = found[:, 0]
-        reach = distances[:, 0] * (1 + 1e-9) + 1e-12
-        # Which of equals the tree finds is its own affair.
-        for i in np.flatnonzero(distances[:, 1] <= reach).tolist():
-            nearest[i] = min(tree.query_ball_point(points[i], reach[i]))
-        return np.asarray(mine[nearest])
-
-    def _features(self, X: Matrix) -> Matrix:
-        """Shape (m, .): coordinates whose Euclidean distance is the distance between configurations."""
-        categorical = self.space.is_categorical
-        parts = [self.space.to_unit(X)[:, ~categorical]]
-        for j in np.flatnonzero(categorical):
-            chosen = np.arange(self.space.levels[j]) == np.rint(X[:, [j]])
-            parts.append(chosen * np.sqrt(0.5))
-        return np.concatenate(parts, axis=1)
-
-
-def _digest(X: Matrix) -> NDArray[np.uint64]:
-    """Shape (m,): a number for each row, to find equal ones by; rows that differ may have the same."""
-    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # one zero, not two
-    factors = mix(np.zeros(X.shape[1], dtype=np.uint64), np.arange(X.shape[1], dtype=np.uint64))
-    # The low bits of round numbers are zeros, and would stay so.
-    return np.asarray(
-        ((bits ^ (bits >> np.uint64(33))) * (factors | np.uint64(1))).sum(axis=1, dtype=np.uint64)
-    )
 
 
 # ---------------------------------------------------------------------- one column

@@ -109,7 +109,9 @@ def main() -> None:
     except click.ClickException as error:
         _fail(_in_one_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("Interrupted. What is finished is stored; the same command goes on from there.", 130)
+        goes_on = {"run", "reproduce"}.intersection(sys.argv)
+        stored = " What is finished is stored; the same command goes on from there." if goes_on else ""
+        _fail(f"Interrupted.{stored}", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has seen enough
         sys.exit(0)

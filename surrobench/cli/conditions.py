@@ -33,7 +33,7 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
 
     from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
-    from surrobench.report.llm.comparison import load_arms
+    from surrobench.report.llm.comparison import load_comparison
     from surrobench.report.llm.comparison_table import tables_of
     from surrobench.report.render.formats import render
     from surrobench.report.render.terminal import terminal
@@ -46,7 +46,7 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
             f"--group-by {by} compares quantile regret, Holm-corrected; {', '.join(given)} is for rankings.",
             f"Leave out {', '.join(given)}, or --group-by {by}.",
         )
-    arms = load_arms(
+    comparison = load_comparison(
         folders,
         by,
         alpha=options["alpha"],
@@ -56,7 +56,7 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
         control=options["control"],
         blocks=options["blocks"],
     )
-    tables = tables_of(arms)
+    tables = tables_of(comparison)
     if form == "table":
         Console().print(terminal(tables))
     else:

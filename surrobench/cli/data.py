@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from surrobench.cli import output
-from surrobench.cli.command import Command, option
+from surrobench.cli.command import Command, option, verbosity_options
 
 
-@click.group("data")
+@click.group("data", params=verbosity_options())
 def command() -> None:
     """Fetch data and models, or show which are here.
 
@@ -53,6 +53,7 @@ def pull(what: str, scenarios: tuple[str, ...]) -> None:
 
 
 def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
+    """Fetch surrogates of YAHPO Gym, and say so where another folder is used instead."""
     from rich.console import Console
 
     from surrobench.benchmarks.yahpo.data import find_folder, scenario_names

@@ -60,6 +60,7 @@ def _matching(kind: str, patterns: Sequence[str], known: Sequence[str]) -> Seque
 
 
 def _benchmarks(patterns: Sequence[str]) -> Table:
+    """Return the benchmarks with their metrics and sizes."""
     from surrobench.benchmarks.registry import benchmark, known
     from surrobench.libraries import ONNXRUNTIME
 
@@ -83,6 +84,7 @@ def _benchmarks(patterns: Sequence[str]) -> Table:
 
 
 def _optimizers(patterns: Sequence[str]) -> Table:
+    """Return the optimizers with their parameters, and how to get those that are not installed."""
     from rich.text import Text
 
     from surrobench.errors import UsageError
@@ -160,6 +162,7 @@ def _overheads(patterns: Sequence[str]) -> Table:
 
 
 def _models(patterns: Sequence[str]) -> Table:
+    """Return the models that need no server of the user's."""
     from surrobench.errors import ModelError
     from surrobench.llm.models import EMBEDDED_MODEL, EMBEDDED_REVISION, EMBEDDED_SIZE
     from surrobench.llm.weights import find_weights
@@ -180,6 +183,7 @@ def _models(patterns: Sequence[str]) -> Table:
 
 
 def _suites(patterns: Sequence[str]) -> Table:
+    """Return the suites that come with the program."""
     from rich.text import Text
 
     from surrobench.errors import DataError

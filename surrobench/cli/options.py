@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from surrobench.report.data.load import RunFilter
     from surrobench.report.data.study_data import StudyData
     from surrobench.results.folder import Results
+
+log = logging.getLogger(__name__)
 
 Decorator = Callable[[Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -181,10 +184,13 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         options: of the command.
         more: arguments of ``load_study`` that this command adds.
     """
+    import polars as pl
+
     from surrobench.report.data.external_results import read_others
     from surrobench.report.data.study_data import load_study
 
-    return load_study(
+    log.info("Reading %s.", " and ".join(str(folder.folder) for folder in folders))
+    study = load_study(
         folders,
         limit(options),
         partial=options["partial"],
@@ -193,3 +199,6 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         others=read_others(options["others"]) if options["others"] else None,
         **more,
     )
+    different = study.incumbents.select(pl.col("method", "benchmark").n_unique())
+    log.info("Found incumbents of %d methods on %d benchmarks.", *different.row(0))
+    return study

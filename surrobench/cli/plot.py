@@ -152,6 +152,7 @@ def _in_order(kind: str, results: tuple[Path, ...]) -> tuple[str, tuple[Path, ..
 
 
 def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
+    """Return the chart of one kind."""
     from surrobench.report.figures.theme import COLUMN, PAGE
 
     look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
@@ -164,6 +165,7 @@ def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
 
 
 def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of the trials themselves, which no budget and no external results can change."""
     from surrobench.errors import UsageError
     from surrobench.report.figures.data import load_origins, load_proposals
     from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
@@ -181,6 +183,7 @@ def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look:
 
 
 def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of a ranking."""
     from surrobench.report.figures.critical_difference import cd_chart
     from surrobench.report.figures.matrix import heat_map, win_tie_loss
     from surrobench.report.ranking.pipeline import Wanted, rank_study
@@ -193,6 +196,7 @@ def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict
 
 
 def _of_curves(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
+    """Return a chart of step curves, or of where they end."""
     from surrobench.errors import ResultsError, UsageError
     from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
 

@@ -122,6 +122,9 @@ if TYPE_CHECKING:
     help="Count trials, equivalents, seconds or tokens on the way to the target.",
 )
 @option(
+    "--notes", is_flag=True, section="Output", help="Show all notes below the table, not only the main ones."
+)
+@option(
     "--check", is_flag=True, section="Output", help="Exit with status 1 unless all claims of the suite hold."
 )
 def command(
@@ -160,7 +163,7 @@ def command(
         from surrobench.report.figures.critical_difference import cd_diagram
 
         cd_diagram(rankings[0], figure)
-    _print(rankings, form)
+    _print(rankings, form, notes=options["notes"])
     if figure:
         output.say(f"Critical-difference diagram: {figure}")
     if check:
@@ -280,7 +283,8 @@ def _parts(study: StudyData, by: str | None) -> list[tuple[str, StudyData]]:
     return list(study.split(lambda name: "/".join(name.split("/")[:depth])))
 
 
-def _print(rankings: list[Ranking], form: Any) -> None:
+def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:
+    """Print rankings; ``notes`` are all shown in a terminal, too, where else the main ones are."""
     from rich.console import Console
 
     from surrobench.report.render.ranking_tables import render, rich_table
@@ -289,4 +293,4 @@ def _print(rankings: list[Ranking], form: Any) -> None:
         click.echo(render(rankings, form), nl=False)
         return
     for ranking in rankings:
-        Console().print(rich_table(ranking))
+        Console().print(rich_table(ranking, notes=notes))

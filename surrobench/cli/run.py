@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from surrobench.llm.models import ModelSpec
     from surrobench.suite.schema import Suite
     from surrobench.suite.selection import Selection
+
+log = logging.getLogger(__name__)
 
 
 @click.command("run", cls=Command)
@@ -221,6 +224,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
         options["cluster"],
         part,
     )
+    log.info("Running suite %s with at most %d worker processes, into %s.", suite.name, how.jobs, out)
     console = Console(stderr=True, quiet=output.is_quiet())
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
     with Display(status, console):

@@ -58,7 +58,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{summary.unnamed:,} runs in {out} are not (or no longer) in the suite and are left out."
         )
     if summary.trials:
-        console.print(_where_the_time_went(summary), highlight=False, style="dim")
+        console.print(_where_the_time_went(summary), highlight=False, style="dim", soft_wrap=True)
     for model in summary.models:
         client = model.client
         if client is None or not client.completions:
@@ -69,6 +69,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
             highlight=False,
             style="dim",
+            soft_wrap=True,
         )
     if summary.complete:
         console.print(

@@ -50,7 +50,8 @@ def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> 
     shown = with_incumbents(folder, chosen.head(limit) if limit else chosen)
     if as_json:
         rows = [{"run": row.pop("run"), **row} for row in shown.rename({"llm": "model"}).to_dicts()]
-        click.echo(json.dumps({"results": str(results), "total": len(chosen), "runs": rows}, indent=2))
+        document = {"schema_version": 1, "results": str(results), "total": len(chosen), "runs": rows}
+        click.echo(json.dumps(document, indent=2))
         return
     _print(shown, every["run"])
     if len(shown) < len(chosen):

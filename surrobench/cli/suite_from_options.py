@@ -74,7 +74,7 @@ def _asking(labels: Mapping[str, str], models: Mapping[str, ModelSpec]) -> set[s
 
     entries = {label: optimizer(name) for label, name in labels.items()}
     asking = {label for label, entry in entries.items() if entry.prompts is not None}
-    asking |= {label for label, entry in entries.items() if entry.own and models}
+    asking |= {label for label, entry in entries.items() if entry.user_defined and models}
     if asking and not models:
         raise UsageError(
             f"{min(asking)} asks a language model.",

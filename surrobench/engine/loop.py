@@ -22,7 +22,7 @@ from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
-from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError
+from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
@@ -189,7 +189,7 @@ class Engine:
         try:
             run.program.close()
         except Exception as problem:  # an optimizer's clean-up must not end the other runs
-            state, error, trace = "failed", error or _describe(problem), trace or _traceback(problem)
+            state, error, trace = "failed", error or in_one_line(problem), trace or _traceback(problem)
         if run.slot is not None:
             self._free_slots[run.run.model or ""].append(run.slot)
         self.timing.library += run.library.seconds
@@ -231,7 +231,7 @@ class Engine:
         except ContractViolation as violation:
             self._end(run, "failed", f"The optimizer {violation}", _traceback(violation))
         except _Raised as raised:
-            self._end(run, "failed", _describe(raised.error), _traceback(raised.error))
+            self._end(run, "failed", in_one_line(raised.error), _traceback(raised.error))
         else:
             if run.pending is not None:
                 self._waiting.setdefault(run.batch.scenario.key, []).append(run)
@@ -385,15 +385,6 @@ def _brief(value: object) -> str:
     """Return a value's representation on one line, cut where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _describe(error: Exception) -> str:
-    """Describe an optimizer's exception in one line, with the place it came from."""
-    if isinstance(error, SurrobenchError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'} ({place})"
 
 
 def _traceback(error: Exception) -> str:

@@ -12,8 +12,8 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import start
 from surrobench.llm.prompt_variants import shown_card
 from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import controlled
-from surrobench.optimizers.registry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import (
     Evaluate,
@@ -35,7 +35,7 @@ def program(
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
-    rng = stream("optimizer", run.benchmark, run.optimizer, run.parameters, run.seed)
+    rng = stream("optimizer", run.benchmark, *entry.stream(run.optimizer, run.parameters), run.seed)
     steps = entry.function(task, rng, **run.arguments)
     if run.control:
         draws = stream("control", run.benchmark, run.optimizer, run.parameters, run.control, run.seed)

@@ -22,7 +22,7 @@ from surrobench.engine.outcome import NOTHING_SPENT, Origin, Progress, Spent
 from surrobench.engine.program import program
 from surrobench.engine.replay import Recording
 from surrobench.optimizers.base import Stopwatch
-from surrobench.optimizers.registry import Optimizer
+from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.budget import Floats
 from surrobench.protocol.requests import (

@@ -1,65 +1,183 @@
-"""Prompt templates: Jinja2 files in ``prompts/<method>/``, hashed into the identity of every run."""
+"""Render prompts from Jinja2 templates, and hash the templates into the identity of every run.
+
+The templates of a method are in ``prompts/METHOD/``; those in ``prompts/common/`` are shared by all methods.
+A user may replace any of them by files of the same names in a folder of the user's own: see
+``user_templates``.
+
+Templates are rendered in a sandbox: one that comes from somebody else cannot reach Python through the objects
+that it is given.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from surrobench.errors import DataError
+from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import data_dir
 from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
 """Folder of the templates that all methods share: how a task and a space are described."""
+SUFFIX = ".jinja"
+
+Replaced = Mapping[str, str]
+"""The user's templates, which take the place of a method's: file name -> text."""
+
+
+def prompts_hash(method: str, replaced: Replaced | None = None) -> str:
+    """Hash all templates of a method and the common ones, names included.
+
+    Args:
+        method: the folder of the method's templates.
+        replaced: the user's templates. Only the text counts: a copy of the method's own changes nothing.
+
+    Raises:
+        DataError: the method has no templates.
+    """
+    return _hash(method, _items(replaced))
 
 
 @cache
-def prompts_hash(method: str) -> str:
-    """Hash of all templates of a method and of the common ones, names included.
-
-    Raises:
-        DataError: there are none.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    files = sorted((data_dir("prompts") / method).glob("*.jinja"))
-    common = sorted((data_dir("prompts") / COMMON).glob("*.jinja"))
-    if not (files and common):
-        raise DataError(
-            f"No prompt templates in {data_dir('prompts') / method}.", "Install surrobench again."
-        )
-    for file in [*files, *common]:
-        digest.update(f"{file.parent.name}/{file.name}\0{file.read_text()}\0".encode())
+def _hash(method: str, replaced: tuple[tuple[str, str], ...]) -> str:
+    digest, users = hashlib.blake2b(digest_size=8), dict(replaced)
+    for folder, files in _files(method).items():
+        for name, file in files.items():
+            digest.update(f"{folder}/{name}\0{users[name] if name in users else file.read_text()}\0".encode())
     return digest.hexdigest()
 
 
+def user_templates(folder: Path, method: str) -> dict[str, str]:
+    """Read the templates that a user's folder puts in the place of a method's.
+
+    The folder holds files of the names that the method's own templates have, or the common ones. In a folder
+    for several methods, what is meant for one method alone stands in a folder ``METHOD/`` in it. Hidden files
+    are passed over.
+
+    Args:
+        folder: the user's folder.
+        method: the folder of the method's own templates.
+
+    Returns:
+        Name of a file -> its text.
+
+    Raises:
+        UsageError: there is no such folder, it replaces nothing, a file in it is no template of the method
+            (the message names the nearest), or a template has a syntax error.
+    """
+    known = [name for files in _files(method).values() for name in files]
+    listed = f"The templates of {method} are {', '.join(known)}."
+    found = {}
+    for path in _visible(folder):
+        if not path.is_dir():
+            found[path.name] = path
+        elif path.name not in (methods := [known.name for known in _visible(data_dir("prompts"))]):
+            raise UnknownName(f"folder in {folder}", path.name, methods)
+    if (folder / method).is_dir():
+        found |= {path.name: path for path in _visible(folder / method)}
+    if not found:
+        raise UsageError(f"{folder} replaces no prompt template of {method}.", listed)
+    texts = {}
+    for name, path in found.items():
+        if name not in known:
+            raise UnknownName(f"prompt template in {folder}", name, known, listed)
+        try:
+            texts[name] = path.read_text(encoding="utf-8")
+            _environment(method, ()).parse(texts[name])
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The prompt template {path} cannot be read: {error}.") from None
+        except jinja2.TemplateSyntaxError as error:
+            raise UsageError(f"The prompt template {path}:{error.lineno} is wrong: {error.message}") from None
+    return texts
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"The folder of prompts {folder} cannot be read: {error.strerror}.") from None
+
+
+def render(method: str, name: str, replaced: Replaced | None = None, **values: Any) -> str:
+    """Render a template of a method, or the user's template in its place.
+
+    Args:
+        method: the folder of the method's templates.
+        name: the template's file without ``.jinja``.
+        replaced: the user's templates.
+        values: the template's variables.
+
+    Raises:
+        UsageError: a user's template names a variable that it does not get, or fails otherwise.
+    """
+    try:
+        return _template(method, name, _items(replaced)).render(values)
+    except Exception as error:
+        if not replaced:  # a defect of ours
+            raise
+        raise UsageError(
+            f"The prompt {name}{SUFFIX} of {method} cannot be rendered: {error}.",
+            f"It gets the variables {', '.join(sorted(values))}.",
+        ) from error
+
+
 @cache
-def template(method: str, name: str) -> jinja2.Template:
-    """One template. A variable it does not get is an error, never an empty place in the prompt."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([data_dir("prompts") / folder for folder in (method, COMMON)]),
-        undefined=jinja2.StrictUndefined,
+def _template(method: str, name: str, replaced: tuple[tuple[str, str], ...]) -> jinja2.Template:
+    return _environment(method, replaced).get_template(f"{name}{SUFFIX}")
+
+
+@cache
+def _environment(method: str, replaced: tuple[tuple[str, str], ...]) -> jinja2.Environment:
+    folders = [data_dir("prompts") / folder for folder in (method, COMMON)]
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.ChoiceLoader([jinja2.DictLoader(dict(replaced)), jinja2.FileSystemLoader(folders)]),
+        undefined=jinja2.StrictUndefined,  # a missing variable is an error, never an empty place in a prompt
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
     )
     environment.filters["number"] = number
-    return environment.get_template(f"{name}.jinja")
+    return environment
+
+
+def _files(method: str) -> dict[str, dict[str, Path]]:
+    """Return the templates of a method and the common ones, by folder and name, in the order of the hash.
+
+    Raises:
+        DataError: there are none.
+    """
+    files: dict[str, dict[str, Path]] = {
+        folder: {file.name: file for file in sorted((data_dir("prompts") / folder).glob(f"*{SUFFIX}"))}
+        for folder in (method, COMMON)
+    }
+    if not all(files.values()):
+        raise DataError(
+            f"No prompt templates in {data_dir('prompts') / method}.", "Install surrobench again."
+        )
+    return files
+
+
+def _items(replaced: Replaced | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((replaced or {}).items()))
 
 
 def number(value: Any) -> Any:
-    """A value as prompts show it: floats with three significant digits, everything else as it is.
+    """Return a value as prompts show it: floats with three significant digits, everything else as it is.
 
-    One serializer for all methods (``METHODS.md``, confound 10). Three digits tell all grid values of the
-    tables apart and cost a small model a third of the tokens of the full representation.
+    All methods use this one serializer. Three digits tell all grid values of the tables apart and cost a
+    small model a third of the tokens of the full representation.
     """
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def describe(hp: Hyperparameter) -> str:
-    """One hyperparameter for a prompt: its values or range, its type and its scale."""
+    """Describe one hyperparameter for a prompt: its values or range, its type and its scale."""
     choices = values_of(hp)
     if choices is not None:
         listed = ", ".join(str(number(choice)) for choice in choices)

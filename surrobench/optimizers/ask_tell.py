@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,21 +39,42 @@ def ask_tell(task: Task, source: str, start: Callable[[], AskTell]) -> Steps:
             configurations = library.ask()
         if len(configurations) == 0:
             return
-        answer: Evaluated = yield Evaluate(configurations, source=source)
+        answer = yield from _evaluated(configurations, source, getattr(library, "repairs", ()))
         with task.library.running():
             library.tell(answer.configurations, answer.losses)
+
+
+def _evaluated(
+    configurations: Matrix, source: str, repairs: Sequence[tuple[str, ...]]
+) -> Generator[Evaluate, Evaluated, Evaluated]:
+    """Evaluate a batch in one request, or, where a row was repaired, row by row: repairs are a request's."""
+    if not any(repairs):
+        return (yield Evaluate(configurations, source=source))
+    answers = []
+    for x, mended in zip(configurations, repairs, strict=True):
+        answers.append((yield Evaluate(x[None, :], source=source, repairs=mended)))
+    return Evaluated(
+        np.concatenate([answer.configurations for answer in answers]),
+        np.concatenate([answer.losses for answer in answers]),
+    )
 
 
 class Translated:
     """A method that may speak mappings of name to value, as ``AskTell``.
 
     What it asks for decides how it is told: for a mapping, one and its loss; for a list of them, lists; for a
-    matrix, arrays. A number between the values of a grid is moved to the nearest, and told back so.
+    matrix, arrays. A number between the values of a grid is moved to the nearest, and told back so. In a
+    mapping, a hyperparameter whose conditions do not hold is left out, and one whose conditions hold but that
+    is missing gets its default; the method is told what was evaluated.
+
+    Attributes:
+        repairs: of each configuration asked for last, which values were filled in (``filled:NAME``).
     """
 
     def __init__(self, method: Any, space: SearchSpace) -> None:
         self._method, self._space = method, space
         self._asked: Any = None
+        self.repairs: list[tuple[str, ...]] = []
 
     def ask(self) -> Matrix:
         """Shape (m, d).
@@ -62,12 +83,39 @@ class Translated:
             UsageError: a mapping that is no configuration of the space.
         """
         self._asked = self._method.ask()
+        self.repairs = []
         if isinstance(self._asked, Mapping):
-            return self._space.encode([self._on_grid(self._asked)])
+            return self._encoded([self._asked])
         if _mappings(self._asked):
-            return self._space.encode([self._on_grid(configuration) for configuration in self._asked])
+            return self._encoded(self._asked)
         matrix: Matrix = self._asked  # or anything: the engine says what it must be
         return matrix
+
+    def _encoded(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
+        completed = [self._completed(self._on_grid(configuration)) for configuration in configurations]
+        self.repairs = [repairs for _, repairs in completed]
+        return self._space.encode([configuration for configuration, _ in completed])
+
+    def _completed(self, configuration: Configuration) -> tuple[Configuration, tuple[str, ...]]:
+        """Make the conditional part of a configuration follow its conditions.
+
+        Returns:
+            configuration: without what is inactive, with defaults for what is active and missing.
+            repairs: what was filled in.
+        """
+        space, x = self._space, np.full(self._space.d, np.nan)
+        kept, repairs = dict(configuration), []
+        for j, name in enumerate(space.names):  # parents come before their children
+            if space.conditions(j):
+                if not space.is_active(j, x):
+                    kept.pop(name, None)
+                    continue
+                if name not in kept:
+                    kept[name] = space[name].default_value
+                    repairs.append(f"filled:{name}")
+            if name in kept:
+                x[j] = space.encode_value(name, kept[name])
+        return kept, tuple(repairs)
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """What came of them, in the form asked."""

@@ -16,20 +16,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.llm.prompt_variants import ShownSpace, Variant
+from surrobench.llm.prompts import render
 from surrobench.protocol.requests import Evaluated, Request
 from surrobench.space.hyperparameter import Configuration, Matrix
 from surrobench.space.search_space import SearchSpace
 
 Steps = Generator[Request, Any, None]
 """An optimizer at work. What it is sent depends on what it yielded, see ``protocol.requests.Answer``."""
+
+
+def configuration_key(x: Matrix) -> bytes:
+    """Return what is equal for equal configurations, each of shape (d,)."""
+    return np.nan_to_num(x + 0.0, nan=-1.0).tobytes()  # NaN and zero have more than one bit pattern
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Task:
             range.
         workers: trials that can be under way at a time, in simulated time (``Submit``, ``Next``). The rows of
             one ``Evaluate`` are spread over them, and it ends when the last of them has finished.
+        prompts: the user's prompt templates, which replace the method's own: file name to text.
         benchmark, seed: of the run, for what is recorded of it in a file (``proposals``); a method that looks
             anything up by them knows more than it should.
     """
@@ -87,8 +96,22 @@ class Task:
     library: Stopwatch = field(default_factory=Stopwatch)
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
+    prompts: Mapping[str, str] = field(default_factory=dict)
     benchmark: str = ""
     seed: int = 0
+
+    def prompt(self, method: str, name: str, **values: Any) -> str:
+        """Render a template of a method; ``card`` and ``view`` are the task's own where they are not given.
+
+        Args:
+            method: the folder of the method's templates.
+            name: the template's file without ``.jinja``; one in ``prompts`` takes the place of the method's.
+            values: the template's variables.
+
+        Raises:
+            UsageError: a user's template names a variable that it does not get, or fails otherwise.
+        """
+        return render(method, name, self.prompts, **{"card": self.card, "view": self.shown, **values})
 
     @cached_property
     def shown(self) -> ShownSpace:

@@ -7,6 +7,7 @@ other annotation, or none, lets every value pass.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import NoneType, UnionType
@@ -49,6 +50,15 @@ def check(parameter: inspect.Parameter, value: Any) -> None:
         raise UnknownName(parameter.name, value, map(str, choices))
     words = [*map(repr, choices), *(word for kind, word in _WORDS.items() if kind in kinds)]
     raise UsageError(f"{parameter.name} must be {' or '.join(words)}, but got {value!r}.")
+
+
+def is_json(value: Any) -> bool:
+    """Whether a value can be written as JSON, and so can be part of a run's identity."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _kinds(annotation: Any) -> list[Any] | None:

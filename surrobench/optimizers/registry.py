@@ -1,122 +1,42 @@
-"""The registry of optimizers: name to the generator function, one line each.
+"""The registry of optimizers: each name and its entry.
 
-Beside these there are those that a user brings, in a file or in an installed package: see ``own``.
+Optimizers that a user brings, in a file or in an installed package, come through ``user_defined``.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from surrobench.errors import UnknownName, UsageError, located_at
-from surrobench.libraries import NEVERGRAD, SKLEARN, SMAC, TORCH, Library
-from surrobench.optimizers.parameters import annotated, check
+from surrobench.errors import UnknownName, UsageError
+from surrobench.libraries import NEVERGRAD, SKLEARN, SMAC, TORCH
+from surrobench.optimizers.entry import Optimizer
 from surrobench.paths import find_file
 
-if TYPE_CHECKING:
-    from surrobench.optimizers.base import Steps
 
-_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+def follower(name: str) -> Optimizer:
+    """A method that can go on after another one's start, which enters its initial design.
+
+    Raises:
+        UnknownName: there is none of that name in the registry.
+        UsageError: it needs a model, a file, or lower fidelities, which the first method does not use.
+    """
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        raise UnknownName("optimizer", str(name), [key for key in OPTIMIZERS if _follows(key)])
+    if not _follows(name):
+        entry = OPTIMIZERS[name]
+        needs = "a language model" if entry.prompts else "a file" if entry.reads else "lower fidelities"
+        raise UsageError(
+            f"{name} cannot go on after another method: it needs {needs}.",
+            f"Use one of {', '.join(key for key in OPTIMIZERS if _follows(key))}.",
+        )
+    return OPTIMIZERS[name]
 
 
-@dataclass(frozen=True)
-class Optimizer:
-    """A registry entry: where the generator is, and what the engine must know before it runs."""
-
-    target: str
-    """``module:function`` below ``surrobench.optimizers``."""
-    summary: str
-    version: int | str = 1
-    """Counts up when the same seed would give other trials; part of every run's identity. Of a user's file:
-    the digits of its content; of a package: its version."""
-    seconds: float = 1e-5
-    """Rough cost of one trial, for sizing shards and for ``--dry-run``."""
-    uses_horizon: bool = False
-    """Whether its trials depend on the budget, which then is part of a run's identity."""
-    prompts: str | None = None
-    """Folder in ``prompts/``; a method that has one needs a language model."""
-    multi_fidelity: bool = False
-    """Whether it varies the first fidelity, and so needs a benchmark that has one."""
-    reads: str | None = None
-    """The parameter that names a file of configurations; it must be given.
-    See ``benchmarks.configuration_file``."""
-    then: str | None = None
-    """The parameter that names the method it hands over to (see ``follower``), whose parameters are in
-    ``THEN_parameters``."""
-    needs: Library | None = None
-    """An optional library; the method is unavailable without it."""
-    own: bool = False
-    """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
-    file: str | None = None
-    """The user's file, absolute. Runs know the optimizer as ``target``, which is the same in every folder."""
-
-    @property
-    def available(self) -> bool:
-        """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
-        return self.needs is None or self.needs.installed
-
-    @property
-    def remedy(self) -> str:
-        """How to get the optional library it needs."""
-        return self.needs.remedy if self.needs else ""
-
-    @cached_property
-    def function(self) -> Callable[..., Steps]:
-        """The generator function."""
-        module, name = self.target.split(":")
-        function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
-        return function
-
-    def signature(self) -> dict[str, inspect.Parameter]:
-        """The keyword parameters."""
-        parameters = annotated(self.function).parameters.values()
-        return {parameter.name: parameter for parameter in parameters if parameter.kind is _KEYWORD_ONLY}
-
-    def parameters(self) -> dict[str, Any]:
-        """The keyword parameters with their defaults."""
-        return {name: parameter.default for name, parameter in self.signature().items()}
-
-    def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All keyword parameters, those not given with their defaults.
-
-        Raises:
-            UsageError: the function takes no such parameter, or not this value (see ``parameters.check``);
-                ``keys`` name the parameter.
-        """
-        known = self.signature()
-        for name, value in parameters.items():
-            with located_at(name):
-                if name not in known:
-                    kind = f"parameter of {self.target.rpartition(':')[2]}"
-                    raise UnknownName(kind, name, known, "" if known else "It takes none.")
-                check(known[name], value)
-        resolved = {name: parameter.default for name, parameter in known.items()} | dict(parameters)
-        if after := self.after(resolved):
-            then = f"{self.then}_parameters"
-            with located_at(then):
-                resolved[then] = after.resolve(resolved[then] or {})
-        return resolved
-
-    def after(self, parameters: Mapping[str, Any]) -> Optimizer | None:
-        """The method that it hands over to with these parameters (not given: the defaults), if it does.
-
-        Raises:
-            UsageError: that cannot go on, see ``follower``.
-        """
-        if self.then is None:
-            return None
-        with located_at(self.then):
-            return follower({**self.parameters(), **parameters}[self.then])
-
-    def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether it, or the method that it hands over to, depends on the budget."""
-        after = self.after(parameters)
-        return self.uses_horizon or (after is not None and after.uses_horizon)
+def _follows(name: str) -> bool:
+    entry = OPTIMIZERS[name]
+    return entry.prompts is None and entry.reads is None and not entry.multi_fidelity
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -237,6 +157,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=0.3,
         prompts="zero-shot",
         then="then",
+        follower=follower,
     ),
     "opro": Optimizer(
         "llm.opro:opro",
@@ -313,7 +234,10 @@ LEFT_OUT = {"hebo": "HEBO 0.3.6 (PyPI) needs numpy < 1.25, all else here numpy 2
 
 
 def optimizer(name: str) -> Optimizer:
-    """The registry entry of an optimizer: a name of ours, of an installed package, or ``FILE.py:NAME``.
+    """Return the registry entry of an optimizer.
+
+    Args:
+        name: a name of ours or of an installed package, ``FILE.py:NAME``, or ``optuna:SAMPLER``.
 
     Raises:
         UnknownName: there is none of that name; the message names the nearest.
@@ -323,44 +247,24 @@ def optimizer(name: str) -> Optimizer:
         return OPTIMIZERS[name]
     if name in _brought:
         return _brought[name]
-    from surrobench.optimizers import user_defined as own
+    # These import ConfigSpace, which takes a second.
+    from surrobench.optimizers import optuna_samplers, user_defined
 
-    if own.is_file(name):
-        entry = own.from_file(name)
+    if name.startswith(optuna_samplers.PREFIX):
+        _brought[name] = optuna_samplers.sampler_entry(name)
+        return _brought[name]
+    if user_defined.is_file(name):
+        entry = user_defined.from_file(name)
         _brought[entry.target] = entry
         return entry
-    offered = own.offered()
+    offered = user_defined.offered()
     if name not in offered and ".py" in name:
         raise UsageError(f"{name!r} names no optimizer in a file.", "Write FILE.py:NAME.")
     if name not in offered:
         reason = f"It cannot be had: {LEFT_OUT[name]}." if name in LEFT_OUT else ""
         raise UnknownName("optimizer", name, [*OPTIMIZERS, *offered], reason)
-    _brought[name] = own.from_package(offered[name])
+    _brought[name] = user_defined.from_package(offered[name])
     return _brought[name]
-
-
-def follower(name: str) -> Optimizer:
-    """A method that can go on after another one's start, which enters its initial design.
-
-    Raises:
-        UnknownName: there is none of that name in the registry.
-        UsageError: it needs a model, a file, or lower fidelities, which the first method does not use.
-    """
-    if not isinstance(name, str) or name not in OPTIMIZERS:
-        raise UnknownName("optimizer", str(name), [key for key in OPTIMIZERS if _follows(key)])
-    if not _follows(name):
-        entry = OPTIMIZERS[name]
-        needs = "a language model" if entry.prompts else "a file" if entry.reads else "lower fidelities"
-        raise UsageError(
-            f"{name} cannot go on after another method: it needs {needs}.",
-            f"Use one of {', '.join(key for key in OPTIMIZERS if _follows(key))}.",
-        )
-    return OPTIMIZERS[name]
-
-
-def _follows(name: str) -> bool:
-    entry = OPTIMIZERS[name]
-    return entry.prompts is None and entry.reads is None and not entry.multi_fidelity
 
 
 def require(name: str, entry: Optimizer, parameters: Mapping[str, Any]) -> None:

@@ -1,11 +1,15 @@
 """An optimizer that the user brings: a file (``./mine.py:my_optimizer``) or an installed package.
 
-It is what ``base.py`` describes, a generator function ``(task, rng, *, parameter=default)``; or a class, or
-any function, whose result has the two verbs ``ask()`` and ``tell(configurations, losses)``. These may speak
-matrices, as ``ask_tell.AskTell``, or mappings of name to value, one or a list.
+It is one of three things:
 
-A file is known by its name and its content's digits; its folder is no part of a run's identity, so that a
-study gives the same trials wherever it lies.
+- what ``base.py`` describes, a generator function ``(task, rng, *, parameter=default)``;
+- a class or function, called in the same way, that makes something with the two verbs ``ask()`` and
+  ``tell(configurations, losses)``. These may speak matrices, as ``ask_tell.AskTell``, or mappings of name to
+  value, one or a list;
+- a class or function ``(task, rng, *, ...)`` or ``(seed, *, ...)`` that makes a sampler of Optuna.
+
+A file is known by its name and the digits of its content. Its folder is no part of a run's identity, so that
+a study gives the same trials wherever it lies.
 """
 
 from __future__ import annotations
@@ -14,10 +18,8 @@ import difflib
 import hashlib
 import importlib.util
 import inspect
-import json
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -26,11 +28,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surrobench.errors import UsageError
+from surrobench.errors import UsageError, in_one_line
 from surrobench.optimizers.ask_tell import Translated, ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.parameters import annotated
-from surrobench.optimizers.registry import Optimizer
+from surrobench.optimizers.classical.optuna_study import OptunaStudy
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.optuna_samplers import is_sampler
+from surrobench.optimizers.parameters import annotated, is_json
 from surrobench.paths import find_file
 
 GROUP = "surrobench.optimizers"
@@ -61,28 +65,46 @@ class UserOptimizer(Optimizer):
             signature = annotated(self.made_by)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.target} is no function or class: {error}.") from None
+        if _takes_seed(signature):
+            return _keywords(self.target, list(signature.parameters.values())[1:])
         positional = [p for p in signature.parameters.values() if p.kind in _BY_POSITION]
         takes_all = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
         if len(positional) < 2 and not takes_all:
             raise UsageError(
-                f"{self.target} takes {signature}.", "Its first parameters must be task and rng."
+                f"{self.target} takes {signature}.",
+                "Its first parameters must be task and rng, or seed alone if it makes a sampler of Optuna.",
             )
-        known = {}
-        for p in signature.parameters.values():
-            if p in positional[:2] or p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY}:
-                continue
-            if p.default is p.empty:
-                raise UsageError(f"Parameter {p.name!r} of {self.target} has no default.", "Give it one.")
-            if not _is_json(p.default):
-                raise UsageError(
-                    f"Parameter {p.name!r} of {self.target} has the default {p.default!r}.",
-                    "It must be a value that JSON has: it is part of a run's identity.",
-                )
-            known[p.name] = p
-        return known
+        return _keywords(self.target, [p for p in signature.parameters.values() if p not in positional[:2]])
 
 
 _BY_POSITION = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def _takes_seed(signature: inspect.Signature) -> bool:
+    """Whether something is called with a seed alone, as a function that makes a sampler of Optuna may be."""
+    first = next(iter(signature.parameters.values()), None)
+    return first is not None and first.name == "seed"
+
+
+def _keywords(target: str, parameters: list[inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    """Return what can be given by keyword.
+
+    Raises:
+        UsageError: a parameter has no default, or a default that JSON does not have.
+    """
+    known = {}
+    for p in parameters:
+        if p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY}:
+            continue
+        if p.default is p.empty:
+            raise UsageError(f"Parameter {p.name!r} of {target} has no default.", "Give it one.")
+        if not is_json(p.default):
+            raise UsageError(
+                f"Parameter {p.name!r} of {target} has the default {p.default!r}.",
+                "It must be a value that JSON has: it is part of a run's identity.",
+            )
+        known[p.name] = p
+    return known
 
 
 # ---------------------------------------------------------------------- from a file
@@ -139,7 +161,9 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     except (Exception, SystemExit) as error:
         for name in [name for name in sys.modules if name.startswith(package.__name__)]:
             del sys.modules[name]
-        raise UsageError(f"{path} cannot be imported: {_brief(error)}.", "Mend it, and try again.") from None
+        raise UsageError(
+            f"{path} cannot be imported: {in_one_line(error)}.", "Mend it, and try again."
+        ) from None
     digest = hashlib.blake2b(source, digest_size=8)
     for name in sorted(name for name in sys.modules if name.startswith(f"{package.__name__}.")):
         neighbour = getattr(sys.modules[name], "__file__", None)
@@ -167,7 +191,7 @@ def from_package(point: EntryPoint) -> UserOptimizer:
         made_by = point.load()
     except (Exception, SystemExit) as error:
         raise UsageError(
-            f"Optimizer {point.name!r} of {package} cannot be imported: {_brief(error)}.",
+            f"Optimizer {point.name!r} of {package} cannot be imported: {in_one_line(error)}.",
             f"Upgrade that package, or uninstall it ({point.value}).",
         ) from None
     summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
@@ -183,20 +207,12 @@ def _entry(
         version,
         seconds=1e-3,
         uses_horizon=True,  # it may, and then the trials of another budget are not its own
-        own=True,
+        user_defined=True,
         file=file,
         made_by=made_by,
     )
     entry.signature()  # refuse now what cannot be called
     return entry
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 # ---------------------------------------------------------------------- as a generator
@@ -207,25 +223,23 @@ def _as_steps(name: str, made_by: Callable[..., Any]) -> Callable[..., Steps]:
     """What a user wrote as the generator function that the engine drives."""
 
     def steps(task: Task, rng: Any, **parameters: Any) -> Steps:
+        source = name.rpartition(":")[2]
         with task.library.running():
-            method = made_by(task, rng, **parameters)
+            if _takes_seed(annotated(made_by)):
+                method = made_by(seed=int(rng.integers(2**32)), **parameters)
+            else:
+                method = made_by(task, rng, **parameters)
         if inspect.isgenerator(method):
             yield from method
+            return
+        if is_sampler(method):
+            yield from ask_tell(task, source, lambda: OptunaStudy(task, method))
             return
         if not (hasattr(method, "ask") and hasattr(method, "tell")):
             raise UsageError(
                 f"{name} made a {type(method).__name__}, which is no optimizer.",
-                "It must be a generator, or have ask() and tell(configurations, losses).",
+                "It must be a generator, a sampler of Optuna, or something with ask() and tell().",
             )
-        source = name.rpartition(":")[2]
         yield from ask_tell(task, source, lambda: Translated(method, task.space))
 
     return steps
-
-
-def _brief(error: BaseException) -> str:
-    """An exception on one line, with the line of the file it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = frames[-1]
-    place = f" ({Path(where.filename).name}:{where.lineno})" if not isinstance(error, SyntaxError) else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"

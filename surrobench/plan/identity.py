@@ -8,8 +8,8 @@ from typing import Any
 
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import CONTROL_VERSION
-from surrobench.optimizers.registry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.seeding import content_hash
 

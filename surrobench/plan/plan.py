@@ -9,7 +9,7 @@ from typing import Any
 
 from surrobench.benchmarks.base import Benchmark, Scenario
 from surrobench.llm.models import ModelSpec
-from surrobench.optimizers.registry import Optimizer
+from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.identity import identified
 from surrobench.plan.run import Run
 from surrobench.suite.schema import Suite

@@ -13,7 +13,8 @@ from surrobench.benchmarks.configuration_file import given, start
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
 from surrobench.llm.prompt_variants import Variant
-from surrobench.optimizers.registry import Optimizer, optimizer, require
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import optimizer, require
 from surrobench.plan.identity import identified
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run

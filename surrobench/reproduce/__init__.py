@@ -1,9 +1,9 @@
-"""The registry of papers whose published figures are recomputed here: one file, one line each.
+"""List the papers whose published figures are recomputed: each has a file here and an entry in ``PAPERS``.
 
-A paper's file has a generator function that takes ``Means`` and yields one ``Table`` after the other, each as
-soon as it is known: the published figures (from ``results/published/PAPER``, which names their source), what
-they are when they are recomputed, and what the paper does not say. To add one: copy ``ferreira2026.py``
-(figures alone) or ``llambo2024.py`` (with runs of ours), and add a line here.
+The file of a paper has a generator function that takes ``Means`` and yields one ``Table`` after the other,
+each as soon as it is known. The tables show the published figures (from ``results/published/PAPER``, which
+names their source), the recomputed ones, and what the paper does not say. To add a paper, copy
+``ferreira2026.py`` (figures alone) or ``llambo2024.py`` (with runs of ours), and add an entry here.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Means:
-    """What a reproduction may use; nothing here changes a figure.
+    """What a reproduction may use; no value here changes a figure.
 
     Attributes:
-        out: where it keeps runs of ours; None: in the user's cache.
-        jobs: processes for them.
-        status: counters to keep up to date while they are made.
+        out: the folder that keeps the runs of ours; None for the user's cache.
+        jobs: the number of processes for these runs.
+        status: counters that are kept up to date while the runs are made.
     """
 
     out: Path | None = None
@@ -39,7 +39,7 @@ class Means:
 
 @dataclass(frozen=True)
 class Paper:
-    """A registry entry."""
+    """A paper and the function that recomputes its figures."""
 
     target: str
     """``module:function`` below ``surrobench.reproduce``."""
@@ -50,7 +50,7 @@ class Paper:
 
     @cached_property
     def function(self) -> Callable[[Means], Iterator[Table]]:
-        """The generator function."""
+        """Return the generator function."""
         module, name = self.target.split(":")
         function: Callable[[Means], Iterator[Table]] = getattr(
             import_module(f"surrobench.reproduce.{module}"), name
@@ -77,10 +77,10 @@ PAPERS: dict[str, Paper] = {
 
 
 def paper(name: str) -> Paper:
-    """The registry entry of a paper.
+    """Return the entry of a paper.
 
     Raises:
-        UnknownName: there is none of that name; the message names the nearest.
+        UnknownName: there is no paper of that name; the message names the nearest.
     """
     if name not in PAPERS:
         raise UnknownName("paper", name, PAPERS)

@@ -1,6 +1,6 @@
-"""Ferreira et al. 2026: classical and LLM methods on autoresearch, recomputed from the published trials.
+"""Recompute Ferreira et al. 2026, classical and LLM methods on autoresearch, from the published trials.
 
-The figures and where they come from: ``results/published/ferreira2026``. Lower is better throughout.
+``results/published/ferreira2026`` has the figures and names their sources. Lower is better throughout.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ IN_TRIALS: dict[str, Who] = {
     },
     **{name: (name, "") for name in ("TPE", "SMAC", "CMA-ES", "Random")},
 }
-"""Method in the file of trials -> as the table calls it."""
+"""The name of a method in the file of trials -> its name in the table."""
 TPE_STD = 0.0018
-"""Deviation (ddof = 0) of TPE's eight values as the tracker prints it; the values are not public."""
+"""The deviation (ddof = 0) of TPE's eight values, as the tracker prints it; the values are not public."""
 
 
 def reproduce(means: Means) -> Iterator[Table]:
-    """The paper's table, its tracker, and what neither says."""
+    """Yield the paper's table, its tracker, and what neither says."""
     best, failed = _from_trials()
     tracker = _from_tracker()
     yield _table(best, failed, tracker)
@@ -60,7 +60,7 @@ def reproduce(means: Means) -> Iterator[Table]:
 
 
 def _from_trials() -> tuple[dict[Who, Floats], dict[Who, Floats]]:
-    """By method, shape (3,): the best value of each seed, and the share of its trials that failed."""
+    """Return the best value of each seed and the share of its trials that failed, shape (3,), by method."""
     runs = (
         published(PAPER, "paper_trials.csv.gz")
         .group_by("method", "seed")
@@ -78,7 +78,7 @@ def _from_trials() -> tuple[dict[Who, Floats], dict[Who, Floats]]:
 
 
 def _from_tracker() -> dict[Who, Floats]:
-    """By method, shape (8,): the best value of each seed."""
+    """Return the best value of each seed, shape (8,), by method."""
     rows = published(PAPER, "tracker_seeds.csv").sort("seed")
     return {
         (str(method), str(llm)): part["best_val_bpb"].to_numpy()

@@ -1,11 +1,12 @@
-"""Liu et al. 2024: LLAMBO's published runs with GPT-3.5 beside classical methods from the same starts.
+"""Compare LLAMBO's published runs with GPT-3.5 (Liu et al. 2024) with classical methods from the same starts.
 
-The trials and where they come from: ``results/published/llambo2024``. The suite of that name has our side;
-LLAMBO's part in it is ``proposals``, evaluated on the same tables as all others. Lower is better throughout.
+``results/published/llambo2024`` has the trials and names their source. The suite ``llambo2024`` makes our
+runs; in it the method ``proposals`` evaluates LLAMBO's trials on the same tables as all others. Lower is
+better throughout.
 
-Descriptive only: the methods here optimize the balanced accuracy that is scored, LLAMBO optimized the plain
-one; and a start is the same on all data sets, so that 40 runs are not 40 independent ones. An interval is
-Student's over the five starts, data sets averaged first.
+The comparison is descriptive only. The methods here optimize the balanced accuracy by which all are scored,
+while LLAMBO optimized plain accuracy. A start is the same on all data sets, so that 40 runs are not 40
+independent ones: an interval is Student's over the five starts, after averaging over data sets.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Floats = NDArray[np.float64]
 PAPER = SUITE = "llambo2024"
 LLAMBO = "llambo"
 NEARLY_BALANCED = ("australian", "segment", "vehicle")
-"""Data sets whose classes are nearly equal, so that plain and balanced accuracy agree."""
+"""The data sets whose classes are nearly equal in size, so that plain and balanced accuracy agree."""
 TRIALS, GRANTED = 30, 5
 
 MISMATCH = (
@@ -53,14 +54,14 @@ SHARED = (
 
 @dataclass(frozen=True)
 class DataSet:
-    """LLAMBO's five runs on one data set, scored by the table.
+    """The five runs of LLAMBO on one data set, scored by the table.
 
     Attributes:
-        name: the instance.
-        best, worst: losses that normalised regret is anchored at.
+        name: the name of the instance.
+        best, worst: the losses whose normalised regret is 0 and 1.
         reference: shape (N,), ascending: the losses of the whole table.
-        start: shape (5, 5), loss by seed and trial.
-        proposed: shape (5, 25), likewise.
+        start: shape (5, 5), the losses of the start by seed and trial.
+        proposed: shape (5, 25), the losses of LLAMBO's proposals by seed and trial.
         agreement: correlation of the accuracy that LLAMBO saw with the one of the table, over its trials.
     """
 
@@ -74,29 +75,29 @@ class DataSet:
 
     @property
     def balanced(self) -> bool:
-        """Whether its classes are nearly equal."""
+        """Return whether the classes are nearly equal in size."""
         return self.name in NEARLY_BALANCED
 
     def regret(self, losses: Floats) -> Floats:
-        """(loss - best) / (worst - best)."""
+        """Return (loss - best) / (worst - best)."""
         return np.asarray(normalised_regret(losses, self.best, self.worst))
 
     def better(self, losses: Floats) -> Floats:
-        """The share of the table's configurations that are better."""
+        """Return the share of the table's configurations that are better."""
         return np.asarray(np.searchsorted(self.reference, losses, side="left") / len(self.reference))
 
     @property
     def after_start(self) -> Floats:
-        """Shape (5,): the best loss of the start."""
+        """Return the best loss of each start, shape (5,)."""
         return np.asarray(self.start.min(axis=1))
 
     @property
     def final(self) -> Floats:
-        """Shape (5,): LLAMBO's after all trials."""
+        """Return LLAMBO's best loss after all trials, shape (5,)."""
         return np.asarray(np.minimum(self.after_start, self.proposed.min(axis=1)))
 
     def random_regret(self, draws: int) -> Floats:
-        """Shape (5,): the expected regret after each start and so many random configurations, exactly."""
+        """Return the exact expected regret after each start and so many random configurations, shape (5,)."""
         N = len(self.reference)
         # The chance that the best of the draws is the i-th best configuration of the table.
         beyond = (np.arange(N, -1, -1) / N) ** draws
@@ -106,7 +107,7 @@ class DataSet:
 
 
 def reproduce(means: Means) -> Iterator[Table]:
-    """LLAMBO's runs, then all methods, on all data sets and on the nearly balanced ones and the others."""
+    """Yield LLAMBO's runs, then all methods: on all data sets, the nearly balanced ones, and the others."""
     data = data_sets()
     yield _recorded(data)
     losses = _run(means)
@@ -123,7 +124,7 @@ def reproduce(means: Means) -> Iterator[Table]:
 
 
 def data_sets() -> list[DataSet]:
-    """LLAMBO's runs by data set, nearly balanced ones first."""
+    """Return LLAMBO's runs by data set, nearly balanced ones first."""
     start, proposed = published(PAPER, "start.csv"), published(PAPER, "llambo.csv")
     names = start["benchmark"].unique().sort().to_list()
     found = [_data_set(benchmark(name), *(_of(rows, name) for rows in (start, proposed))) for name in names]
@@ -200,11 +201,11 @@ def _recorded(data: list[DataSet]) -> Table:
 
 
 Losses = dict[str, dict[str, Floats]]
-"""Method -> data set -> shape (5,), the final losses by seed."""
+"""Method -> data set -> the final losses by seed, shape (5,)."""
 
 
 def _run(means: Means) -> Losses:
-    """All methods' final losses; the runs are made once, then read."""
+    """Return the final losses of all methods; the runs are made once and read afterwards."""
     suite, text = load_suite(SUITE)
     out = means.out or cache_dir() / "reproduce" / PAPER
     summary = run_study(suite, text, Options(out, means.jobs), means.status)
@@ -222,7 +223,7 @@ def _run(means: Means) -> Losses:
 
 
 def _methods(key: str, title: str, data: list[DataSet], losses: Losses) -> Table:
-    """All methods, best first, on some of the data sets."""
+    """Return the table of all methods on some of the data sets, best first."""
     # Shape (data sets, 5).
     quantile = {
         method: np.array([quantile_regret(by_name[one.name], one.reference) for one in data])
@@ -281,7 +282,7 @@ def _half(width: float, form: str) -> Cell:
 
 
 def _by_data_set(data: list[DataSet], losses: Losses) -> Table:
-    """Each method's quantile regret on each data set."""
+    """Return the table of the quantile regret of each method on each data set."""
     quantile = {
         method: [float(100 * quantile_regret(by_name[one.name], one.reference).mean()) for one in data]
         for method, by_name in losses.items()

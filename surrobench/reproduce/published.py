@@ -1,4 +1,4 @@
-"""Published figures: where they lie, and how a recomputed one compares with them."""
+"""Read published figures, and compare recomputed ones with them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LEGEND = "✓ the same to the printed digits, ✗ differs, ? cannot be checked w
 
 
 def against(printed: str, value: float | None, shown: str | None = None) -> tuple[Cell, Cell]:
-    """A published figure, and the recomputed one with its mark.
+    """Return the cells of a published figure and of the recomputed one, which bears the mark.
 
     Args:
-        printed: as published; its digits decide how exactly the two must agree.
-        value: recomputed; None where that is not possible.
-        shown: format of both for people, where there are more digits than they want; the mark is about all
-            printed ones.
+        printed: the figure as published; its digits decide how exactly the two must agree.
+        value: the recomputed figure; None where it cannot be recomputed.
+        shown: the format of both for people who want fewer digits than are printed; the mark is about all
+            printed digits.
     """
     decimals = len(printed.partition(".")[2])
     published = Cell(format(float(printed), shown) if shown else printed, float(printed))
@@ -32,15 +32,15 @@ def against(printed: str, value: float | None, shown: str | None = None) -> tupl
 
 
 def published(paper: str, name: str, *, words: bool = False) -> pl.DataFrame:
-    """A file of ``results/published``.
+    """Read a file of ``results/published``.
 
     Args:
-        paper: its folder.
-        name: the file's name.
-        words: keep all values as they are printed.
+        paper: the folder.
+        name: the name of the file.
+        words: whether all values are kept as they are printed.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the file is missing or damaged.
     """
     path = published_path(paper, name)
     try:
@@ -51,5 +51,5 @@ def published(paper: str, name: str, *, words: bool = False) -> pl.DataFrame:
 
 
 def published_path(paper: str, name: str) -> Path:
-    """Where a file of published figures is."""
+    """Return the path of a file of published figures."""
     return data_dir("results/published") / paper / name

@@ -1,4 +1,4 @@
-"""What a number of seeds can show: intervals, exact tests and their power. Seeds are blocks here."""
+"""Compute what a number of seeds can show: intervals, exact tests and their power. Seeds are blocks here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.05
 DRAWS = 4000
-"""Simulated studies for a power: its standard error is at most 0.8 per cent."""
+"""The simulated studies behind a power: its standard error is at most 0.8 per cent."""
 MOST = 100
-"""Seeds beyond which nobody is told how many would do."""
+"""The largest number of seeds that is tried when it is asked how many are needed."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Interval:
 
     @property
     def text(self) -> str:
-        """Four decimals of both."""
+        """Return mean and half width with four decimals."""
         return f"{self.mean:.4f} ±{self.half:.4f}"
 
 
 def t_interval(values: ArrayLike) -> Interval:
-    """Student's interval of a mean over n >= 2 values."""
+    """Return Student's interval of a mean over n >= 2 values."""
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
     half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
@@ -42,26 +42,29 @@ def t_interval(values: ArrayLike) -> Interval:
 
 
 def welch_interval(mean: float, std: float, other: float, other_std: float, n: int) -> Interval:
-    """Welch's interval of a difference of two independent means over n values each; deviations of ddof 1."""
+    """Return Welch's interval of the difference of two independent means over n values each.
+
+    The standard deviations have ddof = 1.
+    """
     a, b = std**2 / n, other_std**2 / n
     freedom = (a + b) ** 2 / ((a**2 + b**2) / (n - 1))
     return Interval(mean - other, float(stats.t.ppf(0.975, freedom) * np.sqrt(a + b)))
 
 
 def smallest_p(n: int, *, two_sided: bool = True) -> float:
-    """The smallest p that the exact signed-rank test of n pairs can give: all differences on one side."""
+    """Return the smallest p of the exact signed-rank test of n pairs: all differences are on one side."""
     alternative = "two-sided" if two_sided else "less"
     return float(stats.wilcoxon(-np.arange(1.0, n + 1), alternative=alternative, method="exact").pvalue)
 
 
 def exact_p(differences: ArrayLike) -> float:
-    """Two-sided p of the exact signed-rank test of untied differences."""
+    """Return the two-sided p of the exact signed-rank test of untied differences."""
     return float(stats.wilcoxon(differences, method="exact").pvalue)
 
 
 @cache
 def critical(n: int) -> int:
-    """The largest rank sum at which the exact two-sided signed-rank test rejects at 5 %; -1 if none does."""
+    """Return the largest rank sum at which the exact two-sided signed-rank test rejects at 5 %, or -1."""
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1.0
     for rank in range(1, n + 1):
@@ -71,9 +74,10 @@ def critical(n: int) -> int:
 
 
 def power(difference: float, std: float, n: int) -> float:
-    """The chance that n pairs show a difference: exact signed-rank test, two-sided, 5 %.
+    """Return the chance that n pairs show a difference in the exact signed-rank test, two-sided, at 5 %.
 
-    By simulation, with normal differences of this mean and this standard deviation, always of the same draws.
+    The chance is simulated with normal differences of this mean and this standard deviation, always from the
+    same draws.
     """
     if critical(n) < 0:
         return 0.0
@@ -85,7 +89,7 @@ def power(difference: float, std: float, n: int) -> float:
 
 
 def seeds_needed(difference: float, std: float, wanted: float = 0.8) -> int | None:
-    """The fewest pairs that show a difference with this power; None: more than ``MOST``."""
+    """Return the fewest pairs that show a difference with this power, or None if ``MOST`` do not."""
     low, high = 5, MOST  # five pairs can show nothing
     if power(difference, std, high) < wanted:
         return None

@@ -76,7 +76,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
         "own": {
             label: {"target": entry.target, "version": entry.version, "file": entry.file}
             for label, entry in entries.items()
-            if entry.own
+            if entry.user_defined
         },
         "continued": _continued(plan),
         "versions": {**library_versions(), **_versions(_OTHERS)},

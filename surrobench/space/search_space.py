@@ -246,7 +246,7 @@ class SearchSpace:
         X = np.full((len(configurations), self.d), np.nan)
         for i, configuration in enumerate(configurations):
             for name, value in configuration.items():
-                X[i, self.column(name)] = self._encode_value(name, value)
+                X[i, self.column(name)] = self.encode_value(name, value)
             expected = self.deactivate(np.where(np.isnan(X[i]), 0.0, X[i])[None, :])[0]
             for j, name in enumerate(self.names):
                 if np.isnan(X[i, j]) != np.isnan(expected[j]):
@@ -270,7 +270,12 @@ class SearchSpace:
             out.append(x)
         return np.stack(out, axis=1)
 
-    def _encode_value(self, name: str, value: Any) -> float:
+    def encode_value(self, name: str, value: Any) -> float:
+        """Return a value of one of the hyperparameters in the vector encoding.
+
+        Raises:
+            UsageError: the value is not in the space.
+        """
         hp = self[name]
         vector = self.nearest(name, value)
         back = values_at(hp, np.array([vector]))[0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
 from surrobench.errors import DataError
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan.planning import plan
 from surrobench.suite.schema import Method, Suite
 

@@ -149,7 +149,7 @@ class Suite(BaseModel):
             if method.variants and not method.models:
                 message = f"optimizers.{label} has no language model that variants could be shown to"
                 raise Misfit(message, "optimizers", label, "variants")
-            if method.models and not needs and not entry.own:
+            if method.models and not needs and not entry.user_defined:
                 raise Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
                 if control_named(model) is None and model not in self.models:
@@ -166,7 +166,7 @@ class Suite(BaseModel):
                 # An invalid reply takes no simulated time: it could be asked for ever.
                 message = f"optimizers.{label} asks a model: add trials, equivalents or tokens"
                 raise Misfit(message, "optimizers", label)
-            if entry.knows_horizon(method.parameters) and not entry.own and horizon == UNLIMITED:
+            if entry.knows_horizon(method.parameters) and not entry.user_defined and horizon == UNLIMITED:
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise Misfit(message, "optimizers", label)
         return self

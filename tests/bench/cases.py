@@ -17,7 +17,8 @@ from surrobench.benchmarks.registry import benchmark, scenario
 from surrobench.engine.loop import Timing, drive
 from surrobench.engine.outcome import Outcome
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan.planning import plan
 from surrobench.protocol.requests import Evaluate
 from surrobench.report.data.study_data import load_study

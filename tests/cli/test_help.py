@@ -162,6 +162,12 @@ def test_quiet_leaves_results_and_errors(tmp_path, results):
     assert surrobench("-q", "rank", "nowhere").error.startswith("Error: No results folder nowhere.")
 
 
+def test_verbose_says_what_a_ranking_reads(results):
+    done = surrobench("rank", results, "-v")
+    assert done.err == f"Reading {results}.\nFound incumbents of 2 methods on 2 benchmarks.\n"
+    assert done.out == surrobench("rank", results).out
+
+
 def test_twice_verbose_shows_where_an_error_was_raised():
     done = surrobench("-vv", "rank", "nowhere")
     assert done.status == 1

@@ -6,7 +6,6 @@ import gzip
 import inspect
 import json
 import re
-from pathlib import Path
 
 import click
 import polars as pl
@@ -19,6 +18,7 @@ from surrobench.cli import group
 from surrobench.report.data.external_results import COLUMNS
 from surrobench.results.schema import common_schema
 from tests.docs.pages import ROOT, generator
+from tests.test_layers import LAYERS
 
 RECORDING = ROOT / "results/recordings/default-seed"
 FILES = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
@@ -124,6 +124,22 @@ def test_the_columns_of_others_results_are_those_that_are_read():
     assert first_cells("Results of others") == list(COLUMNS)
 
 
+def test_the_layers_are_those_that_are_tested():
+    page = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    said = page.split("**Layers.**")[1].split("```text\n")[1].split("```")[0]
+    assert [tuple(line.split(", ")) for line in said.splitlines()] == LAYERS
+
+
+def test_the_layout_names_every_room():
+    page = (
+        (ROOT / "docs/design.md").read_text(encoding="utf-8").split("## Layout")[1].split("## Contracts")[0]
+    )
+    rooms = {path.parent.name for path in (ROOT / "surrobench").glob("*/__init__.py")}
+    leaves = {path.name for path in (ROOT / "surrobench").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert [name for name in sorted(rooms) if f"`{name}/`" not in page] == []
+    assert [name for name in sorted(leaves) if f"{name}`" not in page] == []
+
+
 def test_the_glossary_has_ten_words():
-    page = Path(ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^:   ", page, re.MULTILINE)) == 10

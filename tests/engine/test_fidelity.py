@@ -12,7 +12,8 @@ from surrobench.benchmarks.base import Columns
 from surrobench.benchmarks.registry import benchmark
 from surrobench.engine.replay import Recording
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.protocol.requests import Evaluate, Waste
 from tests.engine.test_loop import only, outcomes, run_of
 from tests.studies import MLP, files, run, suite_text, surrobench, trials

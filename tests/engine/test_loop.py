@@ -24,7 +24,8 @@ from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.prompts import number
 from surrobench.llm.scripted import SCRIPTED, ScriptedClient
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Message, Waste
 from surrobench.seeding import content_hash

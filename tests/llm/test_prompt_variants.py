@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.parse import json_schema, parse_configuration, parse_configurations
 from surrobench.llm.prompt_variants import VARIANTS, ShownSpace, Variant, shown_card
-from surrobench.llm.prompts import describe, template
+from surrobench.llm.prompts import describe, render
 from surrobench.protocol.requests import Completion
 from surrobench.space.hyperparameter import Matrix, bounds_of, values_of
 from surrobench.space.search_space import SearchSpace
@@ -183,7 +183,7 @@ def test_nothing_can_be_recognised_in_anonymous(id_: str) -> None:
     view, card = ShownSpace(where.space, "anonymous"), shown_card(where.card, "anonymous")
     assert view.names == tuple(f"x{j + 1}" for j in range(where.space.d))
     X = where.space.sample(50, np.random.default_rng(0))
-    text = template("karpathy-agent", "head").render(card=card, view=view)
+    text = render("karpathy-agent", "head", card=card, view=view)
     text += json.dumps(json_schema(view)) + json.dumps([view.write(x) for x in X])
     for word in words_of(where):
         assert word not in text, word

@@ -13,17 +13,17 @@ from surrobench.benchmarks.registry import SCENARIOS, benchmark, scenario, scena
 from surrobench.errors import DataError
 from surrobench.llm import prompts
 from surrobench.llm.prompt_variants import ShownSpace, Variant, shown_card
-from surrobench.llm.prompts import COMMON, describe, number, prompts_hash, template
+from surrobench.llm.prompts import COMMON, describe, number, prompts_hash, render
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.space.hyperparameter import values_of
+from tests.llm.templates import forget_templates
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of prompts for the method ``m``."""
     monkeypatch.setattr(prompts, "data_dir", lambda name: tmp_path)
-    template.cache_clear()
-    prompts_hash.cache_clear()
+    forget_templates()
     (tmp_path / "m").mkdir()
     (tmp_path / COMMON).mkdir()
     (tmp_path / COMMON / "space.jinja").write_text("shared by all methods")
@@ -32,8 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> None:
-    template.cache_clear()
-    prompts_hash.cache_clear()
+    forget_templates()
 
 
 def hash_of(folder: Path, **files: str) -> str:
@@ -41,7 +40,7 @@ def hash_of(folder: Path, **files: str) -> str:
         file.unlink()
     for name, text in files.items():
         (folder / f"{name}.jinja").write_text(text)
-    prompts_hash.cache_clear()
+    forget_templates()
     return prompts_hash("m")
 
 
@@ -51,7 +50,7 @@ def hash_of(folder: Path, **files: str) -> str:
 @pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
 def test_the_head_renders_for_every_benchmark(id_: str) -> None:
     where = benchmark(id_)
-    text = template("karpathy-agent", "head").render(card=where.card, view=ShownSpace(where.space))
+    text = render("karpathy-agent", "head", card=where.card, view=ShownSpace(where.space))
     assert str(where.card.dataset) in text
     assert where.card.metric in text
     for hp in where.space.hyperparameters:
@@ -69,17 +68,17 @@ def test_every_method_that_needs_prompts_has_them(method: str) -> None:
 def test_a_variable_that_is_not_given_is_an_error(folder: Path) -> None:
     (folder / "trial.jinja").write_text("{{ configuration }} -> {{ outcome }}")
     with pytest.raises(jinja2.UndefinedError, match="outcome"):
-        template("m", "trial").render(configuration="{}")
+        render("m", "trial", configuration="{}")
 
 
 def test_text_is_not_escaped_as_html(folder: Path) -> None:
     (folder / "t.jinja").write_text("{{ text }}")
-    assert template("m", "t").render(text='{"a": "<b> & c"}') == '{"a": "<b> & c"}'
+    assert render("m", "t", text='{"a": "<b> & c"}') == '{"a": "<b> & c"}'
 
 
 def test_lines_of_template_logic_leave_no_empty_lines(folder: Path) -> None:
     (folder / "t.jinja").write_text("a\n  {% if true %}\nb\n  {% endif %}\nc\n")
-    assert template("m", "t").render() == "a\nb\nc"
+    assert render("m", "t") == "a\nb\nc"
 
 
 @pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
@@ -88,7 +87,7 @@ def test_a_variant_shows_nothing_that_it_hides(id_: str) -> None:
 
     def head(variant: Variant) -> str:
         view = ShownSpace(where.space, variant)
-        return template("karpathy-agent", "head").render(card=shown_card(where.card, variant), view=view)
+        return render("karpathy-agent", "head", card=shown_card(where.card, variant), view=view)
 
     without, anonymous, misleading = head("no-dataset"), head("anonymous"), head("misleading")
     assert "Data set" not in without
@@ -131,7 +130,7 @@ def test_the_hash_depends_on_what_all_methods_share(folder: Path) -> None:
 def test_the_hash_ignores_files_that_are_no_templates(folder: Path) -> None:
     before = hash_of(folder, head="a")
     (folder / "README.md").write_text("notes")
-    prompts_hash.cache_clear()
+    forget_templates()
     assert prompts_hash("m") == before
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surrobench.benchmarks.registry import benchmark
 from surrobench.engine.loop import drive
 from surrobench.errors import SuiteError, UnknownName, UsageError
 from surrobench.execution.shards import execute
@@ -302,3 +303,71 @@ def test_names_of_ours_do_not_look_for_packages(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(own, "entry_points", refuse)
     assert plan(parse_suite(suite_text(MLP)))
     assert np.all([optimizer(name) for name in OPTIMIZERS])
+
+
+# ---------------------------------------------------------------------- mappings under conditions
+
+CLIMBER = """\
+import math
+
+class Climber:
+    def __init__(self, task, rng, *, explore=0.2):
+        self.space, self.rng, self.explore = task.space, rng, explore
+        self.best, self.loss = None, math.inf
+        for configuration, loss in task.granted():
+            self.tell(configuration, loss)
+
+    def ask(self):
+        fresh = self.space.decode(self.space.sample(1, self.rng))[0]
+        if self.best is None or self.rng.random() < self.explore:
+            return fresh
+        name = self.rng.choice(["booster", *fresh])
+        return self.best | {name: fresh[name]}
+
+    def tell(self, configuration, loss):
+        if loss < self.loss:
+            self.best, self.loss = configuration, loss
+
+class Pairs(Climber):
+    def ask(self):
+        return [super(Pairs, self).ask(), super(Pairs, self).ask()]
+
+    def tell(self, configurations, losses):
+        if isinstance(losses, float):
+            configurations, losses = [configurations], [losses]
+        for configuration, loss in zip(configurations, losses):
+            super().tell(configuration, loss)
+"""
+
+
+@pytest.mark.yahpo
+@pytest.mark.parametrize("name", ["Climber", "Pairs"])
+def test_a_mapping_is_made_to_follow_the_conditions(tmp_path: Path, name: str) -> None:
+    """One value of another configuration deactivates some hyperparameters, and activates others."""
+    path = write(tmp_path, CLIMBER)
+    text = suite_text("yahpo/rbv2_xgboost/40981", trials=120, seeds=1, name="own")
+    text += f'[optimizers.own]\nmethod = "{path}:{name}"\nparameters.explore = 0.1\n'
+    ended = []
+    drive([run for run in plan(parse_suite(text)) if run.method == "own"], ended.append)
+    assert (ended[0].state, ended[0].n, ended[0].error) == ("ok", 120, "")
+    space = benchmark("yahpo/rbv2_xgboost/40981").space
+    filled = set()
+    trial = 0
+    for origin, length in zip(ended[0].origins, ended[0].lengths, strict=True):
+        for repair in origin.repairs:
+            kind, _, hp = repair.partition(":")
+            assert kind == "filled"
+            [value] = space.decode(ended[0].configurations[[trial]])
+            assert value[hp] == pytest.approx(space[hp].default_value)
+            filled.add(hp)
+        trial += length
+    assert filled
+
+
+def test_what_no_condition_explains_is_still_an_error(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, SPEAKERS + "\nclass Partial(Between):\n    def ask(self):\n        return {'depth': 2}\n"
+    )
+    ended = outcome(f"{path}:Partial")
+    assert ended.state == "failed"
+    assert "is missing" in ended.error

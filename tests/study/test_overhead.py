@@ -4,7 +4,8 @@ import pytest
 
 from surrobench.errors import DataError
 from surrobench.libraries import Library
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.study import overhead
 from surrobench.study.overhead import Overhead, measure
 from tests.studies import AGENT, surrobench

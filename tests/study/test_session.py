@@ -23,6 +23,7 @@ from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
 from surrobench.study import session as study
 from tests.llm.faulty_server import FaultyServer, drop, error, hang, ok, rubbish, too_long, truncated
+from tests.llm.templates import forget_templates
 from tests.studies import (
     AGENT,
     FCN,
@@ -565,16 +566,14 @@ def other_prompts(text, monkeypatch, folder):
     head = folder / "prompts" / AGENT / "head.jinja"
     head.write_text(f"Be brief.\n{head.read_text()}")
     monkeypatch.setattr(prompts, "data_dir", lambda name: folder / name)
-    prompts.prompts_hash.cache_clear()
-    prompts.template.cache_clear()
+    forget_templates()
     return text
 
 
 @pytest.fixture
 def fresh_prompts():
     yield
-    prompts.prompts_hash.cache_clear()
-    prompts.template.cache_clear()
+    forget_templates()
 
 
 @pytest.mark.parametrize("change", [other_sampling, other_prompts])

@@ -15,19 +15,15 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from surrobench.benchmarks.base import Reference
+from surrobench.benchmarks.base import FittedScenario, Reference
 from surrobench.paths import cache_dir
 from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Matrix
-
-if TYPE_CHECKING:
-    from surrobench.benchmarks.yahpo.surrogate import Surrogate
 
 SAMPLE = 20_000
 """Size of the frozen sample: quantile regret resolves 1 in 20,000."""
@@ -35,7 +31,7 @@ ROUNDS, CHILDREN, PARENTS = 30, 512, 64
 _LAYOUT = 1  # of the cached files; counts up when anything above changes
 
 
-def cached_reference(scenario: Surrogate, instance: str, objective: str) -> Reference:
+def cached_reference(scenario: FittedScenario, instance: str, objective: str) -> Reference:
     """Reference values of one objective on one instance, as losses; from the cache where it has them."""
     folder = cache_dir() / "yahpo-reference" / f"{scenario.name}-{scenario.checksum}-{_LAYOUT}"
     path = folder / f"{instance}-{objective}.npy"
@@ -49,7 +45,9 @@ def cached_reference(scenario: Surrogate, instance: str, objective: str) -> Refe
     return reference(scenario, instance, objective, found)
 
 
-def reference(scenario: Surrogate, instance: str, objective: str, found: NDArray[np.float64]) -> Reference:
+def reference(
+    scenario: FittedScenario, instance: str, objective: str, found: NDArray[np.float64]
+) -> Reference:
     """Reference values from what was found and what was published.
 
     Args:
@@ -71,7 +69,7 @@ def reference(scenario: Surrogate, instance: str, objective: str, found: NDArray
     )
 
 
-def search(scenario: Surrogate, instance: str, objective: str) -> NDArray[np.float64]:
+def search(scenario: FittedScenario, instance: str, objective: str) -> NDArray[np.float64]:
     """Shape (SAMPLE + 1,): the best loss found by search, then the losses of the sample, ascending."""
     where = scenario.instances.index(instance)
     column = [known.name for known in scenario.objectives].index(objective)

@@ -41,6 +41,7 @@ from surrobench.benchmarks.yahpo.data import (
 )
 from surrobench.benchmarks.yahpo.inputs import Inputs
 from surrobench.benchmarks.yahpo.network import CHUNK, Network, NoNetwork
+from surrobench.benchmarks.yahpo.reference import cached_reference
 from surrobench.errors import DataError
 from surrobench.seeding import Keys, stream
 from surrobench.space.hyperparameter import Matrix
@@ -199,10 +200,8 @@ class Surrogate(Scenario):
     def reference(self, instance: str, objective: str | None = None) -> Reference:
         """Reference values of an instance, of the target or of another objective, at full fidelity.
 
-        See ``yahpo_reference``; computed once (about a second) and cached with the network's checksum.
+        They are computed once, in about a second, and cached with the network's checksum, see ``reference``.
         """
-        from surrobench.benchmarks.yahpo.reference import cached_reference
-
         return cached_reference(self, instance, objective or self.target)
 
     @cached_property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.base import Steps, Task, configuration_key
 from surrobench.protocol.requests import Evaluate, Evaluated
 from surrobench.space.hyperparameter import Matrix, is_integer
 from surrobench.space.search_space import SearchSpace
@@ -27,19 +27,21 @@ def local_search(task: Task, rng: Generator, *, neighbours: int = 4, spread: flo
     """
     space = task.space
     defaults = np.array([space.nearest(hp.name, hp.default_value) for hp in space.hyperparameters])
-    seen = {_key(x) for x in task.initial.configurations}
+    seen = {configuration_key(x) for x in task.initial.configurations}
     x, loss = _best(task.initial, rng)
     while True:
         if x is None:
             answer: Evaluated = yield Evaluate(space.sample(1, rng), source=SOURCE)
             x, loss = answer.configurations[0], _rank(answer)
-            seen.add(_key(x))
+            seen.add(configuration_key(x))
         for neighbour in neighbourhood(space, x, defaults, rng, neighbours, spread):
-            if _key(neighbour) in seen:
+            if configuration_key(neighbour) in seen:
                 continue
-            seen.add(_key(neighbour))
+            seen.add(configuration_key(neighbour))
             answer = yield Evaluate(neighbour[None, :], source=SOURCE)
-            seen.add(_key(answer.configurations[0]))  # a table with gaps evaluates the nearest that it has
+            seen.add(
+                configuration_key(answer.configurations[0])
+            )  # a table with gaps evaluates the nearest that it has
             if _rank(answer) < loss:
                 x, loss = answer.configurations[0], _rank(answer)
                 break
@@ -107,7 +109,3 @@ def _best(initial: Evaluated, rng: Generator) -> tuple[Matrix | None, float]:
 
 def _rank(answer: Evaluated) -> float:
     return float(answer.losses[0]) if np.isfinite(answer.losses[0]) else np.inf
-
-
-def _key(x: Matrix) -> bytes:
-    return np.nan_to_num(x, nan=-1.0).tobytes()  # NaN has more than one bit pattern

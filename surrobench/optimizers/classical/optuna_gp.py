@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from surrobench.optimizers.ask_tell import AskTell, ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.classical.tpe import OptunaStudy
+from surrobench.optimizers.classical.optuna_study import OptunaStudy
 
 
 def optuna_gp(task: Task, rng: Generator, *, startup: int = 10) -> Steps:

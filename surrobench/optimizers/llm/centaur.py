@@ -1,6 +1,13 @@
 """centaur: CMA-ES, in whose place a language model that sees its state proposes some of the trials.
 
 Ferreira et al., arXiv 2603.24647 (``centaur_backend.py`` of autoresearch-automl).
+
+Published defaults: ratio 0.3, warm-up 10, the last 20 trials, the best 5, temperature 0.7. Differences,
+each on purpose: the mean is shown, which the paper says and the code forgets; units are stated; of
+categories, which are drawn at random in the source, CMA-ES's probabilities are shown; the space is shown
+without the default configuration, a hidden warm start; numbers of configurations have three digits; a
+hyperparameter left out makes a reply invalid instead of getting the default (the policy ``clip`` does
+that); 2048 tokens, as ``karpathy-agent`` has, instead of the 16384 of later versions.
 """
 
 from __future__ import annotations
@@ -12,7 +19,6 @@ import numpy as np
 from numpy.random import Generator
 
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.cma_es import Drawn, Restarting, State
 from surrobench.optimizers.llm.history import History
@@ -56,13 +62,6 @@ def centaur(
     - ``untold``: nothing.
 
     What is not told counts towards no generation: CMA-ES waits for another sample.
-
-    Published defaults: ratio 0.3, warm-up 10, the last 20 trials, the best 5, temperature 0.7. Differences,
-    each on purpose: the mean is shown, which the paper says and the code forgets; units are stated; of
-    categories, which are drawn at random in the source, CMA-ES's probabilities are shown; the space is shown
-    without the default configuration, a hidden warm start; numbers of configurations have three digits; a
-    hyperparameter left out makes a reply invalid instead of getting the default (the policy ``clip`` does
-    that); 2048 tokens, as ``karpathy-agent`` has, instead of the 16384 of later versions.
 
     Args:
         task: the task.
@@ -143,8 +142,9 @@ def _prompt(
         centre[j] = space.middles(j)[np.argmax(q)]
     names = [view.names[j] for j in state.columns]
     best = past.best
-    return template(PROMPTS, "prompt").render(
-        card=task.card,
+    return task.prompt(
+        PROMPTS,
+        "prompt",
         view=view,
         trials=trials,
         sigma=_digits(state.sigma),

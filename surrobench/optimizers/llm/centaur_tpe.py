@@ -9,7 +9,6 @@ import math
 
 from numpy.random import Generator
 
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.tpe import tpe_study
 from surrobench.optimizers.llm.centaur import check_ratio, is_models_turn
@@ -87,9 +86,9 @@ def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, t
     ranking = past.best_first()
     random = len(ranking) < startup
     good = 0 if random else good_group(len(ranking))
-    return template(PROMPTS, "prompt").render(
-        card=task.card,
-        view=task.shown,
+    return task.prompt(
+        PROMPTS,
+        "prompt",
         trials=trials,
         random=random,
         startup=startup,

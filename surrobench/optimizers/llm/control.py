@@ -22,7 +22,8 @@ import numpy as np
 from numpy.random import Generator as Draws
 
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.classical.tpe import OptunaStudy, tpe_study
+from surrobench.optimizers.classical.optuna_study import OptunaStudy
+from surrobench.optimizers.classical.tpe import tpe_study
 from surrobench.optimizers.llm.history import History
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Finished, Submit, Waste
 from surrobench.space.hyperparameter import Matrix

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from surrobench.optimizers.base import Task
+from surrobench.optimizers.base import Task, configuration_key
 from surrobench.protocol.requests import Evaluated
 from surrobench.space.hyperparameter import Matrix
 
@@ -40,14 +40,14 @@ class History:
             self.configurations.append(x)
             self.losses.append(loss)
             self._texts.append(self.text(x))
-            self._seen.add(_key(x))
+            self._seen.add(configuration_key(x))
 
     def __len__(self) -> int:
         return len(self.losses)
 
     def __contains__(self, x: Matrix) -> bool:
         """Whether a configuration, shape (d,), has been evaluated."""
-        return _key(x) in self._seen
+        return configuration_key(x) in self._seen
 
     def text(self, x: Matrix) -> str:
         """A configuration, shape (d,), as one line of JSON."""
@@ -60,6 +60,10 @@ class History:
     def outcome(self, i: int) -> str:
         """Trial i's value, or ``failed``."""
         return self.value(self.losses[i]) if np.isfinite(self.losses[i]) else "failed"
+
+    def shown(self, i: int) -> dict[str, str]:
+        """Trial i as the variables ``configuration`` and ``outcome`` of a template."""
+        return {"configuration": self.configuration(i), "outcome": self.outcome(i)}
 
     def line(self, i: int) -> str:
         """Trial i as ``CONFIGURATION -> OUTCOME``."""
@@ -94,7 +98,3 @@ class History:
     @cached_property
     def _sign(self) -> int:
         return self._task.objective.sign
-
-
-def _key(x: Matrix) -> bytes:
-    return np.nan_to_num(x + 0.0, nan=-1.0).tobytes()  # NaN and zero have more than one bit pattern

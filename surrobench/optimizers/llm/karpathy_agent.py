@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from numpy.random import Generator
 
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose, trial
@@ -31,16 +30,16 @@ def karpathy_agent(
     """
     del rng  # all its randomness is the model's
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
-    head = template(PROMPTS, "head").render(card=task.card, view=task.shown)
+    head = task.prompt(PROMPTS, "head")
     past = History(task)
 
     def line(i: int) -> str:
-        return template(PROMPTS, "trial").render(configuration=past.configuration(i), outcome=past.outcome(i))
+        return task.prompt(PROMPTS, "trial", **past.shown(i))
 
     while True:
         lines = [line(i) for i in past.last(history)]
         best = "" if past.best is None else line(past.best)
-        question = template(PROMPTS, "question").render(best="" if best in lines else best)
+        question = task.prompt(PROMPTS, "question", best="" if best in lines else best)
         prompt = "\n".join([head, *lines, "", question])
         proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
         past.add((yield trial(proposal)))

@@ -3,6 +3,26 @@
 LLAMBO, Liu et al., "Large Language Models to Enhance Bayesian Optimization", ICLR 2024, arXiv 2402.03921;
 code tennisonliu/LLAMBO 196fe23 (``llambo/acquisition_function.py``, ``discriminative_sm.py``,
 ``generative_sm.py``, ``exp_bayesmark/run_bayesmark.py``). Its later port is ``llambo_optunahub``.
+
+Differences, each on purpose:
+
+- configurations are one line of JSON, with the digits and the parser of all methods here (published:
+  ``## a: 3, b: 0.10 ##``, with the decimals of the lower bound); there is no system message, which some
+  models' chat templates refuse;
+- every kind of hyperparameter is shown, categorical and conditional ones too (published: numbers and
+  ordinals); the ban on extremes and round values is left out where all are lists of values;
+- p(good) is the share of replies that say 1, where the published surrogate reads it from the tokens'
+  log-probabilities, which not every server gives; a candidate without a readable answer gets the others'
+  average in both surrogates;
+- the limits of s' are those of ``llambo_steps.limit``, and the ladder of alpha ends: at the limit itself;
+- sigma is at least 1e-5 of the range observed (published: 1e-5, for a metric in (0, 1));
+- the surrogate is not asked where one candidate is left, and up to 16 tokens (published: 8), since
+  open models write one token per digit (one that thinks aloud needs more: the suite's ``sampling``);
+- the zero-shot warm start is what replaces a missing initial design: the first configurations are asked
+  for in one reply, invalid ones by the suite's policy (published: the best-formatted of 30 replies, and
+  not in its end-to-end experiments). ``warm_start`` = k asks for k in any case, 0 for none;
+- failed trials, undefined in the paper, are shown to the sampler as ``failed``, belong to class 0, and
+  are no examples for a number. While nothing at all was observed, it goes on zero-shot.
 """
 
 from __future__ import annotations
@@ -14,7 +34,6 @@ import numpy as np
 from numpy.random import Generator as Draws
 
 from surrobench.llm.parse import Proposal, json_schema
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.llambo_steps import (
@@ -81,26 +100,6 @@ def llambo(
     those; where all valid ones were evaluated before, with these (published: with the last round unfiltered
     if it has more than five, else an error). Where none is valid, ``waste`` and ``clip`` waste a trial on the
     last of them; ``retry:n`` asks for one configuration, showing the model its invalid reply up to n times.
-
-    Differences, each on purpose:
-
-    - configurations are one line of JSON, with the digits and the parser of all methods here (published:
-      ``## a: 3, b: 0.10 ##``, with the decimals of the lower bound); there is no system message, which some
-      models' chat templates refuse;
-    - every kind of hyperparameter is shown, categorical and conditional ones too (published: numbers and
-      ordinals); the ban on extremes and round values is left out where all are lists of values;
-    - p(good) is the share of replies that say 1, where the published surrogate reads it from the tokens'
-      log-probabilities, which not every server gives; a candidate without a readable answer gets the others'
-      average in both surrogates;
-    - the limits of s' are those of ``llambo_steps.limit``, and the ladder of alpha ends: at the limit itself;
-    - sigma is at least 1e-5 of the range observed (published: 1e-5, for a metric in (0, 1));
-    - the surrogate is not asked where one candidate is left, and up to 16 tokens (published: 8), since
-      open models write one token per digit (one that thinks aloud needs more: the suite's ``sampling``);
-    - the zero-shot warm start is what replaces a missing initial design: the first configurations are asked
-      for in one reply, invalid ones by the suite's policy (published: the best-formatted of 30 replies, and
-      not in its end-to-end experiments). ``warm_start`` = k asks for k in any case, 0 for none;
-    - failed trials, undefined in the paper, are shown to the sampler as ``failed``, belong to class 0, and
-      are no examples for a number. While nothing at all was observed, it goes on zero-shot.
 
     Raises:
         UsageError: a count below 1.
@@ -244,15 +243,15 @@ def _goodness(
 
 def _start(task: Task, past: History, k: int) -> tuple[Message, ...]:
     failed = [past.configuration(i) for i in range(len(past))] if past.best is None else []
-    text = template(PROMPTS, "start").render(card=task.card, view=task.shown, k=k, failed=failed)
+    text = task.prompt(PROMPTS, "start", k=k, failed=failed)
     return (Message("user", text),)
 
 
 def _sampler(task: Task, past: History, order: Sequence[int], target: str) -> tuple[Message, ...]:
     hyperparameters = task.shown.hyperparameters
-    text = template(PROMPTS, "sample").render(
-        card=task.card,
-        view=task.shown,
+    text = task.prompt(
+        PROMPTS,
+        "sample",
         target=target,
         ranges=any(values_of(hp) is None for hp in hyperparameters),
         numbers=any(values_of(hp) is None and not is_integer(hp) for hp in hyperparameters),
@@ -270,6 +269,6 @@ def _about(
     **more: Any,
 ) -> list[str]:
     """The same question about each candidate: a common head, the candidate last."""
-    head = template(PROMPTS, question).render(card=task.card, view=task.shown, examples=examples, **more)
+    head = task.prompt(PROMPTS, question, examples=examples, **more)
     ending = {"predict": "Performance:", "classify": "Classification:"}[question]
     return [f"{head}\n\nConfiguration: {past.text(x)}\n{ending}" for x in _configurations(proposals)]

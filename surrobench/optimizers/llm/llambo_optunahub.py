@@ -3,6 +3,13 @@
 ``package/samplers/llambo`` of optuna/optunahub-registry ee68019 (``sampler_base.py``,
 ``llambo/acquisition_function.py``, ``llambo/generative_sm.py``), after Liu et al., arXiv 2402.03921. The
 paper's own form is ``llambo``; what they share is in ``llambo_steps``.
+
+Differences, each on purpose: JSON, digits, parser and limits of s' as in ``llambo``, without its system
+message; ordinal lists of numbers count as numbers (the port knows no other than floats and integers);
+hyperparameters under conditions, which it cannot have, are drawn like categorical ones; "integers only"
+is said of those that are; one to four candidates after the last round are used (the port throws them away
+for a random configuration), and duplicates are left out across rounds; it does not ask about one
+candidate.
 """
 
 from __future__ import annotations
@@ -19,7 +26,6 @@ from numpy.random import Generator as Draws
 from surrobench.errors import UsageError
 from surrobench.llm.parse import Proposal, json_schema, parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.llambo_steps import (
@@ -84,13 +90,6 @@ def llambo_optunahub(
 
     Of a configuration of source ``llm``, the repairs name what was drawn beside the model (``drawn:NAME``),
     and what it said of hyperparameters that it is not shown (``dropped:NAME``).
-
-    Differences, each on purpose: JSON, digits, parser and limits of s' as in ``llambo``, without its system
-    message; ordinal lists of numbers count as numbers (the port knows no other than floats and integers);
-    hyperparameters under conditions, which it cannot have, are drawn like categorical ones; "integers only"
-    is said of those that are; one to four candidates after the last round are used (the port throws them away
-    for a random configuration), and duplicates are left out across rounds; it does not ask about one
-    candidate.
 
     Raises:
         UsageError: no hyperparameter is a number, or a count below 1.
@@ -323,8 +322,9 @@ def _prompts_for_candidates(task: Task, examples: _Examples, target: str) -> lis
     said = [f"{task.objective.sign * loss:.4g}" for loss in examples.losses]
     integers = [name for name, hp in zip(view.names, view.hyperparameters, strict=True) if is_integer(hp)]
     texts = [
-        template(PROMPTS, "sample").render(
-            card=task.card,
+        task.prompt(
+            PROMPTS,
+            "sample",
             view=view,
             target=target,
             seen=examples.values_seen(),
@@ -343,8 +343,9 @@ def _prompts_about(
     """For each template the same question about each candidate: a common head, the candidate last."""
     ending = {"predict": "Performance:", "classify": "Classification:"}[question]
     heads = [
-        template(PROMPTS, question).render(
-            card=task.card,
+        task.prompt(
+            PROMPTS,
+            question,
             view=examples.part.view,
             random=examples.random,
             examples=examples.shown(order, said),

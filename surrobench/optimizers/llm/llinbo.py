@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from numpy.random import Generator
 
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.gp_ucb import GpUcb
 from surrobench.optimizers.llm.history import History
@@ -64,7 +63,7 @@ def llinbo(
     k = max(task.space.d - len(task.initial.losses), 0) if start is None else start
     k = min(k, task.horizon)
     if k:
-        prompt = template(PROMPTS, "start").render(card=task.card, view=task.shown, k=k)
+        prompt = task.prompt(PROMPTS, "start", k=k)
         proposals = yield from propose_several(task, past, (Message("user", prompt),), sampling, k)
         for proposal in proposals:
             past.add((yield trial(proposal)))
@@ -132,10 +131,5 @@ def _one_thread() -> Any:
 
 
 def _next(task: Task, rng: Generator, past: History, t: int, T: int) -> str:
-    lines = [
-        template(PROMPTS, "trial").render(configuration=past.configuration(i), outcome=past.outcome(i))
-        for i in rng.permutation(len(past))
-    ]
-    return template(PROMPTS, "next").render(
-        card=task.card, view=task.shown, lines=lines, iteration=t + 1, iterations=T
-    )
+    lines = [task.prompt(PROMPTS, "trial", **past.shown(i)) for i in rng.permutation(len(past))]
+    return task.prompt(PROMPTS, "next", lines=lines, iteration=t + 1, iterations=T)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from numpy.random import Generator
 
 from surrobench.llm.parse import Proposal
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose_repeatedly, trial
@@ -60,7 +59,7 @@ def opro(
     past = History(task)
     if (missing := start - len(task.initial.losses)) > 0:
         past.add((yield Evaluate(task.space.sample(missing, rng), source="random")))
-    head = template(PROMPTS, "head").render(card=task.card, view=task.shown, order=order)
+    head = task.prompt(PROMPTS, "head", order=order)
     while True:
         messages = (Message("user", _prompt(task, past, head, pairs, order)),)
         for proposal in (yield from _step(task, past, messages, sampling, per_step)):
@@ -96,11 +95,8 @@ def _prompt(task: Task, past: History, head: str, pairs: int, order: Order) -> s
     failed = _distinct(
         past.configuration(i) for i in reversed(range(len(past))) if past.outcome(i) == "failed"
     )
-    lines = [
-        template(PROMPTS, "pair").render(configuration=past.configuration(i), outcome=past.outcome(i)) + "\n"
-        for i in listed
-    ]
-    question = template(PROMPTS, "question").render(card=task.card, failed=failed[:pairs][::-1])
+    lines = [task.prompt(PROMPTS, "pair", **past.shown(i)) + "\n" for i in listed]
+    question = task.prompt(PROMPTS, "question", failed=failed[:pairs][::-1])
     return "\n".join([head, *lines, question])
 
 

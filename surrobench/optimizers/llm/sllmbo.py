@@ -10,7 +10,6 @@ from typing import Literal
 
 from numpy.random import Generator
 
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.tpe import tpe_study
 from surrobench.optimizers.llm.history import History
@@ -92,8 +91,8 @@ class Chat:
     """What the model remembers: messages that are only added to, until a summary takes their place."""
 
     def __init__(self, task: Task, past: History, summary: int) -> None:
-        self._past, self._summary = past, summary
-        self._system = Message("system", template(PROMPTS, "system").render(card=task.card, view=task.shown))
+        self._task, self._past, self._summary = task, past, summary
+        self._system = Message("system", task.prompt(PROMPTS, "system"))
         self._turns: list[Message] = []
         self._news: list[str] = []
         self._begun = len(past)  # trials that there were when the chat was begun (anew)
@@ -123,9 +122,7 @@ class Chat:
         best = "" if opening or past.best is None else self._line(past.best)
         shown = order[: self._summary or len(order)] if opening else []
         summary = [self._line(i) for i in shown]
-        return template(PROMPTS, "turn").render(summary=summary, n=len(past), news=self._news, best=best)
+        return self._task.prompt(PROMPTS, "turn", summary=summary, n=len(past), news=self._news, best=best)
 
     def _line(self, i: int, who: Literal["", "you", "tpe"] = "") -> str:
-        past = self._past
-        text = template(PROMPTS, "trial")
-        return text.render(configuration=past.configuration(i), outcome=past.outcome(i), who=who)
+        return self._task.prompt(PROMPTS, "trial", **self._past.shown(i), who=who)

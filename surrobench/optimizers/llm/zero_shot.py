@@ -16,7 +16,6 @@ from numpy.random import Generator
 
 from surrobench.benchmarks.base import TaskCard
 from surrobench.llm.parse import Proposal, json_schema
-from surrobench.llm.prompts import template
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose_several, read, trial
@@ -66,8 +65,8 @@ def zero_shot(
     """
     after = follower(then)
     sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-    prompt = template(PROMPTS, "question").render(
-        card=told(task.card, context), tells_metric=context != "none", view=task.shown, k=k
+    prompt = task.prompt(
+        PROMPTS, "question", card=told(task.card, context), tells_metric=context != "none", k=k
     )
     messages, past = (Message("user", prompt),), History(task)
     if replies > 1:

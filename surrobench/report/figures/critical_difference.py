@@ -68,7 +68,7 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     Args:
         ranking: two methods or more.
         width: of the figure, in points; it is wider where a name that cannot be broken needs that.
-        bare: without title and notes.
+        bare: whether to leave out title and notes.
 
     Raises:
         UsageError: there is only one method.
@@ -170,7 +170,7 @@ def _without_order(ranking: Ranking, shortage: str, width: float) -> Any:
 
 
 class Marks:
-    """Lines and texts of a drawing laid out in points, y downwards; texts on top."""
+    """The lines and texts of a drawing in points, y downwards; texts stand on top."""
 
     def __init__(self) -> None:
         self._corners: list[dict[str, Any]] = []
@@ -228,7 +228,7 @@ def _chart(values: list[dict[str, Any]]) -> alt.Chart:
 
 @dataclass(frozen=True)
 class _Label:
-    """Holds the lines of a label: the method's name, then whether it is the control, then its model."""
+    """The lines of a label: the method's name, then whether it is the control, then its model."""
 
     name: list[str]
     remarks: list[str]

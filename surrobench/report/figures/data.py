@@ -1,4 +1,4 @@
-"""From results folders to what figures need beyond a ranking and its curves: proposals and origins."""
+"""Load what figures need besides a ranking and its curves: proposals and origins."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from surrobench.stats.steps import incumbent_steps
 
 
 def load_proposals(folders: Sequence[Results], *, choice: RunFilter, seeds: Sequence[int] = ()) -> Proposals:
-    """The trials of some methods on one benchmark.
+    """Load the trials of some methods on one benchmark.
 
     Args:
         folders: the results.
-        choice: which benchmark, of which methods.
-        seeds: which; by default the smallest.
+        choice: the benchmark and the methods.
+        seeds: the seeds; by default the smallest one.
 
     Raises:
         UnknownName: the study has no such benchmark or method.
-        UsageError: the choice is of several benchmarks.
+        UsageError: the choice has several benchmarks.
         ResultsError: there is no such run.
     """
     runs, _ = _runs(folders, choice, partial=True)
@@ -59,7 +59,7 @@ def load_proposals(folders: Sequence[Results], *, choice: RunFilter, seeds: Sequ
 
 
 def _ends(hp: Hyperparameter) -> tuple[str, str]:
-    """What stands at the lower and at the upper end of a hyperparameter's axis."""
+    """Return the labels of the lower and the upper end of a hyperparameter's axis."""
     choices = values_of(hp)
     if choices is not None and not all(isinstance(choice, int | float) for choice in choices):
         return f"{len(choices)} values", f"{len(choices)} values"
@@ -72,12 +72,12 @@ def _number(value: float) -> str:
 
 
 def load_origins(folders: Sequence[Results], *, choice: RunFilter, partial: bool = False) -> Origins:
-    """Which source had proposed the incumbents, over trials.
+    """Load which source had proposed the incumbents, over trials.
 
     Args:
         folders: the results.
-        choice: of which part of the study.
-        partial: leave out benchmarks on which a run is missing, instead of refusing.
+        choice: the part of the study that counts.
+        partial: whether to leave out benchmarks on which a run is missing, instead of refusing.
 
     Raises:
         ResultsError: runs are missing; a list of them.
@@ -122,7 +122,11 @@ def load_origins(folders: Sequence[Results], *, choice: RunFilter, partial: bool
 
 
 def _runs(folders: Sequence[Results], choice: RunFilter, *, partial: bool) -> tuple[pl.DataFrame, int]:
-    """Run, folder, benchmark, method, seed of the runs that are meant, and how many seeds each method has.
+    """Return the runs that are meant, and how many seeds each method has at least.
+
+    Returns:
+        runs: run, folder, benchmark, method and seed.
+        seeds: the smallest number of seeds of a method.
 
     Raises:
         ResultsError: some are missing, and ``partial`` is false; or all are.
@@ -145,7 +149,7 @@ def _runs(folders: Sequence[Results], choice: RunFilter, *, partial: bool) -> tu
 
 
 def _trials(folders: Sequence[Results], runs: pl.DataFrame, key: str) -> pl.DataFrame:
-    """All columns of the trials of these runs on one scenario, and ``method``."""
+    """Return all columns of the trials of these runs on one scenario, and ``method``."""
     parts = []
     for number, folder in enumerate(folders):
         mine = runs.filter(pl.col("folder") == number).select("run", "method")
@@ -157,7 +161,7 @@ def _trials(folders: Sequence[Results], runs: pl.DataFrame, key: str) -> pl.Data
 
 
 def _observed(trials: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Run, trial, loss, score, fidelity (share of the full one) and source of trials of one scenario."""
+    """Return run, trial, loss, score, fidelity (a share of the full one) and source of some trials."""
     where = scenario(key)
     sign = where.objectives[where.target_index].sign
     of_full = pl.lit(1.0)
@@ -174,5 +178,5 @@ def _observed(trials: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _checkpoints(most: int, columns: int = 12) -> NDArray[np.int64]:
-    """Numbers of trials up to ``most``, close together at first: where incumbents change most."""
+    """Return numbers of trials up to ``most``, close together at first, where incumbents change most."""
     return np.unique(np.rint(np.geomspace(1, most, columns)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Figures with a cell for each pair: methods by instances, methods by methods."""
+"""Draw figures with a cell for each pair: methods by instances, methods by methods."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ _MEASURES = {
 def heat_map(
     ranking: Ranking, *, measure: Measure = "rank", width: float = COLUMN, bare: bool = False
 ) -> Any:
-    """A cell for each instance and method, methods from best to worst mean rank.
+    """Draw a cell for each instance and method, methods from best to worst mean rank.
 
-    Numbers stand in the cells where they fit; else a legend says what the colours mean.
+    Numbers stand in the cells if they fit; else a legend says what the colours mean.
 
     Args:
-        ranking: what to show.
+        ranking: the ranking to show.
         measure: ``rank``, or the mean over seeds of the ``quantile`` or ``normalised`` regret, which are
             coloured by their logarithm.
-        width: of the figure, in points.
-        bare: without title and notes.
+        width: the width of the figure, in points.
+        bare: whether to leave out title and notes.
 
     Raises:
         UnknownName: there is no such measure.
@@ -115,14 +115,14 @@ def heat_map(
 
 
 def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> Any:
-    """On how many instances the method of a row is better than, equal to and worse than that of a column.
+    """Draw on how many instances the method of a row is better, equal and worse than that of a column.
 
-    Where wins, ties and losses do not fit, a cell shows the wins; the losses are in the mirrored cell.
+    If wins, ties and losses do not fit, a cell shows the wins; the mirrored cell has the losses.
 
     Args:
-        ranking: what to show; means of quantile regret are compared.
-        width: of the figure, in points.
-        bare: without title and notes.
+        ranking: the ranking, whose means of quantile regret are compared.
+        width: the width of the figure, in points.
+        bare: whether to leave out title and notes.
     """
     quantile = ranking.quantile.round(DECIMALS)
     n, k = quantile.shape
@@ -183,7 +183,7 @@ def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False)
 
 @dataclass(frozen=True)
 class _Grid:
-    """Cells in points: where they are, and what stands beside them."""
+    """The places of the cells and of the names beside them, in points."""
 
     columns: Sequence[str]
     rows: Sequence[str]
@@ -192,18 +192,18 @@ class _Grid:
 
     @property
     def upright(self) -> bool:
-        """Whether the names of the columns must stand on end."""
+        """Return whether the names of the columns must stand on end."""
         return max(text_width(name, SMALL) for name in self.columns) + 2 > self.cell
 
     @property
     def head(self) -> float:
-        """Points above the cells."""
+        """Return the room above the cells, in points."""
         if not self.upright:
             return 9.0
         return max(text_width(line, SMALL) for name in self.columns for line in self._column(name)) + 4
 
     def _column(self, name: str) -> list[str]:
-        """A column's name in lines side by side, as many as the column is wide."""
+        """Return the name of a column in lines side by side, as many as the column is wide."""
         most = int(self.cell // 8)
         lines = wrapped(name, 48, SMALL)
         return lines if len(lines) <= max(most, 1) else [name]
@@ -240,7 +240,7 @@ class _Grid:
         return _texts(placed, "center", 0).encode(color=alt.Color("ink:N", scale=None))
 
     def labels(self, every_row: bool, room: float) -> list[alt.Chart]:
-        """The names of the rows to the left, and of the columns above."""
+        """Return layers with the names of the rows to the left, and of the columns above."""
         beside = []
         for i, name in enumerate(self.rows):
             if every_row:
@@ -279,13 +279,13 @@ def _legend(name: str, measure: Measure, width: float, left: float, height: floa
 
 
 def _left(names: Sequence[str], width: float, columns: int, widest: float) -> float:
-    """Points left of the cells: room for the names, but not at the cost of the numbers in the cells."""
+    """Return the room for names left of the cells, in points; the numbers in the cells keep theirs."""
     wanted = max(text_width(name, SMALL) for name in names)
     return 6 + min(wanted, max(width / 3, width - 10 - columns * (widest + 2)))
 
 
 def instance_names(instances: Sequence[str]) -> list[str]:
-    """Benchmarks without what all of them share: the family, or family and scenario."""
+    """Return names of benchmarks without what all of them share: the family, or family and scenario."""
     parts = [instance.split("/") for instance in instances]
     shared = 0
     while all(len(part) > shared + 1 for part in parts) and len({part[shared] for part in parts}) == 1:
@@ -302,7 +302,7 @@ def _group(name: str) -> str:
 
 
 def _cut(text: str, room: float) -> str:
-    """The text, its beginning left out where there is no room for all of it."""
+    """Return the text without its beginning if there is no room for all of it."""
     if text_width(text, SMALL) <= room + 0.01:
         return text
     while text and text_width("..." + text, SMALL) > room:

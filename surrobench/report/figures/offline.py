@@ -76,7 +76,7 @@ def frame(spec: dict[str, Any]) -> str:
 def page(spec: dict[str, Any]) -> str:
     """Return a chart's specification as a page of HTML that carries its scripts."""
     width, height = size(spec)
-    scaled = f"#chart svg {{ width: {SCALE * width}px; height: {SCALE * height}px; }}" if width else ""
+    scaled = f"#chart svg.marks {{ width: {SCALE * width}px; height: {SCALE * height}px; }}" if width else ""
     # No menu entry may lead to a page on the network.
     menu = {"export": True, "source": False, "compiled": False, "editor": False}
     options = {"renderer": "svg", "actions": menu}

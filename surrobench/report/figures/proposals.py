@@ -1,4 +1,4 @@
-"""What was proposed, and by whom: parallel coordinates, and the origin of the incumbents."""
+"""Draw what was proposed and by whom: parallel coordinates, and the origin of the incumbents."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from surrobench.report.figures.theme import (
 
 Floats = NDArray[np.float64]
 Colour = Literal["loss", "source"]
-"""What the colour of a proposal says."""
+"""The meaning of a proposal's colour."""
 
 # Points.
 PANEL, SINGLE = 46.0, 110.0  # of a method among several, and of the only one
@@ -45,7 +45,7 @@ STRIP = 22.0  # of a method's bars
 STRIP_GAP = 7.0
 SHADES = 8
 MOST = 400
-"""Lines of one pen in a panel; of more, evenly spaced ones are drawn."""
+"""The largest number of lines of one pen in a panel; of more lines, evenly spaced ones are drawn."""
 BETTER, WORSE = (8, 81, 156), (205, 213, 228)
 INITIAL = "initial"
 GREY = Style("#b3b3b3", DASHES[0])
@@ -53,16 +53,16 @@ GREY = Style("#b3b3b3", DASHES[0])
 
 @dataclass(frozen=True)
 class Proposals:
-    """Trials of some methods on one benchmark.
+    """The trials of some methods on one benchmark.
 
     Attributes:
-        benchmark: its name.
+        benchmark: the name of the benchmark.
         axes: d hyperparameters, with the label of their lowest and highest value.
         values: shape (m, d), in the unit cube; NaN where a hyperparameter is inactive.
         bins: shape (d,), how wide a value of a discrete hyperparameter is in the cube; 0: continuous.
         loss: shape (m,), lower is better; NaN where nothing was observed.
         method, source: of length m.
-        seeds: how many runs of each method there are.
+        seeds: the number of runs of each method.
     """
 
     benchmark: str
@@ -77,14 +77,15 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Origins:
-    """Which source had proposed the incumbents.
+    """The shares of runs whose incumbent each source had proposed.
 
     Attributes:
-        methods: k of them.
-        sources: s of them.
-        trials: shape (t,), after how many.
-        share: shape (k, t, s), the share of runs, mean over instances; what is missing to 1 had none yet.
-        instances, seeds: how many there are.
+        methods: the names of k methods.
+        sources: the names of s sources.
+        trials: shape (t,), the numbers of trials after which the incumbents are looked at.
+        share: shape (k, t, s), the share of runs, mean over instances; the rest had no incumbent yet.
+        instances: the number of instances.
+        seeds: the number of seeds.
         control: which of the methods is the control.
     """
 
@@ -100,16 +101,16 @@ class Origins:
 def parallel_coordinates(
     proposals: Proposals, *, colour: Colour = "loss", width: float = COLUMN, bare: bool = False
 ) -> Any:
-    """A panel for each method, a line for each of its trials, an axis for each hyperparameter.
+    """Draw a panel for each method, with a line for each trial and an axis for each hyperparameter.
 
-    The axes are those of the unit cube, so that what is drawn from the space's prior fills them evenly. By
-    loss: the darker and the thicker, the better the trial's rank among all shown.
+    The axes are those of the unit cube, so that configurations from the prior of the space fill them evenly.
+    With colours by loss, a line is darker and thicker the better the rank of the trial among all shown.
 
     Args:
         proposals: the trials.
         colour: ``loss`` or ``source``.
-        width: of the figure, in points.
-        bare: without title and notes.
+        width: the width of the figure, in points.
+        bare: whether to leave out title and notes.
 
     Raises:
         UnknownName: ``colour`` is neither.
@@ -169,7 +170,7 @@ def parallel_coordinates(
 
 @dataclass(frozen=True, order=True)
 class _Pen:
-    """How some lines are drawn; those with a smaller ``order`` first, below the others."""
+    """The look of some lines; those with a smaller ``order`` are drawn first, below the others."""
 
     order: int
     colour: str
@@ -179,7 +180,7 @@ class _Pen:
 
 
 def _pens(proposals: Proposals, colour: Colour, looks: dict[str, Style]) -> list[_Pen]:
-    """The pen of each trial: one of ``SHADES`` by the rank of its loss, or its source's."""
+    """Return the pen of each trial: one of ``SHADES`` by the rank of its loss, or the pen of its source."""
     m = len(proposals.loss)
     if colour == "source":
         faint = min(0.6, max(0.15, 60 / m))
@@ -203,16 +204,16 @@ def _pens(proposals: Proposals, colour: Colour, looks: dict[str, Style]) -> list
 
 
 def _heights(proposals: Proposals) -> Floats:
-    """Shape (m, d): where each line crosses each axis.
+    """Return where each line crosses each axis, shape (m, d).
 
-    Discrete values are spread within their bins, else thousands of lines would hide each other.
+    Discrete values are spread within their bins; else thousands of lines would hide each other.
     """
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, size=proposals.values.shape) * proposals.bins
     return np.clip(proposals.values + jitter, 0, 1)
 
 
 def _lines(at: Floats, step: float, pen: _Pen) -> alt.Chart:
-    """Lines of one pen: what they have in common is said once."""
+    """Return a layer with the lines of one pen."""
     if len(at) > MOST:
         at = at[np.unique(np.linspace(0, len(at) - 1, MOST).astype(int))]
     corners = [
@@ -235,7 +236,7 @@ def _lines(at: Floats, step: float, pen: _Pen) -> alt.Chart:
 
 @dataclass(frozen=True)
 class _Names:
-    """Names and ranges of hyperparameters below their axes, upright where they are close."""
+    """The names and ranges of hyperparameters below their axes."""
 
     axes: tuple[tuple[str, str, str], ...]
     step: float
@@ -251,7 +252,7 @@ class _Names:
         return max(text_width(line, SMALL) for lines in self._wrapped() for line in lines) + 4
 
     def _wrapped(self) -> list[list[str]]:
-        """Name and range on two lines side by side where there is room for both, else one after the other."""
+        """Return name and range of each, on two lines side by side if there is room for both."""
         if self.step >= 2 * LINE:
             return [[name, f"{low} to {high}" if low != high else low] for name, low, high in self.axes]
         return [[text] for text in self.texts]
@@ -270,12 +271,12 @@ class _Names:
 
 
 def origins_chart(origins: Origins, *, width: float = COLUMN, bare: bool = False) -> Any:
-    """Bars for each method: which source had proposed the incumbents after so many trials.
+    """Draw bars for each method: which source had proposed the incumbents after so many trials.
 
     Args:
         origins: the shares.
-        width: of the figure, in points.
-        bare: without title and notes.
+        width: the width of the figure, in points.
+        bare: whether to leave out title and notes.
     """
     k, t, _ = origins.share.shape
     looks = source_styles(origins.sources, origins.methods, origins.control)
@@ -380,7 +381,7 @@ def source_styles(sources: Sequence[str], methods: Sequence[str] = (), control: 
 
 
 def _key(entries: Sequence[tuple[str, Style]], left: float, room: float) -> tuple[list[alt.Chart], float]:
-    """Samples of lines with their names, in rows from (left, 0) on; and how high they are."""
+    """Return samples of lines with their names, in rows from (left, 0) on, and the height of all rows."""
     layers: list[alt.Chart] = []
     x, y = left, LINE / 2
     for name, style in entries:

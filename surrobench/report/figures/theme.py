@@ -1,11 +1,10 @@
-"""How all figures look: sizes in points of the printed page, one font, colours that everyone can tell apart.
+"""Define how all figures look: sizes in points, one font, colours that everyone can tell apart.
 
-A unit of a chart is a point (1/72 inch), so that a figure is exactly as wide as a column of a paper and its
-text is read at the size it is set in. Widths of text are computed, not guessed: what is laid out here does
-not overlap.
+A unit of a chart is a point (1/72 inch). A figure is therefore exactly as wide as a column of a paper, and
+its text is read at the size it is set in. Widths of text are computed, so that nothing overlaps.
 
-Colours: M. Okabe & K. Ito, Color Universal Design (2008), without its yellow, which is lost on white paper.
-They are never the only sign: a dash, a label or a number says the same.
+The colours are those of M. Okabe & K. Ito, Color Universal Design (2008), without the yellow, which cannot be
+seen on white paper. A colour is never the only sign: a dash, a label or a number says the same.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ COLUMN, PAGE = 237.6, 496.8
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 SMALL, NORMAL, TITLE = 7.0, 7.5, 8.5
 LINE = 9.0
-"""From one line of small text to the next."""
+"""The distance from one line of small text to the next."""
 INK, FAINT, RULE = "#1a1a1a", "#5f5f5f", "#dddddd"
 # Okabe & Ito's, dark ones first.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE = (
@@ -43,16 +42,17 @@ CONTROL_DASH = [3, 2]
 
 @dataclass(frozen=True)
 class Style:
-    """How the lines of a method are drawn."""
+    """The colour and the dash of a method's lines."""
 
     colour: str
     dash: Sequence[float]
 
 
 def styles(methods: Iterable[str], control: str = "") -> dict[str, Style]:
-    """A style for each method, by name and not by rank: the same in all figures of a study.
+    """Return a style for each method, which depends on its name and not on its rank.
 
-    The control is grey. Any other two of 28 methods differ in colour or dash, neighbours in both.
+    All charts take their looks from here, so that a method looks the same in all figures of a study. The
+    control is grey. Any other two of 28 methods differ in colour or dash, and neighbours in both.
     """
     others = sorted(set(methods) - {control})
     found = {
@@ -87,13 +87,13 @@ _BOLD = 1.09  # the widest excess of the bold over the regular, seen over names 
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """How wide a text is set, in points."""
+    """Return how wide a text is, in points."""
     thousandths = sum(_WIDTH.get(character, _OTHER) for character in text)
     return thousandths / 1000 * size * (_BOLD if bold else 1.0)
 
 
 def wrapped(text: str, width: float, size: float, bold: bool = False) -> list[str]:
-    """The text in lines no wider than ``width``, broken after spaces and hyphens where there are any.
+    """Return the text in lines no wider than ``width``, broken after spaces and hyphens if there are any.
 
     Equations and numbers stay together: p = 1e-05.
     """
@@ -106,10 +106,10 @@ def wrapped(text: str, width: float, size: float, bold: bool = False) -> list[st
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
-    """Middles of labels, near the wanted ones, that do not overlap; within [low, high] if they fit there.
+    """Return middles of labels near the wanted ones that do not overlap; within [low, high] if they fit.
 
-    Their order is kept. The sum of squared shifts is the least there is before what sticks out is pushed in:
-    an isotonic regression once each label's own room is taken off.
+    The order of the labels is kept. The sum of squared shifts is minimal, before labels that stick out are
+    pushed in: once the room of each label is subtracted, this is an isotonic regression.
     """
     order = np.argsort(wanted, kind="stable")
     height = np.asarray(heights, dtype=np.float64)[order]
@@ -127,7 +127,7 @@ def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: 
 
 @dataclass(frozen=True)
 class Margins:
-    """Points around the plot: axes and labels stand there. Title and notes are on top of ``top``."""
+    """The room around the plot for axes and labels, in points. Title and notes stand above ``top``."""
 
     left: float = 34
     right: float = 8
@@ -144,15 +144,15 @@ def framed(
     title: str = "",
     notes: Sequence[str] = (),
 ) -> Any:
-    """The layers with a title and notes, exactly ``width`` wide with all of them.
+    """Return a chart of the layers with a title and notes, exactly ``width`` wide in all.
 
     Args:
         layers: from the lowest to the topmost.
-        width: of the whole figure.
-        height: of the plot alone.
-        margins: around the plot.
-        title: one line, or wrapped to more; "" for none.
-        notes: below the title, wrapped.
+        width: the width of the whole figure.
+        height: the height of the plot alone.
+        margins: the room around the plot.
+        title: the title, which is wrapped; "" for none.
+        notes: sentences below the title, which are wrapped.
     """
     room = width - 8
     heading = wrapped(title, room, TITLE, bold=True) if title else []
@@ -205,7 +205,7 @@ def text_at(
     bold: bool = False,
     angle: float = 0,
 ) -> alt.Chart:
-    """A layer with a text at a place of the plot, in points from its upper left corner."""
+    """Return a layer with a text at a place of the plot, in points from its upper left corner."""
     chart: alt.Chart = alt.Chart({"values": [{}]}).mark_text(
         text=text,
         x=x,
@@ -221,7 +221,7 @@ def text_at(
 
 
 def line_at(x: float, y: float, x2: float, y2: float, style: Style, *, width: float = 0.6) -> alt.Chart:
-    """A layer with a straight line between two places of the plot, in points."""
+    """Return a layer with a straight line between two places of the plot, in points."""
     chart: alt.Chart = (
         alt.Chart({"values": [{}]})
         .mark_rule(color=style.colour, strokeDash=list(style.dash), strokeWidth=width)
@@ -231,5 +231,5 @@ def line_at(x: float, y: float, x2: float, y2: float, style: Style, *, width: fl
 
 
 def height_of(chart: Any) -> float:
-    """How high a framed figure is with everything, in points."""
+    """Return the height of a whole figure, in points."""
     return size(chart.to_dict())[1]

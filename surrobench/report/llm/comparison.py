@@ -1,16 +1,18 @@
-"""What a language model knew, and what it adds: the same method under other prompt variants, or without it.
+"""Compare what a language model knew and what it adds: other prompt variants, or a control in its place.
 
-An *arm* is a method with one model, shown one prompt variant; or with a slot control in the model's place.
-Comparison are compared within their method, with a base that is fixed before any result is seen:
+A *condition* is a method with one model that is shown one prompt variant, or the method with a slot control
+in the model's place. Conditions are compared within their method, with a base that is fixed before any result
+is seen:
 
-- by variant: with the same method and model shown everything (``full``). What is lost when names and data set
-  are hidden was prior knowledge; what is left is search;
-- by model: with the method's slot control (``control:random`` where it is run, else ``control:default``, else
-  ``control:tpe``). What is gained is the model's own, prior knowledge included.
+- by variant, the base is the same method and model that is shown everything (``full``). What is lost when
+  names and data set are hidden was prior knowledge; what is left is search;
+- by model, the base is the slot control of the method: ``control:random`` if it was run, else
+  ``control:default``, else ``control:tpe``. What is gained is the model's own, prior knowledge included.
 
-Two measures, both quantile regret, lower is better: of the first configuration that the model proposed, and
-of the incumbent at the end. The *advantage* over the base is the base's regret less the arm's on the same
-instance with the same seed, seeds averaged within an instance: positive where the arm is better.
+There are two measures, and lower is better: the quantile regret of the first configuration that the model
+proposed, and that of the incumbent at the end. The *advantage* is the regret of the base less the regret of
+the condition on the same instance with the same seed, averaged over seeds within an instance. It is positive
+where the condition is better.
 """
 
 from __future__ import annotations
@@ -50,13 +52,13 @@ class Condition:
     """One way in which a method is run.
 
     Attributes:
-        name: as ``plan.run.method_name``.
+        name: the name in tables; see ``plan.run.method_name``.
         method: the method's label.
-        model: of the language model, or the slot control; None for the study's control, which is shown for
-            orientation and compared with nothing.
+        model: the label of the language model, or the slot control; None for the study's control, which is
+            shown for orientation and compared with nothing.
         variant: what the model is shown; None where there is none.
-        base: name of the arm it is compared with; None where that was not run, and for a base itself.
-        tested: whether its advantage is among the tests; that of another slot control is only shown.
+        base: the name of the condition it is compared with; None where that was not run, and for a base.
+        tested: whether its advantage is tested; the advantage of another slot control is only shown.
     """
 
     name: str
@@ -68,20 +70,21 @@ class Condition:
 
     @property
     def is_control(self) -> bool:
-        """Whether no language model answers."""
+        """Return whether no language model answers."""
         return self.model is None or self.model.startswith(PREFIX)
 
 
 @dataclass(frozen=True)
 class Advantage:
-    """Of an arm over its base.
+    """The advantage of a condition over its base.
 
     Attributes:
-        interval: of its mean over blocks.
-        n: blocks on which both have a value.
-        wins, ties, losses: of these.
-        p, p_corrected: of Wilcoxon's signed-rank test, two-sided; None where it is only shown.
-        effect: matched-pairs rank-biserial correlation, positive: better than the base.
+        interval: the mean over blocks with its interval.
+        n: the number of blocks on which both have a value.
+        wins, ties, losses: on how many of these blocks the condition is better, equal and worse.
+        p: the p-value of Wilcoxon's signed-rank test, two-sided.
+        p_corrected: the same after correction; None where the advantage is only shown.
+        effect: matched-pairs rank-biserial correlation, positive where better than the base.
     """
 
     interval: Interval
@@ -96,19 +99,19 @@ class Advantage:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm by one measure.
+    """What one measure says of one condition.
 
     Attributes:
-        arm: which.
-        regret: mean quantile regret over blocks; None where no run has one.
-        n: blocks that have one.
-        runs: how many runs there are.
-        never: of these, those without a value.
-        late: of these, those whose first proposal could not be evaluated, so that a later one counts.
-        advantage: over the base; None where there is nothing to compare.
+        condition: the condition.
+        regret: the mean quantile regret over blocks; None if no run has a value.
+        n: the number of blocks that have a value.
+        runs: the number of runs.
+        never: the number of runs without a value.
+        late: the number of runs whose first proposal could not be evaluated, so that a later one counts.
+        advantage: the advantage over the base; None where there is nothing to compare with.
     """
 
-    arm: Condition
+    condition: Condition
     regret: Interval | None
     n: int
     runs: int
@@ -119,18 +122,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both measures of all arms, and how they came about.
+    """Both measures of all conditions, and how they were computed.
 
     Attributes:
-        by: what arms are compared by.
-        first, final: a row per arm, in the same order.
-        instances: how many benchmarks.
-        blocks: how many of them are independent.
-        seeds: common to all arms.
-        trials: after how many the final incumbents are compared; None where the budget is another.
+        by: what differs between the conditions that are compared.
+        first, final: a row per condition, in the same order.
+        instances: the number of benchmarks.
+        blocks: the number of independent blocks that they make.
+        seeds: the number of seeds that all conditions have.
+        trials: after how many trials the final incumbents are compared; None without a budget in trials.
         initial: the initial designs that the suites granted.
-        alpha: family-wise level.
-        notes: of the study.
+        alpha: the family-wise level.
+        notes: the notes of the study.
     """
 
     by: By
@@ -145,7 +148,7 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def load_arms(
+def load_comparison(
     folders: Sequence[Results],
     by: By,
     limit: Budget | None = None,
@@ -156,16 +159,16 @@ def load_arms(
     partial: bool = False,
     blocks: Blocks = "data-set",
 ) -> Comparison:
-    """The arms of a study, as its suites name them.
+    """Load and compare the conditions of a study, as its suites name them.
 
     Args:
         folders: the results.
-        by: what arms are compared by.
-        limit: what counts of the suites' budgets.
-        choice: which part of the study.
-        control: a method to show for orientation; the suite's where it is among those chosen.
-        alpha: family-wise level.
-        partial: leave out benchmarks on which a run is missing, instead of refusing.
+        by: what differs between the conditions that are compared.
+        limit: how much of the suites' budgets counts.
+        choice: which part of the study counts.
+        control: a method to show for orientation; by default the suite's control, if it is chosen.
+        alpha: the family-wise level.
+        partial: whether to leave out benchmarks on which a run is missing, instead of refusing.
         blocks: what tests count: benchmarks of one data set as one block, or each by itself.
 
     Raises:
@@ -173,22 +176,22 @@ def load_arms(
         UnknownName: a pattern of the choice matches nothing.
     """
     plan = (choice or RunFilter()).of(joint_plan(folders))
-    asking = arms_of(plan, by)
+    asking = conditions_of(plan, by)
     study = load_study(folders, limit, partial=partial, choice=choice, control=control)
     known = set(study.incumbents["method"].unique())
-    arms = [arm for arm in asking if arm.name in known]
-    if study.control in known and study.control not in {arm.name for arm in arms}:
-        arms.append(Condition(study.control, study.control, None, None))
-    final = cells(study, methods=[arm.name for arm in arms], by_data_set=False)
-    first, late = _first_proposals(folders, limited(plan, limit or Budget()), arms, final, study)
-    at = [final.methods.index(arm.name) for arm in arms]
+    conditions = [condition for condition in asking if condition.name in known]
+    if study.control in known and study.control not in {condition.name for condition in conditions}:
+        conditions.append(Condition(study.control, study.control, None, None))
+    final = cells(study, methods=[condition.name for condition in conditions], by_data_set=False)
+    first, late = _first_proposals(folders, limited(plan, limit or Budget()), conditions, final, study)
+    at = [final.methods.index(condition.name) for condition in conditions]
     block_of = study.blocks if blocks == "data-set" else {}
     counted = [block_of.get(name, name) for name in final.instances]
     suites = [tomllib.loads(folder.manifest["suite"].get("text", "")) for folder in folders]
     return Comparison(
         by=by,
-        first=compared(first, late, arms, counted, alpha),
-        final=compared(final.regret[:, at], np.zeros_like(late), arms, counted, alpha),
+        first=compared(first, late, conditions, counted, alpha),
+        final=compared(final.regret[:, at], np.zeros_like(late), conditions, counted, alpha),
         instances=len(final.instances),
         blocks=len(set(counted)),
         seeds=len(final.seeds),
@@ -199,12 +202,12 @@ def load_arms(
     )
 
 
-def arms_of(plan: pl.DataFrame, by: By) -> list[Condition]:
-    """The arms of a plan by method, models before slot controls, with their bases.
+def conditions_of(plan: pl.DataFrame, by: By) -> list[Condition]:
+    """Return the conditions of a plan with their bases, by method, models before slot controls.
 
     Args:
-        plan: as ``gather.joint_plan`` makes it.
-        by: what they are compared by.
+        plan: the plan, as ``joint_plan`` makes it.
+        by: what differs between the conditions that are compared.
 
     Raises:
         ResultsError: no method asks a language model.
@@ -216,52 +219,62 @@ def arms_of(plan: pl.DataFrame, by: By) -> list[Condition]:
         Condition(row["method"], row["optimizer"], row["llm"], row["variant"])
         for row in rows.iter_rows(named=True)
     ]
-    methods = list(dict.fromkeys(arm.method for arm in found))
-    models = list(dict.fromkeys(arm.model for arm in found))
+    methods = list(dict.fromkeys(condition.method for condition in found))
+    models = list(dict.fromkeys(condition.model for condition in found))
     found.sort(
-        key=lambda arm: (methods.index(arm.method), arm.is_control, models.index(arm.model), _place(arm))
+        key=lambda condition: (
+            methods.index(condition.method),
+            condition.is_control,
+            models.index(condition.model),
+            _place(condition),
+        )
     )
-    return [_with_base(arm, found, by) for arm in found]
+    return [_with_base(condition, found, by) for condition in found]
 
 
-def _place(arm: Condition) -> int:
-    return VARIANTS.index(arm.variant) if arm.variant in VARIANTS else 0
+def _place(condition: Condition) -> int:
+    return VARIANTS.index(condition.variant) if condition.variant in VARIANTS else 0
 
 
-def _with_base(arm: Condition, arms: Sequence[Condition], by: By) -> Condition:
-    mine = [other for other in arms if other.method == arm.method]
+def _with_base(condition: Condition, conditions: Sequence[Condition], by: By) -> Condition:
+    mine = [other for other in conditions if other.method == condition.method]
     if by == "variant":
-        bases = [other for other in mine if other.model == arm.model and other.variant in (None, "full")]
+        bases = [
+            other for other in mine if other.model == condition.model and other.variant in (None, "full")
+        ]
     else:
         order = [PREFIX + control for control in CONTROLS]
         bases = sorted(
             (other for other in mine if other.is_control), key=lambda o: order.index(o.model or "")
         )
-    if not bases or bases[0].name == arm.name:
-        return arm
-    return replace(arm, base=bases[0].name, tested=not arm.is_control)
+    if not bases or bases[0].name == condition.name:
+        return condition
+    return replace(condition, base=bases[0].name, tested=not condition.is_control)
 
 
 def _first_proposals(
     folders: Sequence[Results],
     plan: pl.DataFrame,
-    arms: Sequence[Condition],
+    conditions: Sequence[Condition],
     final: SeedArray,
     study: StudyData,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Of each run, shapes (n, k, s): quantile regret of what its model proposed first, NaN where it never
-    did; and whether a proposal before that could not be evaluated.
+    """Return what the model of each run proposed first, for n instances, k conditions and s seeds.
 
-    Of a method without a model: of its first trial after the initial design.
+    A method without a model counts with its first trial after the initial design.
+
+    Returns:
+        regret: shape (n, k, s), the quantile regret of the proposal; NaN where there is none.
+        late: shape (n, k, s), whether an earlier proposal could not be evaluated.
     """
     wanted = plan.filter(
-        pl.col("method").is_in([arm.name for arm in arms])
+        pl.col("method").is_in([condition.name for condition in conditions])
         & pl.col("benchmark").is_in(list(final.instances))
         & pl.col("seed").is_in(list(final.seeds))
     )
-    shape = len(final.instances), len(arms), len(final.seeds)
+    shape = len(final.instances), len(conditions), len(final.seeds)
     regret, late = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-    columns = {arm.name: j for j, arm in enumerate(arms)}
+    columns = {condition.name: j for j, condition in enumerate(conditions)}
     for row in _first_trials(folders, wanted, final.trials).iter_rows(named=True):
         name = row["benchmark"]
         where = final.instances.index(name), columns[row["method"]], final.seeds.index(row["seed"])
@@ -273,10 +286,10 @@ def _first_proposals(
 
 
 def _first_trials(folders: Sequence[Results], plan: pl.DataFrame, most: int | None) -> pl.DataFrame:
-    """Benchmark, method, seed; the loss of the first proposal that has one; whether that is late.
+    """Return benchmark, method and seed of each run, the loss of its first valid proposal, and if it is late.
 
-    Only trials within the plan's budgets count, and of each run the first ``most``: those that incumbents
-    are taken from, too.
+    Only trials within the budgets of the plan count, and only the first ``most`` of each run: incumbents are
+    taken from the same trials.
     """
     parts = []
     own = pl.when(pl.col("llm").is_null()).then(pl.col("source") != INITIAL).otherwise(BY_MODEL)
@@ -313,28 +326,32 @@ def _first_trials(folders: Sequence[Results], plan: pl.DataFrame, most: int | No
 
 
 def compared(
-    regret: Floats, late: NDArray[np.bool_], arms: Sequence[Condition], blocks: Sequence[str], alpha: float
+    regret: Floats,
+    late: NDArray[np.bool_],
+    conditions: Sequence[Condition],
+    blocks: Sequence[str],
+    alpha: float,
 ) -> tuple[Row, ...]:
-    """The rows of one measure; p-values corrected by Holm over all tests of the measure.
+    """Return the rows of one measure; p-values are corrected by Holm over all tests of the measure.
 
     Args:
-        regret: shape (n, k, s), n instances by k arms by s seeds; NaN where a run has no value.
+        regret: shape (n, k, s), n instances by k conditions by s seeds; NaN where a run has no value.
         late: shape (n, k, s).
-        arms: k.
-        blocks: n, the block of each instance.
-        alpha: level of the intervals.
+        conditions: k.
+        blocks: the block of each of the n instances.
+        alpha: the level of the intervals.
     """
-    names = [arm.name for arm in arms]
+    names = [condition.name for condition in conditions]
     found = []
-    for j, arm in enumerate(arms):
+    for j, condition in enumerate(conditions):
         values = _of_blocks(regret[:, j], blocks)
         advantage = None
-        if arm.base is not None and arm.base in names:
-            gains = _of_blocks(regret[:, names.index(arm.base)] - regret[:, j], blocks)
+        if condition.base is not None and condition.base in names:
+            gains = _of_blocks(regret[:, names.index(condition.base)] - regret[:, j], blocks)
             advantage = _advantage(gains, alpha) if len(gains) else None
         found.append(
             Row(
-                arm=arm,
+                condition=condition,
                 regret=_interval(values, alpha, (0.0, 1.0)) if len(values) else None,
                 n=len(values),
                 runs=regret[:, j].size,
@@ -343,7 +360,7 @@ def compared(
                 advantage=advantage,
             )
         )
-    tested = [i for i, row in enumerate(found) if row.arm.tested and row.advantage]
+    tested = [i for i, row in enumerate(found) if row.condition.tested and row.advantage]
     corrected = holm([row.advantage.p for i in tested if (row := found[i]).advantage])
     for i, p in zip(tested, corrected, strict=True):
         row = found[i]
@@ -353,7 +370,7 @@ def compared(
 
 
 def _of_blocks(values: Floats, blocks: Sequence[str]) -> Floats:
-    """Shape (n, s) to one mean per block, seeds averaged within instances first; NaN is left out."""
+    """Return one mean per block of values of shape (n, s), averaged over seeds first; NaN is left out."""
     present = ~np.isnan(values)
     some = present.any(axis=1)
     if not some.any():

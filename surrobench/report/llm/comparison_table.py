@@ -1,4 +1,4 @@
-"""Arms as sheets: what is shown of them, and what a reader must know."""
+"""Make tables of a comparison of conditions: first proposals, and incumbents at the end."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ from surrobench.stats.correction import holm
 _BASE = {"variant": "full", "model": "control"}
 
 
-def tables_of(arms: Comparison) -> list[Table]:
-    """A sheet for the first proposals, and one for the incumbents at the end."""
-    after = f"after {arms.trials} trials" if arms.trials else "at the end"
+def tables_of(comparison: Comparison) -> list[Table]:
+    """Return a table for the first proposals, and one for the incumbents at the end."""
+    after = f"after {comparison.trials} trials" if comparison.trials else "at the end"
     return [
         Table(
             "first",
             "First proposal: quantile regret of what the model proposed first",
-            _columns(arms),
-            tuple(_cells(row) for row in arms.first),
-            (_of_first(arms), *_of_late(arms.first), *_of_tests(arms, arms.first)),
+            _columns(comparison),
+            tuple(_cells(row) for row in comparison.first),
+            (_of_first(comparison), *_of_late(comparison.first), *_of_tests(comparison, comparison.first)),
             grouped=True,
         ),
         Table(
             "final",
             f"Incumbent: quantile regret {after}",
-            _columns(arms),
-            tuple(_cells(row) for row in arms.final),
-            (_of_final(arms), *_of_tests(arms, arms.final), *arms.notes),
+            _columns(comparison),
+            tuple(_cells(row) for row in comparison.final),
+            (
+                f"{_extent(comparison)} Lower is better.",
+                *_of_tests(comparison, comparison.final),
+                *comparison.notes,
+            ),
             grouped=True,
         ),
     ]
 
 
-def _columns(arms: Comparison) -> tuple[Column, ...]:
-    over = _BASE[arms.by]
+def _columns(comparison: Comparison) -> tuple[Column, ...]:
+    over = _BASE[comparison.by]
     return (
         *(Column(name, name, words=True) for name in ("method", "model", "variant")),
         Column("runs", "runs"),
@@ -55,11 +59,11 @@ def _columns(arms: Comparison) -> tuple[Column, ...]:
 
 
 def _cells(row: Row) -> tuple[Cell, ...]:
-    arm, found = row.arm, row.advantage
+    condition, found = row.condition, row.advantage
     return (
-        word(arm.method),
-        word(arm.model),
-        word(arm.variant),
+        word(condition.method),
+        word(condition.model),
+        word(condition.variant),
         Cell("", row.runs),
         Cell(f"{row.never:,}" if row.never else NONE, row.never),
         Cell(f"{row.late:,}" if row.late else NONE, row.late),
@@ -95,17 +99,17 @@ def _ranged(interval: Interval, sign: str) -> Cell:
 # ---------------------------------------------------------------------- notes
 
 
-def _of_first(arms: Comparison) -> str:
-    granted = [initial for initial in arms.initial if initial != "none"]
+def _of_first(comparison: Comparison) -> str:
+    granted = [initial for initial in comparison.initial if initial != "none"]
     text = (
-        f"{_extent(arms)} A random configuration's quantile regret is 0.5 on average. Of a method without a "
-        "model: its first trial after the initial design."
+        f"{_extent(comparison)} The quantile regret of a random configuration is 0.5 on average. A method "
+        "without a model counts with its first trial after the initial design."
     )
     if not granted:
         return text + " No initial design was granted: the model proposed without seeing any trial."
     return text + (
-        f" The suite granted an initial design ({', '.join(granted)}), which the prompt shows: what the "
-        'model knows by itself shows with initial = "none".'
+        f" The suite granted an initial design ({', '.join(granted)}), which the prompt shows. To see what "
+        'the model knows by itself, set initial = "none".'
     )
 
 
@@ -121,36 +125,33 @@ def _of_late(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _of_final(arms: Comparison) -> str:
-    return f"{_extent(arms)} Lower is better."
-
-
-def _extent(arms: Comparison) -> str:
-    """What means are over."""
-    few = arms.blocks < arms.instances
-    blocks = f"{arms.blocks} blocks of {arms.instances} instances" if few else f"{arms.instances} instances"
-    seeds = "1 seed" if arms.seeds == 1 else f"{arms.seeds} common seeds"
+def _extent(comparison: Comparison) -> str:
+    """Return what the means are over."""
+    blocks = f"{comparison.instances} instances"
+    if comparison.blocks < comparison.instances:
+        blocks = f"{comparison.blocks} blocks of {blocks}"
+    seeds = "1 seed" if comparison.seeds == 1 else f"{comparison.seeds} common seeds"
     return f"Mean over {blocks}, {seeds} averaged within."
 
 
-def _of_tests(arms: Comparison, rows: Sequence[Row]) -> list[str]:
+def _of_tests(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
     found = [row.advantage for row in rows if row.advantage]
     if not found:
-        return [_without_base(arms)]
+        return [_without_base(comparison)]
     tested = [one for one in found if one.p_corrected is not None]
     base = (
-        "the same method and model shown everything"
-        if arms.by == "variant"
-        else "the slot control in the model's place"
+        "the same method and model that is shown everything"
+        if comparison.by == "variant"
+        else "the same method with the slot control in the model's place"
     )
-    notes = [
-        f"Advantage: the regret of {base}, less that of the row, on the same instances and seeds; positive: "
-        f"the row is better. Intervals: bootstrap-t at {1 - arms.alpha:.0%}, each by itself, {RESAMPLES} "
-        "resamples of the blocks; they generalise to instances like these. Effect: rank-biserial "
-        "correlation, positive: better; w/t/l: blocks better, equal, worse."
-    ]
     doubts = dict.fromkeys(one.interval.note for one in found if one.interval.note)
-    notes[0] += "".join(f" Some: {doubt}." for doubt in doubts)
+    notes = [
+        f"Advantage: the regret of {base}, less the regret of the row, on the same instances and seeds; "
+        f"positive where the row is better. Intervals: bootstrap-t at {1 - comparison.alpha:.0%}, each by "
+        f"itself, from {RESAMPLES} resamples of the blocks; they generalise to instances like these. Effect: "
+        "rank-biserial correlation, positive where the row is better. w/t/l: on how many blocks the row is "
+        "better, equal and worse." + "".join(f" Some intervals: {doubt}." for doubt in doubts)
+    ]
     if tested:
         least = min(holm([2.0 ** (1 - one.n) for one in tested]))
         sizes = sorted({one.n for one in tested})
@@ -158,14 +159,14 @@ def _of_tests(arms: Comparison, rows: Sequence[Row]) -> list[str]:
         m = len(tested)
         notes.append(
             f"p: Wilcoxon's signed-rank test, two-sided, n = {n}, Holm over the {m} "
-            f"comparison{'' if m == 1 else 's'} of this table; the smallest it could be is {small(least)}. "
-            f"*: at most {arms.alpha:g}."
+            f"comparison{'' if m == 1 else 's'} of this table; the smallest p it could reach is "
+            f"{small(least)}. *: p is at most {comparison.alpha:g}."
         )
     return notes
 
 
-def _without_base(arms: Comparison) -> str:
-    if arms.by == "variant":
+def _without_base(comparison: Comparison) -> str:
+    if comparison.by == "variant":
         listed = ", ".join(f'"{variant}"' for variant in VARIANTS)
-        return f"Nothing to compare: add variants = [{listed}] to the suite."
-    return 'Nothing to compare: add "control:random" to the models of a method.'
+        return f"There is nothing to compare with: add variants = [{listed}] to the suite."
+    return 'There is nothing to compare with: add "control:random" to the models of a method.'

@@ -1,7 +1,7 @@
-"""What came of a language model's replies, by method, model and prompt variant; and what they cost.
+"""Count what the replies of language models came to and cost, by method, model and prompt variant.
 
-Shares are of all answers of all runs together. A ``duplicate`` is a valid configuration that had been
-evaluated before; the other verdicts are defects (``llm.parse``). Slot controls stand among the models: their
+Shares are taken over the answers of all runs together. A ``duplicate`` is a valid configuration that had been
+evaluated before; the other verdicts are defects (``llm.parse``). Slot controls are listed like models: their
 answers are valid by construction and cost nothing, but may be duplicates.
 """
 
@@ -24,35 +24,36 @@ from surrobench.results.folder import Results
 VERDICTS = (
     "valid", "duplicate", "out-of-range", "missing", "unknown-name", "unparsable", "truncated", "refused",
 )  # fmt: skip
-"""What an answer comes to, in the order of tables."""
+"""The verdicts on an answer, in the order of tables."""
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 BY_MODEL = (pl.col("source") == "llm") | pl.col("source").str.starts_with(PREFIX)
-"""Trials that a language model, or the control in its place, proposed; wasted ones are among them."""
+"""Selects trials that a language model proposed, or a control in its place; wasted ones are among them."""
 INITIAL = "initial"
-"""The source of the trials that every method was granted: no model proposed them."""
+"""The source of the trials that were granted to every method: no model proposed them."""
 
 
 @dataclass(frozen=True)
 class Replies:
-    """Of one method with one model, shown one variant.
+    """The counts of one method with one model that is shown one variant.
 
     Attributes:
-        method: its label.
-        model: label of the language model, or the slot control in its place.
+        method: the label of the method.
+        model: the label of the language model, or the slot control in its place.
         variant: what the model was shown; None for a slot control.
-        planned, runs: how many the suites name, and how many of those are recorded.
-        unrecorded: of the recorded runs that asked their model, those whose verdicts nobody counted: of an
-            older surrobench, or of a method that reads its replies by itself.
-        answers: purpose -> verdict -> how many.
-        trials: that the method spent, without the granted initial design.
-        proposed: of these, by the model; the others are the method's own.
-        wasted: of these, on an invalid proposal.
-        duplicates: of these, configurations evaluated before.
-        repaired: of these, with a value that was mended.
-        calls: completions; none of a slot control.
-        tokens_in, tokens_out: of all calls.
-        latency: seconds, the sum over all calls.
+        planned: the number of runs that the suites name.
+        runs: the number of runs that are recorded.
+        unrecorded: the number of recorded runs that asked their model, but whose verdicts nobody counted. An
+            older surrobench made them, or the method reads its replies by itself.
+        answers: purpose -> verdict -> the number of answers.
+        trials: the trials that the method spent, without the granted initial design.
+        proposed: the trials that the model proposed; the others are the method's own.
+        wasted: the trials that were spent on an invalid proposal.
+        duplicates: the trials whose configuration had been evaluated before.
+        repaired: the trials with a value that was mended.
+        calls: the number of completions; a slot control has none.
+        tokens_in, tokens_out: the tokens of all calls.
+        latency: the seconds of all calls together.
     """
 
     method: str
@@ -73,18 +74,18 @@ class Replies:
     latency: float
 
     def count(self, purpose: str) -> int:
-        """Answers to questions of one purpose."""
+        """Return the number of answers to questions of one purpose."""
         return self.answers.get(purpose, Counter()).total()
 
 
 def load_replies(folders: Sequence[Results], choice: RunFilter | None = None) -> list[Replies]:
-    """All methods that ask a language model, in the order of the suites.
+    """Return the counts of all methods that ask a language model, in the order of the suites.
 
-    Runs that are not finished are left out, and so counted in ``planned`` alone.
+    Runs that are not finished are left out: only ``planned`` counts them.
 
     Raises:
         UnknownName: a pattern of the choice matches nothing.
-        ResultsError: no method asks one, or a file is damaged.
+        ResultsError: no method asks a language model, or a file is damaged.
     """
     plan = (choice or RunFilter()).of(joint_plan(folders)).filter(pl.col("llm").is_not_null())
     if plan.is_empty():
@@ -121,7 +122,7 @@ _NOTHING = dict.fromkeys(("trials", "proposed", "wasted", "duplicates", "repaire
 
 
 def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
-    """A row per recorded run: method, run, and what its trials came to and cost."""
+    """Return a row for each recorded run: method, run, and what its trials came to and cost."""
     needed = ["run", "source", "status", "duplicate", "repairs", *_COSTS]
     parts = []
     for number, folder in enumerate(folders):
@@ -148,13 +149,13 @@ def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-# ---------------------------------------------------------------------- as sheets
+# ---------------------------------------------------------------------- as tables
 
 _NAMES = tuple(Column(name, name, words=True) for name in ("method", "model", "variant"))
 
 
 def tables_of(found: Sequence[Replies]) -> list[Table]:
-    """What the proposals came to; the other questions, where any were asked; what it all cost."""
+    """Return tables of the proposals, of other questions if any were asked, of the trials and of the cost."""
     others = [
         (one, purpose) for one in found for purpose in PURPOSES if purpose != "propose" and one.count(purpose)
     ]
@@ -169,9 +170,9 @@ def _proposals(found: Sequence[Replies]) -> Table:
     columns = (Column("answers", "answers"), *(_verdict(verdict) for verdict in VERDICTS))
     rows = [(*_names(one), *_verdicts(one, "propose", VERDICTS)) for one in found]
     notes = [
-        "Shares of all answers, runs together; what no answer came to is left out. An answer is one "
-        "configuration that was asked for: a reply may list several. Duplicate: valid, but evaluated before "
-        "in its run."
+        "Shares of all answers, all runs together; verdicts without an answer are left out. An answer is one "
+        "configuration that was asked for: a reply may list several. Duplicate: the configuration is valid, "
+        "but had been evaluated in the same run."
     ]
     if lacking := sum(one.unrecorded for one in found):
         notes.append(
@@ -179,7 +180,7 @@ def _proposals(found: Sequence[Replies]) -> Table:
             "answers came to (an older surrobench, or a method that reads replies by itself)."
         )
     if missing := sum(one.planned - one.runs for one in found):
-        notes.append(f"{missing:,} runs are not finished: left out.")
+        notes.append(f"{missing:,} runs are not finished; they are left out.")
     return Table(
         "proposals",
         "Proposals: what answers came to",
@@ -191,7 +192,7 @@ def _proposals(found: Sequence[Replies]) -> Table:
 
 
 def _others(asked: Sequence[tuple[Replies, Purpose]]) -> Table:
-    """Predictions, classes and reflections: whatever verdicts their methods know."""
+    """Return the table of predictions, classes and reflections, with the verdicts that their methods know."""
     known = dict.fromkeys(verdict for one, purpose in asked for verdict in one.answers[purpose])
     verdicts = sorted(known, key=lambda verdict: (verdict != "valid", verdict))
     rows = [(*_names(one), word(purpose), *_verdicts(one, purpose, verdicts)) for one, purpose in asked]
@@ -201,7 +202,7 @@ def _others(asked: Sequence[tuple[Replies, Purpose]]) -> Table:
         "Other questions: what answers came to",
         (*_NAMES, *columns, *(_verdict(verdict) for verdict in verdicts)),
         tuple(rows),
-        ("Shares of all answers to questions of this purpose, runs together.",),
+        ("Shares of all answers to questions of this purpose, all runs together.",),
         grouped=True,
     )
 
@@ -211,7 +212,7 @@ def _verdict(verdict: str) -> Column:
 
 
 def _verdicts(one: Replies, purpose: str, verdicts: Sequence[str]) -> tuple[Cell, ...]:
-    """The number of answers, and the share of each verdict."""
+    """Return the number of answers, and the share of each verdict."""
     count = one.count(purpose)
     if not count:
         return (Cell("not recorded" if one.unrecorded else "0", None if one.unrecorded else 0),) + (
@@ -246,8 +247,9 @@ def _trials(found: Sequence[Replies]) -> Table:
         ),
         tuple(rows),
         (
-            "Without the granted initial design. By model: the others are the method's own. Wasted: on an "
-            "invalid proposal; repeated: evaluated before; repaired: a value was mended. To read them: "
+            "Shares of all trials, without the granted initial design. By model: the model proposed the "
+            "trial; the others are the method's own. Wasted: the proposal was invalid. Repeated: the "
+            "configuration had been evaluated before. Repaired: a value was mended. To read the replies: "
             "surrobench show RUN --prompts.",
         ),
         grouped=True,
@@ -275,12 +277,15 @@ def _costs(found: Sequence[Replies]) -> Table:
                 _ratio(one.latency, one.calls, "{:.2f}".format),
             )
         )
-    note = "In, out: tokens; s: mean seconds from a request to its last byte, as the server was loaded."
+    note = (
+        "In and out are tokens. s is the mean time in seconds from a request to the last byte of its answer, "
+        "which depends on the load of the server."
+    )
     return Table("cost", "Cost of the replies", (*_NAMES, *columns), tuple(rows), (note,), grouped=True)
 
 
 def _ratio(part: float, whole: int, shown: Callable[[float], str]) -> Cell:
-    """Empty where there is nothing to divide by: a control makes no calls."""
+    """Return the ratio; empty where there is nothing to divide by, since a control makes no calls."""
     return Cell(shown(part / whole), part / whole) if whole else Cell()
 
 

@@ -56,10 +56,13 @@ def _alignment(column: Column) -> str:
 
 
 def _cell(cell: Cell, column: Column) -> str:
-    style = ";".join(
-        filter(None, [_alignment(column), "font-weight:bold" if cell.bold else "", _TONES[cell.tone]])
+    styles = (
+        _alignment(column),
+        "" if column.sentences else "white-space:nowrap",
+        "font-weight:bold" if cell.bold else "",
+        _TONES[cell.tone],
     )
-    return f'<td style="{style}">{escape(cell.shown)}</td>'
+    return f'<td style="{";".join(filter(None, styles))}">{escape(cell.shown)}</td>'
 
 
 def _notes(table: Table) -> str:

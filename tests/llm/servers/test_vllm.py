@@ -24,7 +24,8 @@ from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers.llama_cpp import Server, free_port
 from surrobench.llm.servers.vllm import PYTHON, vllm_server
-from surrobench.optimizers.registry import OPTIMIZERS, Optimizer
+from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.results.folder import Results
 from surrobench.study.options import Options
 from surrobench.study.progress import Status

@@ -7,7 +7,8 @@ from optuna.trial import TrialState, create_trial
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.optimizers.base import Task
-from surrobench.optimizers.classical.tpe import OptunaStudy, tpe, tpe_multivariate, tpe_univariate
+from surrobench.optimizers.classical.optuna_study import OptunaStudy
+from surrobench.optimizers.classical.tpe import tpe, tpe_multivariate, tpe_univariate
 from surrobench.protocol.requests import Evaluated
 from surrobench.seeding import stream
 from surrobench.space.search_space import SearchSpace

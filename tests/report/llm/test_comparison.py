@@ -1,4 +1,4 @@
-"""Arms of methods that ask a language model: by hand on made-up numbers, and on a study that was run."""
+"""Conditions of methods that ask a language model, on made-up numbers and in a study that was run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.registry import benchmark
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.load import RunFilter
-from surrobench.report.llm.comparison import Comparison, Condition, Row, arms_of, compared, load_arms
+from surrobench.report.llm.comparison import (
+    Comparison,
+    Condition,
+    Row,
+    compared,
+    conditions_of,
+    load_comparison,
+)
 from surrobench.report.llm.comparison_table import tables_of
 from surrobench.report.render.formats import render
 from surrobench.results.folder import Results
@@ -36,11 +43,11 @@ CONTROL = Condition("a (control:tpe)", "a", "control:tpe", None, base="a (m)")
 
 
 def rows(
-    regret: Any, arms: list[Condition], late: Any = None, blocks: list[str] | None = None
+    regret: Any, conditions: list[Condition], late: Any = None, blocks: list[str] | None = None
 ) -> tuple[Row, ...]:
     regret = np.asarray(regret, dtype=float)
     late = np.zeros(regret.shape, dtype=bool) if late is None else np.asarray(late)
-    return compared(regret, late, arms, blocks or [f"b{i}" for i in range(len(regret))], 0.05)
+    return compared(regret, late, conditions, blocks or [f"b{i}" for i in range(len(regret))], 0.05)
 
 
 def made_up(n: int = 9, k: int = 3, s: int = 4) -> np.ndarray:
@@ -95,7 +102,7 @@ def test_an_arm_that_never_proposed_has_no_figure() -> None:
     _, hidden = rows(regret, [FULL, HIDDEN])
     assert (hidden.regret, hidden.advantage, hidden.never) == (None, None, 6)
     for form in ("markdown", "latex", "csv", "json"):
-        assert render(tables_of(arms_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
+        assert render(tables_of(comparison_with(rows(regret, [FULL, HIDDEN]))), form)  # type: ignore[arg-type]
 
 
 def test_instances_of_one_block_count_once() -> None:
@@ -107,13 +114,13 @@ def test_instances_of_one_block_count_once() -> None:
     assert hidden.advantage.interval.estimate == pytest.approx(np.mean([gains[:2].mean(), *gains[2:]]))
 
 
-def arms_with(found: tuple[Row, ...], by: Any = "variant") -> Comparison:
+def comparison_with(found: tuple[Row, ...], by: Any = "variant") -> Comparison:
     return Comparison(by, found, found, 3, 3, 2, 8, ("none",), 0.05, ())
 
 
 def test_a_significant_difference_bears_a_star_and_says_which_way() -> None:
     regret = np.random.default_rng(0).random((10, 2, 1)) * 0.01 + np.array([0.1, 0.5])[None, :, None]
-    first, _ = tables_of(arms_with(rows(regret, [FULL, HIDDEN])))
+    first, _ = tables_of(comparison_with(rows(regret, [FULL, HIDDEN])))
     cells = dict(zip((column.key for column in first.columns), first.rows[1], strict=True))
     assert cells["p_corrected"].text == "0.002*"
     assert cells["p_corrected"].tone == "bad"
@@ -122,24 +129,24 @@ def test_a_significant_difference_bears_a_star_and_says_which_way() -> None:
     assert cells["win_tie_loss"].text == "0/0/10"
 
 
-# ---------------------------------------------------------------------- which arm is whose base
+# ---------------------------------------------------------------------- which condition is whose base
 
 
-def plan(*arms: tuple[str, str | None, str | None]) -> pl.DataFrame:
-    names = [f"{o} ({m})" if v in (None, "full") else f"{o} ({m}, {v})" for o, m, v in arms]
-    columns = dict(zip(("optimizer", "llm", "variant"), zip(*arms, strict=True), strict=True))
+def plan(*conditions: tuple[str, str | None, str | None]) -> pl.DataFrame:
+    names = [f"{o} ({m})" if v in (None, "full") else f"{o} ({m}, {v})" for o, m, v in conditions]
+    columns = dict(zip(("optimizer", "llm", "variant"), zip(*conditions, strict=True), strict=True))
     return pl.DataFrame({"method": names, **columns})
 
 
 def test_by_variant_the_base_is_the_same_method_and_model_shown_everything() -> None:
-    found = arms_of(
+    found = conditions_of(
         plan(
             ("a", "m", "anonymous"), ("a", "control:random", None), ("a", "m", "full"),
             ("b", "m", "anonymous"), ("a", "n", "full"), ("a", "n", "no-dataset"),
         ),
         "variant",
     )  # fmt: skip
-    assert [(arm.name, arm.base, arm.tested) for arm in found] == [
+    assert [(condition.name, condition.base, condition.tested) for condition in found] == [
         ("a (m)", None, False),
         ("a (m, anonymous)", "a (m)", True),
         ("a (n)", None, False),
@@ -150,14 +157,14 @@ def test_by_variant_the_base_is_the_same_method_and_model_shown_everything() -> 
 
 
 def test_by_model_the_base_is_the_slot_control_of_the_method_random_before_others() -> None:
-    found = arms_of(
+    found = conditions_of(
         plan(
             ("a", "m", "full"), ("a", "control:tpe", None), ("a", "control:random", None),
             ("b", "m", "full"), ("b", "control:tpe", None), ("c", "m", "full"),
         ),
         "model",
     )  # fmt: skip
-    assert {arm.name: (arm.base, arm.tested) for arm in found} == {
+    assert {condition.name: (condition.base, condition.tested) for condition in found} == {
         "a (m)": ("a (control:random)", True),
         "a (control:tpe)": ("a (control:random)", False),
         "a (control:random)": (None, False),
@@ -180,7 +187,7 @@ def stubborn(body: Mapping[str, Any]) -> Behaviour:
 
 @pytest.fixture(scope="module", params=["none", "default"])
 def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    out = tmp_path_factory.mktemp("arms") / "r"
+    out = tmp_path_factory.mktemp("conditions") / "r"
     head = f'variants = ["full", "anonymous"]\ninitial = "{request.param}"\ninvalid = "retry:1"'
     with FaultyServer(stubborn) as server:
         text = suite_text(MLP, NAS, models={"m": server.url}, trials=5, seeds=2, head=head)
@@ -210,26 +217,28 @@ def first_by_hand(folder: Path, name: str, method: str, seed: int) -> float | No
 
 
 def test_first_proposals_are_those_of_the_trials(folder: Path) -> None:
-    arms = load_arms([Results(folder)], "variant")
-    for row in arms.first[:-1]:
-        values = [[first_by_hand(folder, name, row.arm.name, seed) for seed in (0, 1)] for name in (MLP, NAS)]
+    conditions = load_comparison([Results(folder)], "variant")
+    for row in conditions.first[:-1]:
+        values = [
+            [first_by_hand(folder, name, row.condition.name, seed) for seed in (0, 1)] for name in (MLP, NAS)
+        ]
         observed = [[value for value in of if value is not None] for of in values]
         missing = sum(value is None for of in values for value in of)
         assert (row.runs, row.never) == (4, missing)
         assert (row.regret is None) == (missing == 4)
         if row.regret is not None:
             assert row.regret.estimate == pytest.approx(np.mean([np.mean(of) for of in observed if of]))
-    assert [row.arm.name for row in arms.first][-1] == "random"
+    assert [row.condition.name for row in conditions.first][-1] == "random"
 
 
 def test_benchmarks_of_one_data_set_keep_their_runs_and_are_one_block_unless_told_otherwise(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = load_arms([Results(folder)], "variant")
+    alone = load_comparison([Results(folder)], "variant")
     monkeypatch.setattr(Benchmark, "data_set", "the same")
-    together = load_arms([Results(folder)], "variant")
+    together = load_comparison([Results(folder)], "variant")
     assert (together.instances, together.blocks) == (2, 1)
-    assert load_arms([Results(folder)], "variant", blocks="instance") == replace(alone, notes=ANY)
+    assert load_comparison([Results(folder)], "variant", blocks="instance") == replace(alone, notes=ANY)
     for joint, one in zip((*together.first, *together.final), (*alone.first, *alone.final), strict=True):
         assert (joint.runs, joint.never, joint.late) == (one.runs, one.never, one.late)
         if one.regret is not None and joint.regret is not None:
@@ -237,23 +246,23 @@ def test_benchmarks_of_one_data_set_keep_their_runs_and_are_one_block_unless_tol
 
 
 def test_incumbents_are_those_of_the_ranking(folder: Path) -> None:
-    arms = load_arms([Results(folder)], "model")
+    conditions = load_comparison([Results(folder)], "model")
     ranked = {
         row["method"]: row["quantile_regret"]
         for row in json.loads(surrobench("rank", folder, "--format", "json").out)["methods"]
     }
-    assert len(arms.final) == len(ranked) == 5
-    for row in arms.final:
+    assert len(conditions.final) == len(ranked) == 5
+    for row in conditions.final:
         assert row.regret is not None
-        assert row.regret.estimate == pytest.approx(ranked[row.arm.name])
-    assert (arms.instances, arms.seeds, arms.trials) == (2, 2, 5)
+        assert row.regret.estimate == pytest.approx(ranked[row.condition.name])
+    assert (conditions.instances, conditions.seeds, conditions.trials) == (2, 2, 5)
 
 
 def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> None:
     done = surrobench("rank", folder, "--group-by", "variant")
     assert (done.status, done.err) == (0, "")
     said = " ".join(done.out.split())
-    [initial] = load_arms([Results(folder)], "variant").initial
+    [initial] = load_comparison([Results(folder)], "variant").initial
     assert ("granted an initial design (default)" in said) == (initial == "default")
     assert ("No initial design was granted" in said) == (initial == "none")
     assert "First proposal: quantile regret" in said
@@ -266,11 +275,11 @@ def test_the_command_shows_both_measures_and_what_they_rest_on(folder: Path) -> 
 
 
 def test_runs_whose_replies_were_all_nonsense_never_had_a_proposal(folder: Path) -> None:
-    arms = load_arms([Results(folder)], "variant")
-    found = {row.arm.name: row for row in arms.first}
+    conditions = load_comparison([Results(folder)], "variant")
+    found = {row.condition.name: row for row in conditions.first}
     hidden = found[f"{AGENT} (m, anonymous)"]
     said = " ".join(surrobench("rank", folder, "--group-by", "variant").out.split())
-    if arms.initial == ("default",):
+    if conditions.initial == ("default",):
         assert (hidden.never, hidden.regret, hidden.advantage) == (4, None, None)
         assert "4 runs have no proposal that could be evaluated" in said
     else:
@@ -284,9 +293,11 @@ def test_part_of_a_study(folder: Path) -> None:
     done = surrobench("rank", folder, "--group-by", "variant", "--variant", "full", "--format", "json")
     shown = json.loads(done.out)
     assert [(row["model"], row["variant"]) for row in shown["final"]["rows"]][:1] == [("m", "full")]
-    assert "Nothing to compare" in shown["final"]["notes"][-1]
-    less = load_arms([Results(folder)], "model", choice=RunFilter(models=["control:*"], benchmarks=[MLP]))
-    assert [row.arm.model for row in less.final] == ["control:random", "control:tpe", None]
+    assert "There is nothing to compare with" in shown["final"]["notes"][-1]
+    less = load_comparison(
+        [Results(folder)], "model", choice=RunFilter(models=["control:*"], benchmarks=[MLP])
+    )
+    assert [row.condition.model for row in less.final] == ["control:random", "control:tpe", None]
     assert less.instances == 1
 
 
@@ -313,11 +324,11 @@ def test_a_later_proposal_counts_where_the_first_could_not_be_evaluated(tmp_path
         assert run(
             suite_text(MLP, models={"m": server.url}, trials=3, seeds=1, head=head), tmp_path / "r", jobs=1
         ).complete
-    mine, random = load_arms([Results(tmp_path / "r")], "model").first
+    mine, random = load_comparison([Results(tmp_path / "r")], "model").first
     assert (mine.late, mine.never, mine.runs) == (1, 0, 1)
     assert mine.regret is not None
-    assert mine.regret.estimate == first_by_hand(tmp_path / "r", MLP, mine.arm.name, 0)
-    assert (random.late, random.arm.model) == (0, None)
+    assert mine.regret.estimate == first_by_hand(tmp_path / "r", MLP, mine.condition.name, 0)
+    assert (random.late, random.condition.model) == (0, None)
     said = surrobench("rank", tmp_path / "r", "--group-by", "model").out
     assert "Late: in 1 runs the first proposal could not be evaluated" in " ".join(said.split())
     assert 'add "control:random" to the models of a method' in " ".join(said.split())
@@ -339,7 +350,7 @@ def test_first_proposals_are_cut_by_whatever_limits_incumbents(
     end = found["finished"][3]
 
     def never(limit: Budget) -> int:
-        mine = load_arms([Results(tmp_path)], "model", limit).first[0]
+        mine = load_comparison([Results(tmp_path)], "model", limit).first[0]
         return mine.never
 
     assert [never(Budget()), never(Budget(equivalents=4.0)), never(Budget(seconds=end))] == [0, 0, 0]

@@ -1,0 +1,127 @@
+"""What the registry knows of an optimizer before it runs: its function, its parameters and what it needs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from surrobench.errors import UnknownName, located_at
+from surrobench.libraries import Library
+from surrobench.optimizers.parameters import annotated, check
+
+if TYPE_CHECKING:
+    from surrobench.optimizers.base import Steps
+
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A registry entry: where the generator is, and what the engine must know before it runs."""
+
+    target: str
+    """``module:function`` below ``surrobench.optimizers``."""
+    summary: str
+    version: int | str = 1
+    """Counts up when the same seed would give other trials; part of every run's identity. Of a user's file:
+    the digits of its content; of a package: its version."""
+    seconds: float = 1e-5
+    """Rough cost of one trial, for sizing shards and for ``--dry-run``."""
+    uses_horizon: bool = False
+    """Whether its trials depend on the budget, which then is part of a run's identity."""
+    prompts: str | None = None
+    """Folder in ``prompts/``; a method that has one needs a language model."""
+    multi_fidelity: bool = False
+    """Whether it varies the first fidelity, and so needs a benchmark that has one."""
+    reads: str | None = None
+    """The parameter that names a file of configurations; it must be given.
+    See ``benchmarks.configuration_file``."""
+    then: str | None = None
+    """The parameter that names the method it hands over to; that method's parameters are in
+    ``THEN_parameters``."""
+    follower: Callable[[str], Optimizer] | None = None
+    """Finds the method that ``then`` names, see ``registry.follower``; given together with ``then``."""
+    needs: Library | None = None
+    """An optional library; the method is unavailable without it."""
+    user_defined: bool = False
+    """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
+    file: str | None = None
+    """The user's file, absolute. Runs know the optimizer as ``target``, which is the same in every folder."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
+        return self.needs is None or self.needs.installed
+
+    @property
+    def remedy(self) -> str:
+        """How to get the optional library it needs."""
+        return self.needs.remedy if self.needs else ""
+
+    @cached_property
+    def function(self) -> Callable[..., Steps]:
+        """The generator function."""
+        module, name = self.target.split(":")
+        function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
+        return function
+
+    def signature(self) -> dict[str, inspect.Parameter]:
+        """The keyword parameters."""
+        parameters = annotated(self.function).parameters.values()
+        return {parameter.name: parameter for parameter in parameters if parameter.kind is _KEYWORD_ONLY}
+
+    def parameters(self) -> dict[str, Any]:
+        """The keyword parameters with their defaults."""
+        return {name: parameter.default for name, parameter in self.signature().items()}
+
+    def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All keyword parameters, those not given with their defaults.
+
+        Raises:
+            UsageError: the function takes no such parameter, or not this value (see ``parameters.check``);
+                ``keys`` name the parameter.
+        """
+        known = self.signature()
+        for name, value in parameters.items():
+            with located_at(name):
+                if name not in known:
+                    kind = f"parameter of {self.target.rpartition(':')[2]}"
+                    raise UnknownName(kind, name, known, "" if known else "It takes none.")
+                check(known[name], value)
+        resolved = {name: parameter.default for name, parameter in known.items()} | dict(parameters)
+        if after := self.after(resolved):
+            then = f"{self.then}_parameters"
+            with located_at(then):
+                resolved[then] = after.resolve(resolved[then] or {})
+        return resolved
+
+    def after(self, parameters: Mapping[str, Any]) -> Optimizer | None:
+        """Return the method that this one hands over to, or None if it hands over to none.
+
+        A parameter that is not given has its default.
+
+        Raises:
+            UsageError: that method cannot go on after another, see ``registry.follower``.
+        """
+        if self.then is None or self.follower is None:
+            return None
+        with located_at(self.then):
+            return self.follower({**self.parameters(), **parameters}[self.then])
+
+    def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return what the method's random stream is named after: its name, and all its parameters.
+
+        Args:
+            name: the name that runs know it by.
+            parameters: all of them, as ``resolve`` returns them.
+        """
+        return name, dict(parameters)
+
+    def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it, or the method that it hands over to, depends on the budget."""
+        after = self.after(parameters)
+        return self.uses_horizon or (after is not None and after.uses_horizon)
