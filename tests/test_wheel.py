@@ -22,6 +22,7 @@ from tests.llm.faulty_server import FaultyServer
 from tests.studies import AGENT, answer, suite_text
 
 ROOT = Path(surrobench.__file__).resolve().parent.parent
+CARRIED = ["prompts", "suites", "results/published", "results/recordings"]
 pytestmark = pytest.mark.slow
 
 
@@ -92,18 +93,18 @@ def call(
     return done
 
 
-def test_prompts_suites_and_published_figures_come_from_the_wheel(installed, tmp_path):
+def test_prompts_suites_figures_and_recordings_come_from_the_wheel(installed, tmp_path):
     found = call(
         tmp_path,
         "-c",
         "import json, surrobench; from surrobench.paths import data_dir;"
-        "names = ['prompts', 'suites', 'results/published'];"
+        f"names = {CARRIED};"
         "print(json.dumps([surrobench.__file__, *map(str, map(data_dir, names))]))",
         path=installed,
     )
     places = [Path(place) for place in json.loads(found.stdout)]
-    assert [place.is_relative_to(installed) for place in places] == [True] * 4
-    for place, name in zip(places[1:], ["prompts", "suites", "results/published"], strict=True):
+    assert [place.is_relative_to(installed) for place in places] == [True] * 5
+    for place, name in zip(places[1:], CARRIED, strict=True):
         packed = {file.relative_to(place): file.read_bytes() for file in place.rglob("*") if file.is_file()}
         beside = {
             file.relative_to(ROOT / name): file.read_bytes()
@@ -158,11 +159,11 @@ OPTIONAL = {
 def test_the_core_alone_runs_and_ranks_a_study(core, tmp_path):
     suite = suite_text(methods=["random", "tpe", "cma-es"], trials=3, seeds=1)
     (tmp_path / "tiny.toml").write_text(suite)
-    assert "Commands" in surrobench_in(core, tmp_path, "--help")
+    assert " rank " in surrobench_in(core, tmp_path, "--help")
     surrobench_in(core, tmp_path, "run", "tiny.toml", "--jobs", "1")
     ranked = json.loads(surrobench_in(core, tmp_path, "rank", "results/tiny", "--format", "json"))
     assert {row["method"] for row in ranked["methods"]} == {"random", "tpe", "cma-es"}
-    recorded = surrobench_in(core, tmp_path, "rank", str(ROOT / "results/recordings/llm-quick"))
+    recorded = surrobench_in(core, tmp_path, "rank", "llm-quick")
     assert AGENT in recorded
 
     for method in ("ngopt", "gp"):

@@ -33,7 +33,7 @@ _GROUPS = {
         "reproduce": "Recompute the tables of a paper and compare them.",
     },
     "Inspect": {
-        "list": "List benchmarks, optimizers, models or suites.",
+        "list": "List benchmarks, optimizers, models, suites or recordings.",
         "runs": "List the runs of a study with their ids.",
         "show": "Show a run: its trials, prompts and replies.",
         "evaluate": "Evaluate configurations of your own on a benchmark.",

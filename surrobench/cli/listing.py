@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command("list", cls=Command)
-@click.argument("what", type=click.Choice(["benchmarks", "optimizers", "models", "suites"]), metavar="WHAT")
+@click.argument(
+    "what", type=click.Choice(["benchmarks", "optimizers", "models", "suites", "recordings"]), metavar="WHAT"
+)
 @click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
 @option("--bench", is_flag=True, help="Measure what a trial of each optimizer costs.")
 def command(what: str, patterns: tuple[str, ...], bench: bool) -> None:
-    """List WHAT: benchmarks, optimizers, models or suites; with PATTERN, only those whose name matches.
+    """List WHAT: benchmarks, optimizers, models, suites or recordings.
+
+    With PATTERN, list only those whose name matches.
 
     \b
     Examples:
@@ -40,6 +44,7 @@ def command(what: str, patterns: tuple[str, ...], bench: bool) -> None:
             "optimizers": _optimizers,
             "models": _models,
             "suites": _suites,
+            "recordings": _recordings,
         }
         table = tables[what](patterns)
     console, caption = output.console(), str(table.caption)
@@ -206,4 +211,19 @@ def _suites(patterns: Sequence[str]) -> Table:
         size = f"{benchmarks}, {count(len(suite.optimizers), 'method')}, {count(suite.seeds, 'seed')}"
         size += f", {suite.budget(Method())}"
         table.add_row(name, Text(suite.description).append(f"\n{size}", style="dim"))
+    return table
+
+
+def _recordings(patterns: Sequence[str]) -> Table:
+    from surrobench.paths import RECORDINGS, data_dir, recordings
+    from surrobench.results.folder import Results
+
+    table = output.table("recording", "of the suite", "runs", "language models")
+    table.caption = (
+        "A recording's name stands for its folder: surrobench rank NAME. To replay: run SUITE --replay NAME."
+    )
+    for name in _matching("recording", patterns, recordings()):
+        results = Results(data_dir(RECORDINGS) / name)
+        models = ", ".join(results.manifest["models"])
+        table.add_row(name, results.manifest["suite"]["name"], f"{results.plan().height:,}", models)
     return table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from surrobench.cli.command import GENERAL, option
+from surrobench.paths import find_results
 
 if TYPE_CHECKING:
     from surrobench.protocol.budget import Budget
@@ -27,12 +28,23 @@ PROPORTION = click.FloatRange(0, 1, min_open=True, max_open=True)
 COUNT = click.IntRange(min=1)
 FILE = click.Path(path_type=Path)
 
+
+class ResultsFolder(click.Path):
+    """A results folder by its path, or a recording that surrobench carries by its name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, that of a recording where only its name is given."""
+        return super().convert(find_results(Path(value)), param, ctx)
+
+
+FOLDER = ResultsFolder(path_type=Path)
+
 _WHAT_COUNTS = "What counts"
 _COMPARISON = "Comparison"
 
-RESULTS: Decorator = click.argument("results", type=FILE)
+RESULTS: Decorator = click.argument("results", type=FOLDER)
 """One results folder."""
-MANY_RESULTS: Decorator = click.argument("results", type=FILE, nargs=-1, required=True)
+MANY_RESULTS: Decorator = click.argument("results", type=FOLDER, nargs=-1, required=True)
 """One results folder or several."""
 
 

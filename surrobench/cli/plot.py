@@ -10,6 +10,7 @@ import click
 from surrobench.cli import output
 from surrobench.cli.command import Command, option, say_renamed
 from surrobench.cli.options import FILE, choice, counted, load, of_study
+from surrobench.paths import find_results
 
 if TYPE_CHECKING:
     from surrobench.report.data.study_data import StudyData
@@ -145,7 +146,7 @@ def _in_order(kind: str, results: tuple[Path, ...]) -> tuple[str, tuple[Path, ..
     last = str(results[-1])
     if last not in KINDS:
         raise UnknownName("kind of figure", last if Path(kind).exists() else kind, KINDS)
-    folders = (Path(kind), *results[:-1])
+    folders = (find_results(Path(kind)), *results[:-1])
     shown = " ".join(map(str, folders))
     say_renamed(f"'plot {shown} {last}'", f"'plot {last} {shown}'")
     return last, folders

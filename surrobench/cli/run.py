@@ -12,7 +12,7 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
-from surrobench.cli.options import COUNT, FILE, JOBS, patterns
+from surrobench.cli.options import COUNT, FILE, JOBS, ResultsFolder, patterns
 
 if TYPE_CHECKING:
     from surrobench.llm.models import ModelSpec
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 )
 @option(
     "--replay",
-    type=click.Path(path_type=Path, exists=True),
+    type=ResultsFolder(path_type=Path, exists=True),
     metavar="DIR",
     help="Take all completions from this recording, a results folder or a journal, and ask no model.",
 )

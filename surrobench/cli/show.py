@@ -9,7 +9,7 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
-from surrobench.cli.options import FILE
+from surrobench.cli.options import FOLDER
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,7 @@ _LISTED = 4
 @option(
     "--results",
     "folders",
-    type=FILE,
+    type=FOLDER,
     multiple=True,
     metavar="DIR",
     show_default="every folder in results/",

@@ -12,7 +12,6 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import given, start
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
-from surrobench.llm.prompt_variants import Variant
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.registry import optimizer, require
 from surrobench.plan.identity import identified
@@ -147,7 +146,7 @@ def _name(suite: Suite, label: str, entry: Optimizer) -> str:
 
 
 def _run(
-    suite: Suite, benchmark_id: str, label: str, entry: Optimizer, model: str | None, variant: Variant | None
+    suite: Suite, benchmark_id: str, label: str, entry: Optimizer, model: str | None, variant: str | None
 ) -> Run:
     """Return a run with seed 0 that has no identity yet."""
     method = suite.optimizers[label]
@@ -178,4 +177,5 @@ def _run(
         file=entry.file,
         file_version=str(entry.version) if entry.file else None,
         given=files,
+        prompts=suite.replaced_prompts(method, variant, entry.prompts),
     )

@@ -126,12 +126,16 @@ def _start_server(
 ) -> str:
     """Start a model's own server, which ends with ``stack``; returns its URL."""
     from surrobench.llm.servers.llama_cpp import embedded_server
+    from surrobench.llm.servers.providers import provided_server
     from surrobench.llm.servers.vllm import vllm_server
 
     server_log = folder / f"server-{label}.log"
     if spec.serve == "embedded":
         note(f"Starting the embedded model {spec.model} ...")
         return stack.enter_context(embedded_server(spec, server_log)).url
+    if spec.serve != "vllm":
+        note(f"Starting {spec.model} with {spec.serve} ...")
+        return stack.enter_context(provided_server(spec, server_log))
     note(f"Starting vLLM with {spec.model}; its log: {server_log} ...")
     return stack.enter_context(vllm_server(spec, server_log)).url
 

@@ -261,6 +261,7 @@ class _Session:
 
     async def _execute(self, with_model: Plan, without: Plan) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
+        self._status.begin()
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
