@@ -95,17 +95,18 @@ class Records(Sequence[RunRecord]):
         return self._columns["benchmark"]
 
     def frame(self) -> pl.DataFrame:
-        """Columns run, state, spent, and the budget: trials, equivalents, seconds, tokens."""
+        """Columns run, state, error, spent, and the budget: trials, equivalents, seconds, tokens."""
         limits = {"trials": pl.UInt32, "equivalents": pl.Float64, "seconds": pl.Float64, "tokens": pl.UInt64}
         nothing = [None] * len(self)
         return pl.DataFrame(
             {
                 "run": self.ids,
                 "state": self._columns["state"],
+                "error": self._columns["error"],
                 "spent": self.spent,
                 **{name: pl.Series(self._columns.get(name, nothing), dtype=t) for name, t in limits.items()},
             },
-            schema_overrides={"run": pl.String, "state": pl.String},
+            schema_overrides={"run": pl.String, "state": pl.String, "error": pl.String},
         )
 
     def __len__(self) -> int:
