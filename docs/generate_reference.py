@@ -219,31 +219,30 @@ def python_api() -> str:
 
     parts = [
         "# Python\n",
-        "This page lists everything that is promised: the names in `surrobench.__all__`. All other modules "
-        "are internal and may change in any release. A promised name that changes keeps working for one "
-        "release, with a `DeprecationWarning`.\n",
+        "This page lists everything that is promised: the names in `surrobench.__all__`. All other "
+        "modules are internal and may change in any version. What is promised is deprecated before it "
+        "changes: for at least one minor version the old form works and gives a `DeprecationWarning` that "
+        "names the new one.\n",
         "```text\nimport surrobench\n```\n",
     ]
-    for name in surrobench.__all__:
-        if name.startswith("__"):
-            continue
-        parts.append(describe(f"surrobench.{name}", getattr(surrobench, name), level=2))
+    promised = {name: getattr(surrobench, name) for name in surrobench.__all__ if not name.startswith("__")}
+    for name, thing in sorted(promised.items(), key=lambda item: inspect.isclass(item[1])):
+        parts.append(describe(f"surrobench.{name}", thing, level=2))
     return GENERATED + "\n".join(parts)
 
 
 def describe(path: str, thing: Any, level: int) -> str:
     """Return the section of a function or a class: heading, signature, docstring, public members."""
     heading = "#" * level
-    if not callable(thing):
-        return f"{heading} {path}\n\n`{thing!r}`\n"
     short = path.rpartition(".")[2]
-    parts = [f"{heading} {path}\n", f"```text\n{short}{_signature(thing)}\n```\n", docstring(thing)]
-    if inspect.isclass(thing):
-        for name, member in public_members(thing).items():
-            if callable(member):
-                parts.append(describe(f"{short}.{name}", member, level + 1))
-            else:  # a property
-                parts.append(f"{heading}# {short}.{name}\n\n{docstring(member)}")
+    if not inspect.isclass(thing):
+        return f"{heading} {path}\n\n```text\n{short}{_signature(thing)}\n```\n\n{docstring(thing)}"
+    parts = [f"{heading} {path}\n", docstring(thing)]
+    for name, member in public_members(thing).items():
+        if callable(member):
+            parts.append(describe(f"{short}.{name}", member, level + 1))
+        else:  # a property
+            parts.append(f"{heading}# {short}.{name}\n\n{docstring(member)}")
     return "\n".join(parts)
 
 
@@ -258,26 +257,40 @@ def public_members(kind: type) -> dict[str, Any]:
     return found
 
 
-def _signature(thing: Any) -> str:
-    try:
-        signature = inspect.signature(thing)
-    except (TypeError, ValueError):
-        return ""
-    kept = [p for p in signature.parameters.values() if p.name != "self" and not p.name.startswith("_")]
-    text = str(signature.replace(parameters=kept))
-    if len(text) <= 90:
-        return text.replace("'", "") if '"' not in text else text
-    lines, star = [], False
-    for p in kept:
-        if p.kind is p.KEYWORD_ONLY and not star:
-            lines.append("*")
-            star = True
-        lines.append(str(p))
-    end = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
-    return ("(\n    " + ",\n    ".join(lines) + f",\n){end}").replace("'", "")
+class _Bare(str):
+    """An annotation that a signature shows without quotation marks."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
-SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example", "Examples", "Note")
+def _signature(function: Callable[..., Any]) -> str:
+    """Return the parameters of a function, one a line where they are many."""
+    signature = inspect.signature(function)
+    kept = [
+        p.replace(annotation=_Bare(p.annotation)) if isinstance(p.annotation, str) else p
+        for p in signature.parameters.values()
+        if p.name != "self" and not p.name.startswith("_")
+    ]
+    returned = signature.return_annotation
+    bare = signature.replace(
+        parameters=kept, return_annotation=_Bare(returned) if isinstance(returned, str) else returned
+    )
+    text = str(bare)
+    if len(text) <= LINE:
+        return text
+    inner, arrow, end = text[1:].rpartition(") -> ")
+    pieces = [str(p) for p in kept]
+    if ", *, " in f", {inner}":
+        first = next(i for i, p in enumerate(kept) if p.kind is p.KEYWORD_ONLY)
+        pieces.insert(first, "*")
+    lines = "".join(f"    {piece},\n" for piece in pieces)
+    return f"(\n{lines}){arrow.removeprefix(')')}{end}"
+
+
+SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Warns", "Example", "Examples", "Note")
+LINE = 90
+"""Characters of a signature that still stand on one line."""
 
 
 def summary(thing: Any) -> str:
@@ -293,7 +306,7 @@ def docstring(thing: Any) -> str:
         if head.rstrip(":") in SECTIONS and head.endswith(":"):
             body = textwrap.dedent(rest)
             out.append(f"**{head.rstrip(':')}**")
-            out.append(_code(body) if head.startswith("Example") else _items(body))
+            out.append(_code(body) if head.startswith("Example") else _items(body, named=head != "Returns:"))
         elif block.startswith("    "):
             out.append(_code(textwrap.dedent(block)))
         else:
@@ -306,8 +319,10 @@ def _code(text: str) -> str:
     return f"```{kind}\n{text.rstrip()}\n```"
 
 
-def _items(text: str) -> str:
-    """Return the entries of a section as a list; a line that is indented goes on with the one before."""
+def _items(text: str, *, named: bool) -> str:
+    """Return the entries of a section as a list; a line that is indented continues the one before."""
+    if not named:
+        return _markup(text.strip())
     entries: list[str] = []
     for line in text.splitlines():
         if line.startswith(" ") and entries:
@@ -316,8 +331,8 @@ def _items(text: str) -> str:
             entries.append(line.strip())
     out = []
     for entry in filter(None, entries):
-        named = re.match(r"([\w*, .|\[\]]+?)(?: \([^)]*\))?: (.*)", entry)
-        out.append(f"- `{named[1]}`: {_markup(named[2])}" if named else f"- {_markup(entry)}")
+        found = re.match(r"([\w*, .]+?): (.*)", entry)
+        out.append(f"- `{found[1]}`: {_markup(found[2])}" if found else f"- {_markup(entry)}")
     return "\n".join(out)
 
 

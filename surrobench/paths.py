@@ -50,6 +50,13 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "surrobench"
 
 
+def find_folder(name: str, folder: Path | None = None) -> Path:
+    """Return a user's folder, absolute: beside the suite, or else, if it is there, in the current folder."""
+    path = Path(name).expanduser()
+    beside = folder / path if folder else path
+    return (path if path.is_dir() and not beside.is_dir() else beside).resolve()
+
+
 def find_file(name: str, folder: Path | None = None) -> Path:
     """A user's file, absolute: in ``folder`` (the suite's), or else, if it is there, in the current one."""
     path = Path(name).expanduser()

@@ -9,10 +9,11 @@ import fnmatch
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surrobench.errors import UnknownName, UsageError
+from surrobench.errors import DataError, UnknownName, UsageError, in_one_line
 
 if TYPE_CHECKING:
     from surrobench.benchmarks.base import Benchmark, Scenario
@@ -31,14 +32,41 @@ FAMILIES = {
 never an error), and ``open_scenario(name)``."""
 
 
+GROUP = "surrobench.benchmarks"
+"""Entry points of this group offer benchmarks: ``FAMILY/SCENARIO`` -> a function that opens the scenario, or
+``FAMILY`` -> a module with ``available()`` and ``open_scenario(name)``, as those of ``FAMILIES``."""
+
+
+@cache  # every run of a study asks
+def offered() -> dict[str, EntryPoint]:
+    """Return the scenarios and families that installed packages offer, by name; nothing is imported."""
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    return {name: point for name, point in points.items() if name not in {*SCENARIOS, *FAMILIES}}
+
+
 def scenarios() -> list[str]:
     """``family/scenario`` of all scenarios whose data is here."""
-    found = [f"{family}/{name}" for family in FAMILIES for name in _family(family).available()]
-    return [*SCENARIOS, *found]
+    found = [f"{family}/{name}" for family in _whole() for name in _family(family).available()]
+    return [*SCENARIOS, *(name for name in offered() if "/" in name), *found]
+
+
+def _whole() -> list[str]:
+    """Return the families that are registered as a whole."""
+    return [*FAMILIES, *(name for name in offered() if "/" not in name)]
 
 
 def _family(family: str) -> Any:
-    return import_module(FAMILIES[family])
+    return import_module(FAMILIES[family]) if family in FAMILIES else _loaded(offered()[family])
+
+
+def _loaded(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # whatever importing another's package raises
+        raise DataError(
+            f"The benchmarks {point.name!r} of {point.value} cannot be imported: {in_one_line(error)}.",
+            "Upgrade that package, or uninstall it.",
+        ) from None
 
 
 @cache
@@ -50,7 +78,10 @@ def scenario(key: str) -> Scenario:
         DataError: its data is missing or damaged.
     """
     family, _, name = key.partition("/")
-    if family in FAMILIES:
+    if key in (others := offered()):
+        made: Scenario = _loaded(others[key])()
+        return made
+    if family in _whole():
         member: Scenario = _family(family).open_scenario(name)
         return member
     if key not in SCENARIOS:
@@ -80,7 +111,7 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
             raise UsageError(f"{id} has several instances.", f"Add one of them: {id}/NAME, of {names}.")
         id = found[0]  # noqa: A001
     key, _, instance = id.rpartition("/")
-    if key not in SCENARIOS and key.partition("/")[0] not in FAMILIES:
+    if key not in {*SCENARIOS, *offered()} and key.partition("/")[0] not in _whole():
         raise UnknownName("benchmark", id, known(), "List them with: surrobench list benchmarks")
     if instance not in scenario(key).instances:
         mine = [f"{key}/{name}" for name in scenario(key).instances]
@@ -115,7 +146,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         mine = [key for key in scenarios() if family not in _families() or key.startswith(f"{family}/")]
         here = [f"{key}/{instance}" for key in mine for instance in scenario(key).instances]
         matches = [pattern] if pattern in here else fnmatch.filter(here, pattern)
-        if not matches and family in FAMILIES:
+        if not matches and family in _whole():
             benchmark(pattern) if "/" in rest else scenario(pattern)  # says what is missing
         if not matches:
             raise UnknownName("benchmark", pattern, known(), "List them with: surrobench list benchmarks")
@@ -124,4 +155,4 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
 
 def _families() -> set[str]:
-    return {key.partition("/")[0] for key in SCENARIOS} | set(FAMILIES)
+    return {key.partition("/")[0] for key in {*SCENARIOS, *FAMILIES, *offered()}}

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
 REFUSED = {
-    "target": "--target", "tests": "--test-metric", "intervals": "--intervals", "others": "--external",
-    "also": "--extra-test", "rope": "--rope",
+    "target": "--target", "test_metric": "--test-metric", "intervals": "--intervals", "others": "--external",
+    "extra_tests": "--extra-test", "rope": "--rope",
 }  # fmt: skip
 """Options of ``rank`` that mean nothing for conditions, which are shown with intervals anyway."""
 

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--extra-test",
-    "also",
+    "extra_tests",
     multiple=True,
     type=click.Choice(["bayes", "hierarchical", "mixed", "sign-flip"]),
     metavar="NAME",
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--test-metric",
-    "tests",
+    "test_metric",
     is_flag=True,
     section="Output",
     help="Show the test metric of the incumbents, where there is one.",
@@ -181,7 +181,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     from surrobench.errors import UsageError
     from surrobench.report.ranking.pipeline import Wanted
 
-    if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["also"]):
+    if options["rope"] is not None and not {"bayes", "hierarchical"} & set(options["extra_tests"]):
         raise UsageError("--rope is for the Bayesian tests.", "Add --extra-test bayes or hierarchical.")
     given = {field.name: options[field.name] for field in fields(Wanted)}
     return Wanted(**{name: value for name, value in given.items() if value is not None})
@@ -267,7 +267,7 @@ def _rankings(
         options,
         units=(wanted.unit,) if wanted.target else (),
         area=wanted.metric == "auc",
-        tests=wanted.tests,
+        test_metric=wanted.test_metric,
     )
     rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
     whole = not by and choice(options) == RunFilter()

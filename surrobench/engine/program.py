@@ -62,6 +62,7 @@ def task_of(
         horizon=run.budget.horizon - len(initial.losses),
         invalid=run.invalid,
         variant=run.shows,
+        prompts=run.prompts,
         answers=answers,
         library=library,
         fidelities=where.scenario.fidelities,

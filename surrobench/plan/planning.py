@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from surrobench.benchmarks.configuration_file import given, start
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
-from surrobench.llm.prompt_variants import Variant
 from surrobench.optimizers.registry import optimizer, require
 from surrobench.plan.identity import run_identity
 from surrobench.plan.run import Run
@@ -79,7 +78,7 @@ def _check_files(runs: list[Run]) -> None:
 
 
 def _run(
-    suite: Suite, benchmark_id: str, label: str, model: str | None, variant: Variant | None, seed: int
+    suite: Suite, benchmark_id: str, label: str, model: str | None, variant: str | None, seed: int
 ) -> Run:
     method = suite.optimizers[label]
     name = method.method or label
@@ -113,6 +112,7 @@ def _run(
         file=entry.file,
         file_version=str(entry.version) if entry.file else None,
         given=files,
+        prompts=suite.replaced_prompts(method, variant, entry.prompts),
     )
     identity = run_identity(run, suite.models[model] if model and run.asks_model else None)
     return replace(run, id=content_hash(identity))

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from surrobench.benchmarks.base import Noise
-from surrobench.llm.prompt_variants import Variant
+from surrobench.llm.prompt_variants import VARIANTS, Variant
 from surrobench.optimizers.llm.control import Control, control_named
 from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import Budget
@@ -45,11 +45,14 @@ class Run:
     """The user's file that the optimizer is in, absolute; workers import it. No part of the identity."""
     file_version: str | None = None
     """What it was when the run was planned: the digits of its content."""
-    variant: Variant | None = None
+    variant: str | None = None
     """What the language model is shown; None where there is none, or a slot control in its place."""
     given: dict[str, str] = field(default_factory=dict)
     """Files of configurations that the run reads: the digits of a file's content, which stand for it in
     ``initial`` and ``parameters``, to its absolute path. No part of the identity."""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """The user's prompt templates, which take the place of the method's: file name -> text. Their hash is
+    part of the identity; the name of a variant that brought them is not."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -69,7 +72,7 @@ class Run:
     @property
     def shows(self) -> Variant:
         """The prompt variant."""
-        return self.variant or "full"
+        return next((known for known in VARIANTS if known == self.variant), "full")
 
     @property
     def name(self) -> str:
@@ -94,7 +97,10 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""
-        return asdict(self)
+        entry = asdict(self)
+        if not self.prompts:  # no column for what hardly any study has
+            del entry["prompts"]
+        return entry
 
 
 def method_name(method: str, model: str | None, variant: str | None = None) -> str:

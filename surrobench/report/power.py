@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from surrobench.arrays import Floats
 from surrobench.errors import ResultsError, UnknownName, UsageError
-from surrobench.report.data.seed_array import Floats, SeedArray
+from surrobench.report.data.seed_array import SeedArray
 from surrobench.report.data.study_data import Blocks
 from surrobench.stats.power import Power, Variation, detectable, powers, simulated, variation
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.report.render.table import Cell, Column, Table, number, word
 from surrobench.reproduce import Means
 from surrobench.reproduce.published import LEGEND, against, published
@@ -24,7 +24,6 @@ from surrobench.reproduce.seeds import (
     welch_interval,
 )
 
-Floats = NDArray[np.float64]
 Who = tuple[str, str]
 """A method and its language model, or ""."""
 

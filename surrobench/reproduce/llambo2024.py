@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError
@@ -32,8 +32,6 @@ from surrobench.stats.regret import normalised_regret, quantile_regret, random_t
 from surrobench.study.options import Options
 from surrobench.study.session import run_study
 from surrobench.suite.loading import load_suite
-
-Floats = NDArray[np.float64]
 
 PAPER = SUITE = "llambo2024"
 LLAMBO = "llambo"

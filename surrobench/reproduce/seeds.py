@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from surrobench.arrays import Floats
 from surrobench.seeding import stream
-
-Floats = NDArray[np.float64]
 
 LEVEL = 0.05
 DRAWS = 4000

@@ -95,17 +95,18 @@ class Records(Sequence[RunRecord]):
         return self._columns["benchmark"]
 
     def frame(self) -> pl.DataFrame:
-        """Columns run, state, spent, and the budget: trials, equivalents, seconds, tokens."""
+        """Columns run, state, error, spent, and the budget: trials, equivalents, seconds, tokens."""
         limits = {"trials": pl.UInt32, "equivalents": pl.Float64, "seconds": pl.Float64, "tokens": pl.UInt64}
         nothing = [None] * len(self)
         return pl.DataFrame(
             {
                 "run": self.ids,
                 "state": self._columns["state"],
+                "error": self._columns["error"],
                 "spent": self.spent,
                 **{name: pl.Series(self._columns.get(name, nothing), dtype=t) for name, t in limits.items()},
             },
-            schema_overrides={"run": pl.String, "state": pl.String},
+            schema_overrides={"run": pl.String, "state": pl.String, "error": pl.String},
         )
 
     def __len__(self) -> int:
@@ -115,6 +116,7 @@ class Records(Sequence[RunRecord]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
+        entry["prompts"] = entry.get("prompts") or {}
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
         return RunRecord(Run(**entry), state, error, spent, thinking, answers)
@@ -135,7 +137,10 @@ def _entry(record: RunRecord) -> dict[str, Any]:
 
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
-    return {name: [entry[name] for entry in entries] for name in names}
+    columns = {name: [entry[name] for entry in entries] for name in names if name != "prompts"}
+    if any("prompts" in entry for entry in entries):  # only runs with templates of the user's have them
+        columns["prompts"] = [entry.get("prompts") for entry in entries]
+    return columns
 
 
 def _encoded(column: list[Any]) -> Any:

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+from surrobench.arrays import Floats
+
 Over = Literal["seeds", "instances"]
 """What would be others: the seeds within each instance, or the instances and the seeds within each."""
 

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from surrobench.stats.shapes import Floats, complete
+from surrobench.arrays import Floats
+from surrobench.stats.shapes import complete
 
 PRIOR = 0.5
 """Weight of the pseudo-instance without difference, in instances (Benavoli et al. 2014)."""

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from surrobench.stats.shapes import Floats, complete
+from surrobench.arrays import Floats
+from surrobench.stats.shapes import complete
 
 Resample = Literal["instances and seeds", "seeds"]
 """What is drawn anew, and with it what the interval generalises to."""

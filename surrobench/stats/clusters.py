@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surrobench.stats.shapes import Floats
+from surrobench.arrays import Floats
 
 Label = TypeVar("Label", bound=Hashable)
 

@@ -22,10 +22,11 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from surrobench.arrays import Floats
 from surrobench.errors import ResultsError
 from surrobench.protocol.budget import ROUNDING
 from surrobench.stats.regret import Anchor, Reference, normalised_regret, quantile_regret
-from surrobench.stats.steps import Floats, Steps, Unit
+from surrobench.stats.steps import Steps, Unit
 
 Measure = Literal["quantile", "normalised"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)

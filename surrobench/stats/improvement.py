@@ -18,8 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from surrobench.arrays import Floats
 from surrobench.stats.bootstrap import Estimate, Interval, IntervalMethod, Resample, Statistic, bootstrap
-from surrobench.stats.shapes import Floats, complete
+from surrobench.stats.shapes import complete
 
 Pairing = Literal["paired", "unpaired"]
 

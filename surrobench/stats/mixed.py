@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from surrobench.arrays import Floats
 from surrobench.stats.correction import Correction, correct
-from surrobench.stats.shapes import Floats, complete
+from surrobench.stats.shapes import complete
 
 
 @dataclass(frozen=True)

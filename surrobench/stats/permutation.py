@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surrobench.stats.shapes import Floats, complete
+from surrobench.arrays import Floats
+from surrobench.stats.shapes import complete
 
 EXACT = 16
 """Up to so many blocks all signs are tried: 65,536 of them, in milliseconds."""

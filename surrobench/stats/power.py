@@ -26,9 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surrobench.arrays import Floats
 from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_rank
-
-Floats = NDArray[np.float64]
 
 CHUNK = 2_000_000
 """Values worked on at a time, 16 MB."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-Floats = NDArray[np.float64]
+from surrobench.arrays import Floats
 
 EXACT = 50
 """Largest n with an exact p-value where there are neither ties nor zeros."""

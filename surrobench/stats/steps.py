@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from surrobench.arrays import Floats
+
 Unit = Literal["trials", "equivalents", "seconds", "tokens"]
 """What a run spends, as in ``protocol.budget.Budget``."""
 UNITS: tuple[Unit, ...] = get_args(Unit)

@@ -30,13 +30,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from surrobench.arrays import Floats
 from surrobench.stats.paired import ZERO_METHOD, holm
 from surrobench.stats.signed_rank import lower_rank, pseudomedian, walsh_averages
 
-Floats = NDArray[np.float64]
 SignTest = Literal["wilcoxon", "sign"]
 Verdict = Literal["holds", "does not hold", "not resolved"]
 

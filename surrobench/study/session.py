@@ -204,6 +204,7 @@ class _Session:
 
     async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
+        self._status.begin()
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
@@ -346,12 +347,16 @@ class _Session:
     def _start_server(self, label: str, spec: ModelSpec, stack: contextlib.ExitStack) -> str:
         """Start a model's own server, which ends with the session; its URL."""
         from surrobench.llm.servers.llama_cpp import embedded_server
+        from surrobench.llm.servers.providers import provided_server
         from surrobench.llm.servers.vllm import vllm_server
 
         log = self._results.folder / f"server-{label}.log"
         if spec.serve == "embedded":
             self._status.note(f"Starting the embedded model {spec.model} ...")
             return stack.enter_context(embedded_server(spec, log)).url
+        if spec.serve != "vllm":
+            self._status.note(f"Starting {spec.model} with {spec.serve} ...")
+            return stack.enter_context(provided_server(spec, log))
         self._status.note(f"Starting vLLM with {spec.model}; its log: {log} ...")
         return stack.enter_context(vllm_server(spec, log)).url
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from pydantic import BaseModel, ValidationError
 from surrobench.benchmarks.registry import expand, located
 from surrobench.errors import DataError, SuiteError, UsageError
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
-from surrobench.paths import data_dir, find_file
+from surrobench.paths import data_dir, find_file, find_folder
 from surrobench.suite.claims import Claim, Pair
 from surrobench.suite.schema import Method, Misfit, Suite, unknown_name
 
@@ -56,6 +59,51 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    return _checked(values, text, origin, folder)
+
+
+def suite_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> tuple[Suite, str]:
+    """Return the suite that a dictionary says, with the content of a TOML file, and that file's text.
+
+    Args:
+        values: keys and values as in TOML; keys with the value None count as left out.
+        folder: where the user's own files are looked for first.
+
+    Raises:
+        SuiteError: it is no valid suite; the message names the key.
+    """
+    try:
+        text = "".join(
+            f"{json.dumps(key)} = {_toml(value)}\n" for key, value in values.items() if value is not None
+        )
+        values = tomllib.loads(text)
+    except (TypeError, tomllib.TOMLDecodeError) as error:
+        raise SuiteError(f"The suite has a value that TOML does not know: {error}.") from None
+    return _checked(values, "", "The suite", folder), text
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML on one line.
+
+    Raises:
+        TypeError: TOML has no such value.
+    """
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(str(key))} = {_toml(of)}" for key, of in value.items() if of is not None)
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple | range):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, str | int):
+        return json.dumps(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None) -> Suite:
+    """Return the suite that parsed TOML says; see ``parse_suite`` for arguments and errors."""
     written = values.get("benchmarks")
     _locate(values, folder)
     try:
@@ -80,14 +128,26 @@ def _locate(values: dict[str, Any], folder: Path | None) -> None:
     for label, method in methods.items() if isinstance(methods, dict) else []:
         if not isinstance(method, dict):
             continue
+        _locate_prompts(method, folder)
         if isinstance(name := method.get("method", label), str) and "method" in method:
             method["method"] = optimizers.located(name, folder)
         if isinstance(parameters := method.get("parameters"), dict) and isinstance(name, str):
             method["parameters"] = optimizers.with_located_file(name, parameters, folder)
+    _locate_prompts(values, folder)
     if isinstance(initial := values.get("initial"), str) and initial.startswith("file:"):
         values["initial"] = f"file:{find_file(initial.removeprefix('file:'), folder)}"
     if isinstance(patterns := values.get("benchmarks"), list):
         values["benchmarks"] = [located(p, folder) if isinstance(p, str) else p for p in patterns]
+
+
+def _locate_prompts(values: dict[str, Any], folder: Path | None) -> None:
+    """Name folders of prompts by absolute paths, in place."""
+    if isinstance(prompts := values.get("prompts"), str):
+        values["prompts"] = str(find_folder(prompts, folder))
+    if isinstance(variants := values.get("variants"), list):
+        values["variants"] = [
+            str(find_folder(v, folder)) if isinstance(v, str) and is_folder(v) else v for v in variants
+        ]
 
 
 def _first_problem(error: ValidationError, text: str) -> str:

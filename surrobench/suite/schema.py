@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -12,7 +13,8 @@ from surrobench.benchmarks.configuration_file import given
 from surrobench.benchmarks.registry import expand
 from surrobench.errors import DataError, UsageError
 from surrobench.llm.models import ModelSpec
-from surrobench.llm.prompt_variants import Variant
+from surrobench.llm.prompt_variants import VARIANTS, variant_folder, variant_name
+from surrobench.llm.prompts import user_templates
 from surrobench.optimizers.llm.control import CONTROLS, PREFIX, control_named
 from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import UNLIMITED, Budget
@@ -50,7 +52,9 @@ class Method(BaseModel):
     models: list[str] = Field(default_factory=list)
     """Labels of the language models that the method is run with, each by itself. The slot controls
     ``control:random``, ``control:default`` and ``control:tpe`` stand in for a model, in the same turns."""
-    variants: list[Variant] | None = Field(default=None, min_length=1)
+    prompts: str | None = None
+    """A folder of prompt templates that take the place of the method's own templates of the same names."""
+    variants: list[str] | None = Field(default=None, min_length=1)
     """What the models are shown, each variant by itself; if it is not given, as the study says."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the method that differ from its defaults (``surrobench list optimizers``)."""
@@ -95,8 +99,10 @@ class Suite(BaseModel):
     at every evaluation (``fresh``), or the mean of all (``mean``)."""
     control: str = "random"
     """The method that all others are compared with. It is fixed here, never chosen by the results."""
-    variants: list[Variant] = Field(default=["full"], min_length=1)
-    """What language models are shown of a task, each variant by itself."""
+    variants: list[str] = Field(default=["full"], min_length=1)
+    """What language models are shown of a task, each variant by itself: ``full``, ``no-dataset``,
+    ``anonymous``, ``misleading``, a variant of an installed package, or a folder of prompt templates such as
+    ``./mystyle``."""
     invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
     """What happens if a reply is no configuration: it costs a trial (``waste``), the model is asked again
     with the error (``retry:n``), or its values are mended (``clip``)."""
@@ -149,6 +155,7 @@ class Suite(BaseModel):
             if method.variants and not method.models:
                 message = f"optimizers.{label} has no language model that variants could be shown to"
                 raise Misfit(message, "optimizers", label, "variants")
+            self._check_prompts(label, method, entry.prompts)
             if method.models and not needs and not entry.user_defined:
                 raise Misfit(f"optimizers.{label} takes no language model", "optimizers", label, "models")
             for model in method.models:
@@ -170,6 +177,58 @@ class Suite(BaseModel):
                 message = f"optimizers.{label} must know how many trials it has: add trials or equivalents"
                 raise Misfit(message, "optimizers", label)
         return self
+
+    def _check_prompts(self, label: str, method: Method, own: str | None) -> None:
+        """See that a method's variants are known, and that every folder of templates fits the method.
+
+        Args:
+            label: the method's label.
+            method: the method.
+            own: the folder of the method's own templates, if it has any.
+
+        Raises:
+            Misfit: one of them is not.
+        """
+        if method.prompts and own is None:
+            message = f"optimizers.{label} has no prompts that could be replaced"
+            raise Misfit(message, "optimizers", label, "prompts")
+        at = ("optimizers", label, "variants") if method.variants else ("variants",)
+        written = (method.variants or self.variants) if method.models else []
+        try:
+            folders = [variant_folder(variant) for variant in written]
+            if method.prompts and own:
+                at = ("optimizers", label, "prompts")
+                user_templates(Path(method.prompts), own)
+            at = ("optimizers", label, "variants") if method.variants else ("variants",)
+            names = [variant_name(variant) for variant in written]
+            for name, variant, folder in zip(names, written, folders, strict=True):
+                if names.count(name) > 1 or (name in VARIANTS and name != variant):
+                    raise UsageError(
+                        f"Two prompt variants are called {name!r}.", "Rename one of the folders."
+                    )
+                if folder and own is None:
+                    raise UsageError(f"{label} has no prompts that {name} could replace.")
+                if folder and own:
+                    user_templates(folder, own)
+        except UsageError as error:
+            raise Misfit(f"{'.'.join(at)}: {error}", *at) from error
+
+    def replaced_prompts(self, method: Method, variant: str | None, own: str | None) -> dict[str, str]:
+        """Return the user's templates that a method is run with: file name -> text; the variant's win.
+
+        Args:
+            method: the method.
+            variant: the name of the variant, see ``askings``; None for a slot control, which reads no prompt.
+            own: the folder of the method's own templates, if it has any.
+        """
+        if variant is None or own is None:
+            return {}
+        written = {variant_name(name): name for name in method.variants or self.variants}
+        folders = [Path(method.prompts) if method.prompts else None, variant_folder(written[variant])]
+        replaced: dict[str, str] = {}
+        for folder in filter(None, folders):
+            replaced |= user_templates(folder, own)
+        return replaced
 
     @model_validator(mode="after")
     def _claims_about_the_study(self) -> Suite:
@@ -193,7 +252,7 @@ class Suite(BaseModel):
                 raise Misfit(message, "claims", claim_name, "after")
         return self
 
-    def askings(self, method: Method) -> list[tuple[str | None, Variant | None]]:
+    def askings(self, method: Method) -> list[tuple[str | None, str | None]]:
         """Each model that a method is run with, and what that is shown; (None, None) if it asks none.
 
         A slot control reads no prompt: it has no variant.
@@ -203,7 +262,9 @@ class Suite(BaseModel):
         return [
             (model, variant)
             for model in method.models
-            for variant in ([None] if control_named(model) else (method.variants or self.variants))
+            for variant in (
+                [None] if control_named(model) else map(variant_name, method.variants or self.variants)
+            )
         ]
 
     def budget(self, method: Method) -> Budget:

@@ -25,7 +25,7 @@ from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.report.data.study_data import load_study
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.model import Ranking
+from surrobench.report.ranking.model import Ranking, RankingSettings
 from surrobench.results.folder import Results
 from surrobench.results.manifest import make_manifest
 from surrobench.seeding import content_hash
@@ -125,13 +125,13 @@ def _renamed(run: Run, label: str) -> Run:
 def rank(folder: Path) -> Ranking:
     """As ``surrobench rank`` does it, less the printing."""
     study = load_study(Results(folder))
-    return rank_methods(study.incumbents, study.references, control=study.control)
+    return rank_methods(study.incumbents, study.references, RankingSettings(control=study.control))
 
 
 def every_curve(folder: Path) -> dict[Unit, float]:
     """The ranking; by every unit, the curves of all runs on a grid and the areas below, as one number."""
     study = load_study(Results(folder), units=UNITS)
-    rank_methods(study.incumbents, study.references, control=study.control)
+    rank_methods(study.incumbents, study.references, RankingSettings(control=study.control))
     curves = study.anytime()
     return {unit: _sum_of(curves, unit) for unit in UNITS}
 

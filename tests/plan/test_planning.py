@@ -72,7 +72,7 @@ def test_a_method_that_cannot_be_had_is_unknown_with_the_reason() -> None:
 def test_ids_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     # Frozen on purpose: a change here orphans every result and recording that anyone has. If a run's trials
     # really change, count up the version of its optimizer or benchmark, and freeze the new ids.
-    monkeypatch.setattr(identity, "prompts_hash", lambda method: "0123456789abcdef")
+    monkeypatch.setattr(identity, "prompts_hash", lambda method, replaced: "0123456789abcdef")
     assert classical().id == "414bddd61bcce91c"
     assert agent().id == "918406f3e0baaae5"
 
@@ -143,7 +143,7 @@ def test_another_model_changes_the_id() -> None:
 
 def test_the_prompts_change_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
     before, control = agent().id, classical().id
-    monkeypatch.setattr(identity, "prompts_hash", lambda method: "other")
+    monkeypatch.setattr(identity, "prompts_hash", lambda method, replaced: "other")
     assert agent().id != before
     assert classical().id == control
 

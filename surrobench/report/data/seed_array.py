@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.errors import ResultsError, UnknownName
 from surrobench.report.data.study_data import StudyData
 from surrobench.stats.clusters import average_within
 from surrobench.stats.regret import normalised_regret, quantile_regret
 from surrobench.suite.claims import Metric
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

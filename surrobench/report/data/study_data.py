@@ -49,6 +49,7 @@ class StudyData:
         runs: benchmark, method, seed; a row per run of ``steps``.
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how it came about.
+        test_metrics: benchmark -> the name of its test metric; None where it has none.
         data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
         after: where runs were given different numbers of trials: number -> unit -> the steps of that many
             trials of each run; absent where no run has more.
@@ -63,6 +64,7 @@ class StudyData:
     notes: tuple[str, ...] = ()
     data_sets: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
+    test_metrics: Mapping[str, str | None] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
         """The step curves of the seeds common to all methods, with both regrets.
@@ -122,6 +124,7 @@ class StudyData:
                 most: {unit: steps.take(rows["row"].to_numpy()) for unit, steps in of.items()}
                 for most, of in self.after.items()
             },
+            self.test_metrics,
         )
 
 
@@ -134,7 +137,7 @@ def load_study(
     control: str | None = None,
     units: Sequence[Unit] = ("trials",),
     area: bool = False,
-    tests: bool = False,
+    test_metric: bool = False,
     others: pl.DataFrame | None = None,
 ) -> StudyData:
     """The incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
@@ -150,7 +153,7 @@ def load_study(
         control: the method to compare with; by default the suites'.
         units: of the step curves.
         area: whether incumbents have the column ``area``.
-        tests: whether they have the column ``test``.
+        test_metric: whether incumbents have the column ``test``.
         others: results of others, see ``others.read_others``.
 
     Raises:
@@ -173,12 +176,12 @@ def load_study(
     if others is not None:
         more, portion, said = others_beside(others, plan, wanted, limit)
         plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
-        beside.append(_like(portion, tests=tests))
+        beside.append(_like(portion, tests=test_metric))
         notes += said
     given = plan["trials"].unique()
     # Where all were given the same, nothing is cut, and a large study is gone through once.
     after = given.drop_nulls().to_list() if len(given) > 1 else []
-    portions = [*_read(folders, plan, wanted, tests, after), *beside]
+    portions = [*_read(folders, plan, wanted, test_metric, after), *beside]
     if not portions:
         raise _missing(folders, plan)
     found = Portion.concat(portions)
@@ -202,6 +205,7 @@ def load_study(
         notes=tuple(notes),
         data_sets={name: benchmark(name).data_set for name in names},
         after=found.after,
+        test_metrics={name: benchmark(name).scenario.test_objective for name in names},
     )
     return study.on(names) if partial else study
 

@@ -90,7 +90,9 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
     def x(rank: float) -> float:
         return start + length * (rank - 1) / (k - 1)
 
-    critical_difference = ranking.nemenyi.critical_difference if ranking.posthoc == "nemenyi" else math.nan
+    critical_difference = (
+        ranking.tested.nemenyi.critical_difference if ranking.settings.posthoc == "nemenyi" else math.nan
+    )
     top = 30.0 if math.isfinite(critical_difference) else 16.0
     groups = [_reach([x(rank) for rank in ranks], group) for group in ranking.cliques]
     levels = _levels(groups)
@@ -127,16 +129,16 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
 def _too_few(ranking: Ranking) -> str:
     """Return why the test of all pairs cannot tell any two methods apart, or nothing where it could."""
     n, k = ranking.friedman.n, len(ranking.methods)
-    critical_difference = ranking.nemenyi.critical_difference
+    critical_difference = ranking.tested.nemenyi.critical_difference
     if not math.isfinite(critical_difference):
         return "there is no critical difference with fewer than two"
-    if ranking.posthoc == "nemenyi" and critical_difference > k - 1:
+    if ranking.settings.posthoc == "nemenyi" and critical_difference > k - 1:
         return (
             f"mean ranks of {k} methods differ by at most {k - 1}, and the critical difference of {n} is "
             f"{critical_difference:.3g}"
         )
-    if isinstance(ranking.pairs, Comparisons) and ranking.pairs.smallest_p > ranking.alpha:
-        return f"the smallest corrected p that {n} can give is {ranking.pairs.smallest_p:.2g}"
+    if isinstance(ranking.tested.pairs, Comparisons) and ranking.tested.pairs.smallest_p > ranking.alpha:
+        return f"the smallest corrected p that {n} can give is {ranking.tested.pairs.smallest_p:.2g}"
     return ""
 
 
@@ -164,7 +166,7 @@ def _without_order(ranking: Ranking, shortage: str, width: float) -> Any:
         title="Too few data sets to order the methods",
         notes=[
             f"{n} data set{'' if n == 1 else 's'}: {shortage}. At alpha = {ranking.alpha:g}, "
-            f"{_TESTS[ranking.posthoc]} could tell no two of them apart, whatever they had found."
+            f"{_TESTS[ranking.settings.posthoc]} could tell no two of them apart, whatever they had found."
         ],
     )
 
@@ -348,6 +350,6 @@ def _notes(ranking: Ranking) -> list[str]:
     verdict = "" if test.f_p <= ranking.alpha else ": not shown to differ"
     return [
         f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that "
-        f"{_TESTS[ranking.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
+        f"{_TESTS[ranking.settings.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
         "Rank 1 is the best." + (f" {model}." if (model := shared_model(ranking)) else ""),
     ]

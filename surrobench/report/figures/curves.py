@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.errors import ResultsError, UnknownName
 from surrobench.report.figures.axis import Axis
 from surrobench.report.figures.lines import Lines, line_figure
@@ -21,8 +22,6 @@ from surrobench.stats.bands import Band, Over, band
 from surrobench.stats.clusters import average_within
 from surrobench.stats.curves import Curves, Measure
 from surrobench.stats.steps import Unit
-
-Floats = NDArray[np.float64]
 
 TARGETS = np.geomspace(0.5, 1e-4, 51)
 """Quantile regrets: from what every second random trial reaches to what takes ten thousand of them."""

@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.report.figures.axis import Axis
 from surrobench.report.figures.theme import (
     LINE,
@@ -26,8 +27,6 @@ from surrobench.report.figures.theme import (
     wrapped,
 )
 from surrobench.stats.bands import Band
-
-Floats = NDArray[np.float64]
 
 HEIGHT = 130.0  # of a plot, at least
 NAME = 62.0  # of a name at the end of a line; longer ones are wrapped

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import altair as alt
 import numpy as np
-from numpy.typing import NDArray
 
 from surrobench.errors import UnknownName
 from surrobench.report.figures.theme import (
@@ -23,7 +22,6 @@ from surrobench.report.figures.theme import (
 )
 from surrobench.report.ranking.model import DECIMALS, Ranking
 
-Floats = NDArray[np.float64]
 Measure = Literal["rank", "quantile", "normalised"]
 """What a heat map shows."""
 
@@ -65,7 +63,11 @@ def heat_map(
     if measure not in _MEASURES:
         raise UnknownName("measure", measure, _MEASURES)
     title, name = _MEASURES[measure]
-    values = {"rank": ranking.ranks, "quantile": ranking.quantile, "normalised": ranking.normalised}[measure]
+    values = {
+        "rank": ranking.ranks,
+        "quantile": ranking.measured.quantile,
+        "normalised": ranking.measured.normalised,
+    }[measure]
     n, k = values.shape
     names = instance_names(ranking.instances)
     row = min(ROW, PLOT / n)
@@ -124,7 +126,7 @@ def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False)
         width: the width of the figure, in points.
         bare: whether to leave out title and notes.
     """
-    quantile = ranking.quantile.round(DECIMALS)
+    quantile = ranking.measured.quantile.round(DECIMALS)
     n, k = quantile.shape
     wins = (quantile[:, :, None] < quantile[:, None, :]).sum(axis=0)
     widest = max(

@@ -19,6 +19,8 @@ VERSION = alt.SCHEMA_VERSION.rpartition(".")[0]
 """The version of Vega-Lite, as vl-convert calls it: "v6.4" for Altair's "v6.4.1"."""
 SCALE = 2.0
 """Pixels of a screen for each point of the figure: small print is read from further away than paper."""
+MENU = 40
+"""Pixels right of a figure for the menu that saves it."""
 UNKNOWN = 480
 """Pixels for a chart whose size is not fixed."""
 
@@ -68,7 +70,7 @@ def frame(spec: dict[str, Any]) -> str:
     """Return a chart's specification as HTML for a notebook: its page in a frame without a network."""
     width, height = (round(SCALE * side) if side else UNKNOWN for side in size(spec))
     return (
-        f'<iframe srcdoc="{html.escape(page(spec))}" width="{width}" height="{height}" '
+        f'<iframe srcdoc="{html.escape(page(spec))}" width="{width + MENU}" height="{height + 8}" '
         'style="border:none;background:white" title="chart"></iframe>'
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from surrobench.arrays import Floats
 from surrobench.errors import ResultsError, UnknownName
 from surrobench.report.figures.theme import (
     COLUMN,
@@ -33,7 +34,6 @@ from surrobench.report.figures.theme import (
     wrapped,
 )
 
-Floats = NDArray[np.float64]
 Colour = Literal["loss", "source"]
 """The meaning of a proposal's colour."""
 

@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from surrobench.arrays import Floats
 from surrobench.benchmarks.registry import scenario
 from surrobench.errors import ResultsError
 from surrobench.llm.prompt_variants import VARIANTS
@@ -35,7 +36,8 @@ from surrobench.report.data.load import RunFilter, joint_plan, limited
 from surrobench.report.data.seed_array import SeedArray, cells
 from surrobench.report.data.study_data import Blocks, StudyData, load_study
 from surrobench.report.llm.reply_statistics import BY_MODEL, INITIAL
-from surrobench.report.ranking.model import DECIMALS, RESAMPLES
+from surrobench.report.ranking.extra_columns import RESAMPLES
+from surrobench.report.ranking.model import DECIMALS
 from surrobench.results.folder import Results
 from surrobench.stats.bootstrap import Interval, bootstrap, mean
 from surrobench.stats.clusters import average_within
@@ -44,7 +46,6 @@ from surrobench.stats.regret import quantile_regret
 from surrobench.stats.signed_rank import signed_rank
 
 By = Literal["variant", "model"]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from surrobench.llm.prompt_variants import VARIANTS
 from surrobench.report.llm.comparison import Advantage, Comparison, Row
-from surrobench.report.ranking.model import RESAMPLES
+from surrobench.report.ranking.extra_columns import RESAMPLES
 from surrobench.report.render.table import NONE, Cell, Column, Table, Tone, small, word
 from surrobench.stats.bootstrap import Interval
 from surrobench.stats.correction import holm

@@ -1,21 +1,25 @@
-"""What a ranking shows beside ranks: the cost of a target and the test metric where asked for, claims."""
+"""Add what was asked for to a ranking: intervals, the cost of a target, the test metric, and claims."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from surrobench.benchmarks.registry import benchmark
+from surrobench.arrays import Bools, Floats
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.data.load import joint_plan, missing_parts
-from surrobench.report.ranking.model import Ranking
+from surrobench.report.ranking.model import Measured, Note, Ranking, blocks_in_words
 from surrobench.results.folder import Results
+from surrobench.stats.bootstrap import Interval, Statistic, bootstrap, interquartile_mean, mean
+from surrobench.stats.clusters import average_within
 from surrobench.stats.curves import Anytime, kaplan_meier_median, restricted_mean
-from surrobench.stats.steps import Floats, Unit
+from surrobench.stats.improvement import BOUNDS, score_tables, scores, unpaired_interval
+from surrobench.stats.steps import Unit
+
+_UNBOUNDED = (-np.inf, np.inf)
 
 _WORDS: Mapping[Unit, str] = {
     "trials": "trials",
@@ -25,16 +29,110 @@ _WORDS: Mapping[Unit, str] = {
 }
 
 
-def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "trials") -> Ranking:
-    """The ranking with what it took each method to reach a target, runs that did not reach it censored.
+RESAMPLES = 1000
+"""Resamples of each interval; their generator starts from 0, so that a ranking printed twice is the same."""
 
-    A further ranking of methods with more seeds is left as it is: the curves are of the common seeds.
-    A method that spends nothing in the unit, as one without a language model spends no tokens, has no cost in
-    it, and does not bound what is known of the others.
+
+# ---------------------------------------------------------------------- intervals
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Estimates of k methods with their bootstrap intervals.
+
+    Attributes:
+        iqm: k, the interquartile mean of normalised regret over all runs, unclipped.
+        improvement: k, the probability of less loss than the control with the same seed, ties half; None for
+            the control itself, or without one.
+        improvement_unpaired: the same with any seed: every run is compared with every run of the control on
+            the same instance, as rliable does. It is the one to read where equal seeds share nothing.
+    """
+
+    iqm: tuple[Interval, ...]
+    improvement: tuple[Interval | None, ...]
+    improvement_unpaired: tuple[Interval | None, ...]
+
+
+def intervals(ranking: Ranking) -> Intervals:
+    """Draw the bootstrap intervals of a ranking."""
+    loss, everyone = ranking.by_run["loss"], range(len(ranking.methods))
+    level = 1 - ranking.alpha
+
+    def of_blocks(values: Floats, statistic: Statistic, bounds: tuple[float, float] = _UNBOUNDED) -> Interval:
+        """An interval from values of shape (n, s)."""
+        blocks, _ = average_within(values, ranking.clusters)
+        rng = np.random.default_rng(0)
+        return bootstrap(blocks[..., None], statistic, rng, level=level, resamples=RESAMPLES, bounds=bounds)
+
+    def unpaired(method: int) -> Interval:
+        tables, _ = average_within(score_tables(loss[:, method], loss[:, control]), ranking.clusters)
+        return unpaired_interval(tables, np.random.default_rng(0), level=level, resamples=RESAMPLES)
+
+    regret = ranking.by_run["normalised_regret"]
+    iqm = tuple(of_blocks(regret[:, method], interquartile_mean) for method in everyone)
+    if ranking.versus_control is None:
+        nothing = (None,) * len(ranking.methods)
+        return Intervals(iqm, nothing, nothing)
+    control = ranking.methods.index(ranking.control)
+    return Intervals(
+        iqm,
+        tuple(
+            None if j == control else of_blocks(scores(loss[:, j], loss[:, control]), mean, BOUNDS)
+            for j in everyone
+        ),
+        tuple(None if j == control else unpaired(j) for j in everyone),
+    )
+
+
+def with_intervals(ranking: Ranking) -> Ranking:
+    """Return the ranking with interquartile means and probabilities of improvement on the control.
+
+    Each is three columns of ``Ranking.extra``: the estimate by its name, and its ends as ``NAME_low`` and
+    ``NAME_high``.
+    """
+    found = intervals(ranking)
+    extra: dict[str, Floats] = {}
+    for name, of_methods in vars(found).items():
+        for key, end in ((name, "estimate"), (f"{name}_low", "low"), (f"{name}_high", "high")):
+            extra[key] = np.array([np.nan if one is None else getattr(one, end) for one in of_methods])
+    return replace(
+        ranking,
+        extra={**ranking.extra, **extra},
+        notes=(*ranking.notes, Note("column", _interval_note(ranking, found))),
+        further=ranking.further and with_intervals(ranking.further),
+    )
+
+
+def _interval_note(ranking: Ranking, found: Intervals) -> str:
+    of = [one for one in (*found.iqm, *found.improvement, *found.improvement_unpaired) if one]
+    doubts = dict.fromkeys(interval.note for interval in of if interval.note)
+    improvement = (
+        f" Improvement: the probability of less loss than {ranking.control} on the same instance; ties count "
+        "half. Paired: with the same seed, hence from the same start, which external results do not share. "
+        "Unpaired: any seed of one against any of the other, as rliable (Agarwal et al. 2021)."
+    )
+    return (
+        "IQM: interquartile mean of normalised regret over all runs, unclipped."
+        + (improvement if ranking.versus_control else "")
+        + f" Intervals: bootstrap-t at {1 - ranking.alpha:.0%}, each by itself, {RESAMPLES} resamples of "
+        f"the {blocks_in_words(ranking.friedman.n, ranking.clusters)} and of seeds within them; they "
+        f"generalise to {of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
+    )
+
+
+# ---------------------------------------------------------------------- the cost of a target
+
+
+def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "trials") -> Ranking:
+    """Return the ranking with what each method spent to reach a target; runs that missed it are censored.
+
+    A further ranking of methods with more seeds stays as it is, because the curves are of the common seeds.
+    A method that spends nothing in the unit has no cost in it and does not bound what is known of the others:
+    one without a language model spends no tokens.
 
     Args:
         ranking: of the study.
-        curves: of the same study, after as many trials as the ranking.
+        curves: those of the same study, after as many trials as the ranking.
         target: a quantile regret, in (0, 1].
         unit: what is counted.
     """
@@ -53,15 +151,8 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
         median[j] = kaplan_meier_median(spent[:, j], censored[:, j])
         mean[j] = restricted_mean(spent[:, j], censored[:, j], most)
     extra = {"target_share": 1 - censored.mean(axis=(0, 2)), "target_median": median, "target_mean": mean}
-    within = f"within {ranking.trials} trials " if ranking.trials else ""
-    restricted = "" if free.all() else f"; mean restricted to {most:,.6g}"
-    note = (
-        f"Target: a quantile regret of {target:g}, on average that of the best of {1 / target - 1:,.0f} "
-        f"random trials, in {_WORDS[unit]}, over all instances and seeds. Median by Kaplan and Meier, runs "
-        f"not reaching it {within}censored where they end{restricted}."
-    )
-    if free.any():
-        note += f" No cost where a method spends no {_WORDS[unit]}."
+    restricted = None if free.all() else most
+    note = _target_note(ranking, target, unit, restricted, some_free=bool(free.any()))
     by_run = {
         f"{unit}_to_target": np.where(censored | free[:, None], np.nan, spent),
         f"{unit}_spent": ends,
@@ -69,12 +160,33 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
     return replace(
         ranking,
         extra={**ranking.extra, **extra},
-        by_run={**ranking.by_run, **by_run},
+        measured=_with_runs(ranking, by_run),
         notes=(*ranking.notes, note),
     )
 
 
-def _known(spent: Floats, censored: NDArray[np.bool_]) -> Floats:
+def _with_runs(ranking: Ranking, by_run: Mapping[str, Floats]) -> Measured:
+    """What was measured, with one more value per run."""
+    return replace(ranking.measured, by_run={**ranking.by_run, **by_run})
+
+
+def _target_note(
+    ranking: Ranking, target: float, unit: Unit, restricted: float | None, *, some_free: bool
+) -> Note:
+    within = f"within {ranking.trials} trials " if ranking.trials else ""
+    note = (
+        f"Target: a quantile regret of {target:g}, on average that of the best of {1 / target - 1:,.0f} "
+        f"random trials. The cost is in {_WORDS[unit]}, over all instances and seeds. The median is that of "
+        f"Kaplan and Meier; a run not reaching the target {within}is censored where it ends."
+    )
+    if restricted is not None:
+        note += f" The mean is restricted to {restricted:,.6g}."
+    if some_free:
+        note += f" A method that spends no {_WORDS[unit]} has no cost."
+    return Note("column", note)
+
+
+def _known(spent: Floats, censored: Bools) -> Floats:
     """Shape (k,): how far Kaplan and Meier's curve of each method is known.
 
     As far as its longest censored run. Where another reached the target later, or none is censored, the curve
@@ -88,12 +200,18 @@ def _known(spent: Floats, censored: NDArray[np.bool_]) -> Floats:
     return np.where(hit > missed, np.inf, missed)
 
 
-def with_tests(ranking: Ranking, incumbents: pl.DataFrame) -> Ranking:
-    """The ranking with the test metric of the incumbents, where benchmarks map one.
+# ---------------------------------------------------------------------- the test metric
+
+
+def with_test_metric(
+    ranking: Ranking, incumbents: pl.DataFrame, metrics: Mapping[str, str | None]
+) -> Ranking:
+    """Return the ranking with the test metric of the incumbents, where benchmarks have one.
 
     Args:
         ranking: of the study.
         incumbents: those of the study, with the column ``test``.
+        metrics: benchmark -> the name of its test metric; None where it has none.
     """
     shape = len(ranking.instances), len(ranking.methods), len(ranking.seeds)
     chosen = incumbents.filter(
@@ -103,51 +221,55 @@ def with_tests(ranking: Ranking, incumbents: pl.DataFrame) -> Ranking:
     )
     values = chosen.sort("benchmark", "method", "seed")["test"].fill_null(np.nan).to_numpy().reshape(shape)
     values = values[:, [sorted(ranking.methods).index(name) for name in ranking.methods]]
-    names = [benchmark(name).scenario.test_objective for name in ranking.instances]
+    names = [metrics[name] for name in ranking.instances]
     mapped = [i for i, name in enumerate(names) if name is not None]
+    known = sorted({name for name in names if name is not None})
     extra = {}
     if not mapped:
-        note = "Test metric: not available, as no benchmark here maps one."
+        note = "Test metric: not available, as no benchmark here has one."
     else:
-        known = sorted({name for name in names if name is not None})
         note = (
-            f"Test metric of the incumbents: {', '.join(known)}, on {len(mapped)} of {len(names)} instances"
+            f"Test metric of the incumbents: {', '.join(known)}, on {len(mapped)} of {len(names)} instances."
         )
         if len(known) == 1:
             extra = {"test": values[mapped].mean(axis=(0, 2))}
-            note += "; its mean is shown, empty where an incumbent has none."
+            note += " Its mean is shown; it is empty where an incumbent has none."
         else:
-            note += "; different metrics have no mean, see the format json."
+            note += " Different metrics have no mean; --format json has the value of each run."
     return replace(
         ranking,
         extra={**ranking.extra, **extra},
-        by_run={**ranking.by_run, "test": values} if mapped else ranking.by_run,
-        notes=(*ranking.notes, note),
-        further=ranking.further and with_tests(ranking.further, incumbents),
+        measured=_with_runs(ranking, {"test": values}) if mapped else ranking.measured,
+        notes=(*ranking.notes, Note("column", note)),
+        further=ranking.further and with_test_metric(ranking.further, incumbents, metrics),
     )
+
+
+# ---------------------------------------------------------------------- claims
 
 
 def with_claims(
     ranking: Ranking, results: Sequence[Results], *, whole: bool = True, partial: bool = False
 ) -> Ranking:
-    """The ranking with the suite's claims judged, or with a note that says why they are not.
+    """Return the ranking with the suite's claims judged, or with a note that says why they are not.
 
     Args:
         ranking: of the study.
-        results: the folders it is in.
-        whole: whether the ranking is of all of it, since a claim is about the whole study.
-        partial: leave out benchmarks on which a run is missing, instead of refusing.
+        results: the folders that the study is in.
+        whole: whether the whole study is ranked; a claim is about all of it.
+        partial: whether benchmarks on which a run is missing are left out, instead of refused.
     """
     stated = [stated_claims(folder) for folder in results]
     if not any(stated):
         return ranking
-    if whole and all(claims == stated[0] for claims in stated):
-        judged = judge(results, ranking.alpha, partial=partial)
-        notes = list(ranking.notes)
-        if left := sorted(stated[0].keys() - {one.name for one in judged}):
-            notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
-        if judged and missing_parts(results, joint_plan(results)):
-            notes.append("The claims are judged on the part that was run; the whole may decide otherwise.")
-        return replace(ranking, claims=judged, notes=tuple(notes))
-    why = "a part of the study is ranked" if not whole else "these folders state different claims"
-    return replace(ranking, notes=(*ranking.notes, f"The suite's claims are not judged: {why}."))
+    if not whole or any(claims != stated[0] for claims in stated):
+        why = "these folders state different claims" if whole else "a part of the study is ranked"
+        note = Note("warning", f"The suite's claims are not judged: {why}.")
+        return replace(ranking, notes=(*ranking.notes, note))
+    judged = judge(results, ranking.alpha, partial=partial)
+    notes = []
+    if left := sorted(stated[0].keys() - {one.name for one in judged}):
+        notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
+    if judged and missing_parts(results, joint_plan(results)):
+        notes.append("The claims are judged on the part that was run; the whole may decide otherwise.")
+    return replace(ranking, claims=judged, notes=(*ranking.notes, *(Note("warning", text) for text in notes)))

@@ -11,9 +11,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from surrobench.arrays import Floats
 from surrobench.errors import UnknownName, UsageError
-from surrobench.report.ranking.model import DECIMALS, MEASURES, Floats, Ranking
-from surrobench.report.render.extra_tests import ALSO, Also, Beside, Finding, Number
+from surrobench.report.ranking.model import (
+    DECIMALS,
+    EXTRA_TESTS,
+    MEASURES,
+    ExtraTest,
+    ExtraTestName,
+    Finding,
+    Number,
+    Ranking,
+)
 from surrobench.stats.bayes import PRIOR, Posterior, hierarchical, signed_rank
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import NAMES, correct
@@ -41,9 +50,9 @@ _DIFFERENCE = Number("difference", "difference", _signed)
 _P = Number("p", "p", _probability)
 
 
-def with_also(
+def with_extra_tests(
     ranking: Ranking,
-    tests: Sequence[Also],
+    tests: Sequence[ExtraTestName],
     rope: float = ROPE,
     progress: Callable[[Sequence[int]], Iterator[int]] = iter,
 ) -> Ranking:
@@ -61,16 +70,16 @@ def with_also(
         UsageError: ``rope`` is negative.
     """
     for test in tests:
-        if test not in ALSO:
-            raise UnknownName("test", test, ALSO)
+        if test not in EXTRA_TESTS:
+            raise UnknownName("test", test, EXTRA_TESTS)
     if not rope >= 0:
         raise UsageError(f"0 <= rope must hold, but got {rope}.", "0 is for none.")
-    further = ranking.further and with_also(ranking.further, tests, rope, progress)
+    further = ranking.further and with_extra_tests(ranking.further, tests, rope, progress)
     if ranking.versus_control is None:
         return replace(ranking, further=further)
     data = _data(ranking, rope, progress)
     made = tuple(_TESTS[test](ranking, data) for test in dict.fromkeys(tests))
-    return replace(ranking, also=made, further=further)
+    return replace(ranking, extra_tests=made, further=further)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class _Data:
         control: its column.
         runs: shape (n, k, s), the metric.
         blocks: shape (n, k), its means over seeds, on which the ranking's own test rests.
-        rope, progress: see ``with_also``.
+        rope, progress: see ``with_extra_tests``.
     """
 
     control: int
@@ -121,7 +130,7 @@ def _measure(ranking: Ranking) -> str:
 # ---------------------------------------------------------------------- Bayes
 
 
-def _bayes(ranking: Ranking, data: _Data) -> Beside:
+def _bayes(ranking: Ranking, data: _Data) -> ExtraTest:
     found = {
         method: signed_rank(data.gains(method), data.rope, np.random.default_rng(0)) for method in data.others
     }
@@ -133,7 +142,7 @@ def _bayes(ranking: Ranking, data: _Data) -> Beside:
     )
 
 
-def _hierarchical(ranking: Ranking, data: _Data) -> Beside:
+def _hierarchical(ranking: Ranking, data: _Data) -> ExtraTest:
     found = {
         method: hierarchical(data.gains_by_seed(method), data.rope, np.random.default_rng(0))
         for method in data.progress(data.others)
@@ -154,7 +163,7 @@ def _hierarchical(ranking: Ranking, data: _Data) -> Beside:
 
 
 def _of_posteriors(
-    test: Also,
+    test: ExtraTestName,
     name: str,
     ranking: Ranking,
     found: dict[int, Posterior],
@@ -163,7 +172,7 @@ def _of_posteriors(
     prior: str,
     rope: float,
     how: str,
-) -> Beside:
+) -> ExtraTest:
     numbers = [
         _DIFFERENCE,
         Number("better", "P(better)", _probability),
@@ -192,7 +201,7 @@ def _of_posteriors(
         f"{level:.0%} on. Share: posterior mean of the probability of better. {samples:,} samples. No "
         "correction: these are no p-values, and each method is judged by itself."
     ) + "".join(f" Nothing is said where: {doubt}." for doubt in doubts)
-    return Beside(
+    return ExtraTest(
         test=test,
         title=f"{name} against {ranking.control}",
         numbers=tuple(numbers),
@@ -221,8 +230,8 @@ def _likeliest(posterior: Posterior, level: float) -> Finding:
 # ---------------------------------------------------------------------- mixed-effects model
 
 
-def _mixed(ranking: Ranking, data: _Data) -> Beside:
-    correction = ranking.correction
+def _mixed(ranking: Ranking, data: _Data) -> ExtraTest:
+    correction = ranking.settings.correction
     level = 1 - ranking.alpha
     model = mixed_model(data.runs, data.control, level, correction)
     of = {contrast.method: contrast for contrast in model.contrasts}
@@ -248,7 +257,7 @@ def _mixed(ranking: Ranking, data: _Data) -> Beside:
         f"with a {level:.0%} interval, each by itself; t with {model.dof[1]} degrees of freedom; "
         f"{_corrected(ranking)}." + (f" {model.note[0].upper()}{model.note[1:]}." if model.note else "")
     )
-    return Beside(
+    return ExtraTest(
         test="mixed",
         title=f"Mixed-effects model against {ranking.control}",
         numbers=(
@@ -286,11 +295,11 @@ def _mixed(ranking: Ranking, data: _Data) -> Beside:
 # ---------------------------------------------------------------------- sign-flip
 
 
-def _sign_flip(ranking: Ranking, data: _Data) -> Beside:
+def _sign_flip(ranking: Ranking, data: _Data) -> ExtraTest:
     found: dict[int, SignFlip] = {
         method: sign_flip(data.gains(method), np.random.default_rng(0)) for method in data.others
     }
-    correction = ranking.correction
+    correction = ranking.settings.correction
     p_corrected = correct([one.p for one in found.values()], correction)
     one = next(iter(found.values()))
     smallest = float(correct([one.smallest_p] * len(found), correction).min())
@@ -302,7 +311,7 @@ def _sign_flip(ranking: Ranking, data: _Data) -> Beside:
         f"{_corrected(ranking)}. Smallest corrected p it could reach: {smallest:.3g}"
         + ("." if smallest <= ranking.alpha else ", so none can be significant.")
     )
-    return Beside(
+    return ExtraTest(
         test="sign-flip",
         title=f"Sign-flip test against {ranking.control}",
         numbers=(_DIFFERENCE, _P, Number("p_corrected", f"p ({NAMES[correction]})", _probability)),
@@ -331,7 +340,7 @@ def _sign_flip(ranking: Ranking, data: _Data) -> Beside:
 def _corrected(ranking: Ranking) -> str:
     m = len(ranking.methods) - 1
     return (
-        f"{NAMES[ranking.correction]} over {m} comparison{'s' if m > 1 else ''}, set off where "
+        f"{NAMES[ranking.settings.correction]} over {m} comparison{'s' if m > 1 else ''}, set off where "
         f"p <= {ranking.alpha:g}"
     )
 
@@ -342,7 +351,7 @@ def _significant(p: float, difference: float, alpha: float) -> Finding:
     return "better" if difference > 0 else "worse"
 
 
-_TESTS: dict[Also, Callable[[Ranking, _Data], Beside]] = {
+_TESTS: dict[ExtraTestName, Callable[[Ranking, _Data], ExtraTest]] = {
     "bayes": _bayes,
     "hierarchical": _hierarchical,
     "mixed": _mixed,

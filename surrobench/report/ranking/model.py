@@ -1,131 +1,345 @@
 """The ranking of methods over benchmark instances: what every table and diagram shows. No I/O.
 
-Blocks are instances; the seeds of an instance are averaged first, and only seeds that all methods have
-count. Quantile regret, being free of scale, gives ranks and tests unless another metric is asked for;
-normalised regret is shown beside it. Lower is better in all of them.
+A block of the tests is an instance, or all instances of one data set. The seeds of an instance are averaged
+first, and only seeds that all methods have count. Ranks and tests use quantile regret, which has no scale,
+unless another metric is asked for; normalised regret is shown as well. Lower is better in all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from surrobench.arrays import Floats, Ints
 from surrobench.report.claims import Judged
-from surrobench.report.render.extra_tests import Beside
-from surrobench.stats.bootstrap import Interval, bootstrap, interquartile_mean, mean
-from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import Correction
-from surrobench.stats.improvement import BOUNDS, score_tables, unpaired_interval
-from surrobench.stats.improvement import scores as improvement_scores
 from surrobench.stats.paired import Comparison, Comparisons
-from surrobench.stats.ranks import (
-    Conover,
-    Friedman,
-    Nemenyi,
-    bars,
-    cliques,
-    rank_blocks,
-)
-from surrobench.stats.regret import (
-    Anchor,
-    random_trials_worth,
-)
-
-Floats = NDArray[np.float64]
+from surrobench.stats.ranks import Conover, Friedman, Nemenyi, bars, cliques, rank_blocks
+from surrobench.stats.regret import Anchor, random_trials_worth
 
 Metric = Literal["quantile", "normalised", "log", "auc"]
-"""What ranks and tests use, a number per run, seeds averaged: quantile regret, normalised regret, its decimal
-logarithm, or the area below the anytime curve of quantile regret."""
+"""The number per run that ranks and tests use, averaged over seeds: quantile regret, normalised regret, its
+decimal logarithm, or the area below the anytime curve of quantile regret."""
 METRICS: tuple[Metric, ...] = get_args(Metric)
 MEASURES: Mapping[Metric, str] = {
     "quantile": "quantile_regret", "normalised": "normalised_regret", "log": "log_regret", "auc": "area",
 }  # fmt: skip
-"""What a metric is called in tables."""
+"""The name of each metric in tables."""
 
 LOG_FLOOR = 1e-6
-"""The least normalised regret that a logarithm is taken of: a run that found the best has none."""
+"""The least normalised regret that a logarithm is taken of: a run that found the best loss has regret 0."""
 
 DECIMALS = 12
-"""Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); below this is rounding of floats."""
+"""Quantile regrets differ by multiples of 1 / (seeds x (N + 1)); smaller differences are rounding errors."""
 
 Posthoc = Literal["nemenyi", "conover", "wilcoxon"]
-"""The test of all pairs that a diagram's bars come from."""
+"""The test of all pairs that the bars of a diagram come from."""
 
-RESAMPLES = 1000
-"""Of each interval; their generator starts from 0, so that a ranking printed twice is the same."""
+
+# ---------------------------------------------------------------------- notes
+
+NoteKind = Literal["scope", "control", "warning", "column", "metric", "overall", "pairs"]
+"""What a note is about: the data that are compared, the test against the control, something that could
+mislead a reader, a column that was asked for, the metric, the test that all methods rank alike, all pairs."""
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """k methods, best mean rank first, over n instances. All arrays are in the order of ``methods``.
+class Note:
+    """A sentence or two that a reader of a ranking should know, as plain text."""
+
+    kind: NoteKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """A method that the test cannot tell from the control.
 
     Attributes:
-        methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
-        models: the language model of each method as people read it; absent for methods without one.
-        instances: the benchmarks, by name.
-        clusters: n, the cluster of each instance, such as a data set; the instance itself where it is alone.
-            Mean ranks, tests and intervals take each cluster as one block, the mean of its instances.
-        seeds: the common seeds, the same on every instance.
-        trials: after how many trials they are compared; None where their budget is another.
-        quantile: shape (n, k), quantile regret, mean over seeds.
-        normalised: shape (n, k), normalised regret, mean over seeds, unclipped.
-        loss: shape (n, k), loss of the incumbents' configurations, mean over seeds.
-        best: shape (n,), each instance's best loss.
-        anchor_loss: shape (n,), the loss whose normalised regret is 1.
-        anchor: which reference value that is.
-        control: the method that others are compared with.
-        alpha: family-wise level of the tests.
-        friedman: Friedman's test, from ``values``.
-        nemenyi: Nemenyi's test of all pairs, from ``values``.
-        posthoc: the test of all pairs that groups of methods come from.
-        pairs: its result, from ``values``; its ``p`` has shape (k, k) and is corrected for all pairs.
-        versus_control: Wilcoxon, corrected, from ``values``; None if the control is not among the methods.
-        notes: what a reader must know, one sentence or two each, plain text.
-        further: methods with more seeds or trials on what is common to them; None if there are none.
-        metric: what ranks and tests use.
-        values: shape (n, k), that metric, mean over seeds, without the rounding errors of floats.
-        by_run: name of a measure -> shape (n, k, s), in the order of ``seeds``.
-        extra: key of a column of the table -> shape (k,), NaN where there is no value; see ``extras.py``.
-        group: which part of the study this is; empty for all of it.
-        claims: of the suite, judged; see ``report.claims``.
-        also: further tests against the control; see ``report.also``.
-        correction: of p-values.
+        method: its name.
+        needed: the smallest difference that the test would find with 80% power at this number of blocks, in
+            the metric; infinite where no difference is large enough.
+        observed: the difference that was observed (pseudomedian), positive where better than the control.
     """
 
-    methods: tuple[str, ...]
-    models: Mapping[str, str]
+    method: str
+    needed: float
+    observed: float
+
+
+# ---------------------------------------------------------------------- extra tests
+
+ExtraTestName = Literal["bayes", "hierarchical", "mixed", "sign-flip"]
+"""The Bayesian signed-rank and hierarchical tests, the linear mixed-effects model, the sign-flip test."""
+EXTRA_TESTS: tuple[ExtraTestName, ...] = get_args(ExtraTestName)
+
+Finding = Literal["better", "worse", "same", ""]
+"""What a test says of a method at the ranking's level; empty where it says nothing."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers: its name in CSV and JSON, its heading, and how people read a value."""
+
+    key: str
+    heading: str
+    show: Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class ExtraTest:
+    """What one extra test found about all methods but the control.
+
+    Attributes:
+        test: which test.
+        title: the title of its table.
+        numbers: the columns of its table.
+        values: method -> a value for each column, NaN where there is none; in the ranking's order.
+        findings: method -> what the test says.
+        facts: n, correction or prior, and what else holds for the whole table; JSON values.
+        note: the facts in words.
+    """
+
+    test: ExtraTestName
+    title: str
+    numbers: tuple[Number, ...]
+    values: Mapping[str, Sequence[float]]
+    findings: Mapping[str, Finding]
+    facts: Mapping[str, Any]
+    note: str
+
+    def cells(self, method: str) -> list[str]:
+        """Return the numbers of a method as people read them."""
+        pairs = zip(self.numbers, self.values[method], strict=True)
+        return ["" if math.isnan(value) else number.show(value) for number, value in pairs]
+
+    def document(self) -> dict[str, Any]:
+        """Return the whole test as a JSON value."""
+        keys = [number.key for number in self.numbers]
+        return {
+            "test": self.test,
+            **self.facts,
+            "methods": {
+                method: {**dict(zip(keys, values, strict=True)), "finding": self.findings[method] or None}
+                for method, values in self.values.items()
+            },
+            "note": self.note,
+        }
+
+    def columns(self) -> list[str]:
+        """Return the names of its columns in CSV."""
+        prefix = self.test.replace("-", "_")
+        return [f"{prefix}_{number.key}" for number in self.numbers]
+
+
+# ---------------------------------------------------------------------- the ranking
+
+
+@dataclass(frozen=True)
+class RankingSettings:
+    """How methods are ranked and tested; see ``rank_methods``.
+
+    Attributes:
+        control: the method that the others are compared with.
+        anchor: the reference value whose normalised regret is 1.
+        alpha: the family-wise level of the tests.
+        metric: what ranks and tests use.
+        correction: of p-values.
+        posthoc: the test of all pairs that groups of methods come from.
+        clusters: instance -> the cluster that it counts with, such as its data set; empty: each by itself.
+    """
+
+    control: str = "random"
+    anchor: Anchor = "median"
+    alpha: float = 0.05
+    metric: Metric = "quantile"
+    correction: Correction = "holm"
+    posthoc: Posthoc = "nemenyi"
+    clusters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The runs that are compared: all methods on the same n instances with the same seeds.
+
+    Attributes:
+        instances: the benchmarks, by name.
+        clusters: n names, the cluster of each instance, such as a data set; the instance itself where it is
+            alone. Mean ranks, tests and intervals take each cluster as one block, the mean of its instances.
+        seeds: the common seeds, the same on every instance.
+        trials: after how many trials methods are compared; None where their budget is another.
+    """
+
     instances: tuple[str, ...]
     clusters: tuple[str, ...]
     seeds: tuple[int, ...]
     trials: int | None
-    quantile: Floats
-    normalised: Floats
-    loss: Floats
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What k methods reached on n instances with s seeds. Lower is better.
+
+    Attributes:
+        best: shape (n,), the best loss of each instance.
+        anchor_loss: shape (n,), the loss whose normalised regret is 1.
+        quantile: shape (n, k), quantile regret, mean over seeds.
+        means: shape (n, k), the metric, mean over seeds, with the rounding errors of floats.
+        by_run: name of a measure -> shape (n, k, s), in the order of the seeds.
+    """
+
     best: Floats
     anchor_loss: Floats
-    anchor: Anchor
-    control: str
-    alpha: float
+    quantile: Floats
+    means: Floats
+    by_run: Mapping[str, Floats]
+
+    @property
+    def values(self) -> Floats:
+        """Shape (n, k): what is ranked; means that are equal in exact arithmetic are equal."""
+        return self.means.round(DECIMALS)
+
+    @property
+    def loss(self) -> Floats:
+        """Shape (n, k): loss of the incumbents' configurations, mean over seeds."""
+        return np.asarray(self.by_run["loss"].mean(axis=2))
+
+    @property
+    def normalised(self) -> Floats:
+        """Shape (n, k): normalised regret, mean over seeds, unclipped."""
+        return np.asarray(self.by_run["normalised_regret"].mean(axis=2))
+
+    @property
+    def beyond_best(self) -> int:
+        """The number of runs that found less than the best loss that was known."""
+        return int((self.by_run["loss"] < self.best[:, None, None]).sum())
+
+    def in_order(self, order: Sequence[int]) -> Measured:
+        """Return the same values with the methods in this order."""
+        return Measured(
+            self.best,
+            self.anchor_loss,
+            self.quantile[:, order],
+            self.means[:, order],
+            {name: of_runs[:, order] for name, of_runs in self.by_run.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The results of the tests, all on the metric.
+
+    Attributes:
+        friedman: Friedman's test that all methods rank alike.
+        nemenyi: Nemenyi's test of all pairs.
+        pairs: the test of all pairs that was asked for; its ``p`` has shape (k, k) and is corrected.
+        versus_control: Wilcoxon's test against the control, corrected; None if the control is not ranked.
+    """
+
     friedman: Friedman
     nemenyi: Nemenyi
-    posthoc: Posthoc
     pairs: Nemenyi | Conover | Comparisons
     versus_control: Comparisons | None
-    notes: tuple[str, ...]
-    further: Ranking | None = field(default=None)
-    metric: Metric = "quantile"
-    values: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    by_run: Mapping[str, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """k methods over n instances, best mean rank first. All arrays are in the order of ``methods``.
+
+    Attributes:
+        methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
+        models: method -> its language model as people read it; absent for methods without one.
+        settings: how methods are ranked and tested.
+        scope: the runs that are compared.
+        measured: what the methods reached.
+        tested: the results of the tests.
+        notes: what a reader should know; ``notes.notes_to_show`` says which notes are shown.
+        unresolved: the methods that the test cannot tell from the control, where it could tell any.
+        extra: key of a column that was asked for -> shape (k,), NaN where there is no value.
+        extra_tests: further tests against the control that were asked for.
+        claims: the suite's claims, judged.
+        further: a ranking of the methods with more seeds or trials; None if there are none.
+        group: which part of the study is ranked; empty for all of it.
+    """
+
+    methods: tuple[str, ...]
+    models: Mapping[str, str]
+    settings: RankingSettings
+    scope: Scope
+    measured: Measured
+    tested: Tested
+    notes: tuple[Note, ...]
+    unresolved: tuple[Unresolved, ...] = ()
     extra: Mapping[str, Floats] = field(default_factory=dict)
-    group: str = ""
+    extra_tests: tuple[ExtraTest, ...] = ()
     claims: tuple[Judged, ...] = ()
-    also: tuple[Beside, ...] = ()
-    correction: Correction = "holm"
+    further: Ranking | None = None
+    group: str = ""
+
+    # What nearly every reader of a ranking asks for, by a short name.
+
+    @property
+    def control(self) -> str:
+        """The method that the others are compared with."""
+        return self.settings.control
+
+    @property
+    def alpha(self) -> float:
+        """The family-wise level of the tests."""
+        return self.settings.alpha
+
+    @property
+    def metric(self) -> Metric:
+        """What ranks and tests use."""
+        return self.settings.metric
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The benchmarks, by name."""
+        return self.scope.instances
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The cluster of each instance."""
+        return self.scope.clusters
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The common seeds."""
+        return self.scope.seeds
+
+    @property
+    def trials(self) -> int | None:
+        """After how many trials methods are compared; None where their budget is another."""
+        return self.scope.trials
+
+    @property
+    def values(self) -> Floats:
+        """Shape (n, k): what is ranked, mean over seeds."""
+        return self.measured.values
+
+    @property
+    def by_run(self) -> Mapping[str, Floats]:
+        """Name of a measure -> shape (n, k, s)."""
+        return self.measured.by_run
+
+    @property
+    def friedman(self) -> Friedman:
+        """Friedman's test."""
+        return self.tested.friedman
+
+    @property
+    def versus_control(self) -> Comparisons | None:
+        """Wilcoxon's test against the control."""
+        return self.tested.versus_control
 
     @property
     def further_by(self) -> str:
@@ -141,152 +355,50 @@ class Ranking:
 
     @property
     def mean_rank(self) -> Floats:
-        """Shape (k,)."""
+        """Shape (k,): mean rank over the blocks."""
         return self.friedman.mean_ranks
 
     @property
     def mean_normalised(self) -> Floats:
-        """Shape (k,): mean over instances, unclipped."""
-        return np.asarray(self.normalised.mean(axis=0))
+        """Shape (k,): normalised regret, mean over instances, unclipped."""
+        return np.asarray(self.measured.normalised.mean(axis=0))
 
     @property
     def mean_quantile(self) -> Floats:
-        """Shape (k,): mean over instances."""
-        return np.asarray(self.quantile.mean(axis=0))
+        """Shape (k,): quantile regret, mean over instances."""
+        return np.asarray(self.measured.quantile.mean(axis=0))
 
     @property
     def random_trials(self) -> Floats:
-        """Shape (k,): random trials that the mean quantile regret is worth."""
+        """Shape (k,): the number of random trials that the mean quantile regret is worth."""
         return random_trials_worth(self.mean_quantile)
 
     @property
-    def wins(self) -> NDArray[np.int64]:
-        """Shape (k,): instances on which the method is the best, alone or with others."""
-        return np.asarray((self.values == self.values.min(axis=1, keepdims=True)).sum(axis=0))
+    def wins(self) -> Ints:
+        """Shape (k,): the number of instances on which the method is the best, alone or with others."""
+        values = self.values
+        return np.asarray((values == values.min(axis=1, keepdims=True)).sum(axis=0))
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
         """Groups of methods that the post hoc test cannot tell apart."""
-        if self.posthoc == "nemenyi":
-            return cliques(self.mean_rank, self.nemenyi.critical_difference)
-        return bars(self.mean_rank, ~(self.pairs.p > self.alpha))
-
-    @cached_property
-    def iqm(self) -> tuple[Interval, ...]:
-        """k, the interquartile mean of normalised regret over all runs, unclipped, with its interval."""
-        blocks, _ = average_within(self.by_run["normalised_regret"], self.clusters)
-        return tuple(
-            bootstrap(
-                blocks[:, method, :, None],
-                interquartile_mean,
-                np.random.default_rng(0),
-                level=1 - self.alpha,
-                resamples=RESAMPLES,
-            )
-            for method in range(len(self.methods))
-        )
-
-    @cached_property
-    def improvement(self) -> tuple[Interval | None, ...]:
-        """k, the probability of less loss than the control with the same seed, ties half, with its interval.
-
-        None for the control itself, or without one.
-        """
-        if self.versus_control is None:
-            return (None,) * len(self.methods)
-        control = self.methods.index(self.control)
-        loss = self.by_run["loss"]
-        better = improvement_scores(loss, loss[:, [control]])
-        blocks, _ = average_within(better, self.clusters)
-        return tuple(
-            None
-            if method == control
-            else bootstrap(
-                blocks[:, method, :, None],
-                mean,
-                np.random.default_rng(0),
-                level=1 - self.alpha,
-                resamples=RESAMPLES,
-                bounds=BOUNDS,
-            )
-            for method in range(len(self.methods))
-        )
-
-    @cached_property
-    def improvement_unpaired(self) -> tuple[Interval | None, ...]:
-        """k, the probability of less loss than the control with any seed, ties half, with its interval.
-
-        Every run is compared with every run of the control on the same instance, as rliable does: the one to
-        read where equal seeds share nothing. None for the control itself, or without one.
-        """
-        if self.versus_control is None:
-            return (None,) * len(self.methods)
-        control = self.methods.index(self.control)
-        loss = self.by_run["loss"]
-
-        def of(method: int) -> Interval:
-            tables, _ = average_within(score_tables(loss[:, method], loss[:, control]), self.clusters)
-            return unpaired_interval(
-                tables, np.random.default_rng(0), level=1 - self.alpha, resamples=RESAMPLES
-            )
-
-        return tuple(None if method == control else of(method) for method in range(len(self.methods)))
-
-    @property
-    def interval_note(self) -> str:
-        """What a reader of ``iqm`` and both ``improvement`` must know: shown where they are."""
-        found = (*self.iqm, *self.improvement, *self.improvement_unpaired)
-        of = [interval for interval in found if interval]
-        doubts = dict.fromkeys(interval.note for interval in of if interval.note)
-        improvement = (
-            f" Improvement: probability of less loss than {self.control} on the same instance, ties half; "
-            "paired: with the same seed, hence from the same start, which results of others do not share; "
-            "unpaired: any seed of one against any of the other, as rliable (Agarwal et al. 2021)."
-        )
-        return (
-            "IQM: interquartile mean of normalised regret over all runs, unclipped."
-            + (improvement if self.versus_control else "")
-            + f" Intervals: bootstrap-t at {1 - self.alpha:.0%}, each by itself, {RESAMPLES} resamples of "
-            f"the {blocks_in_words(self.friedman.n, self.clusters)} and of seeds within them; they "
-            f"generalise to {of[0].scope}." + "".join(f" Some: {doubt}." for doubt in doubts)
-        )
+        if self.settings.posthoc == "nemenyi":
+            return cliques(self.mean_rank, self.tested.nemenyi.critical_difference)
+        return bars(self.mean_rank, ~(self.tested.pairs.p > self.alpha))
 
     def comparison(self, method: int) -> Comparison | None:
-        """The method's comparison with the control; None for the control itself, or without one."""
+        """Return the method's comparison with the control; None for the control itself, or without one."""
         found = self.versus_control.comparisons if self.versus_control else ()
         return next((comparison for comparison in found if comparison.method == method), None)
 
     def significant(self, method: int) -> bool:
-        """Whether the method differs from the control, after correction, at level ``alpha``."""
+        """Return whether the method differs from the control, after correction, at level ``alpha``."""
         comparison = self.comparison(method)
         return comparison is not None and comparison.p_corrected <= self.alpha
 
 
-@dataclass(frozen=True)
-class How:
-    """How to rank, as ``rank_methods`` was told."""
-
-    control: str
-    anchor: Anchor
-    alpha: float
-    metric: Metric
-    correction: Correction
-    posthoc: Posthoc
-    clusters: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Tests:
-    """What was tested; see ``Ranking`` for the names."""
-
-    overall: Friedman
-    nemenyi: Nemenyi
-    pairs: Nemenyi | Conover | Comparisons
-    versus: Comparisons | None
-
-
 def blocks_in_words(n: int, clusters: Sequence[str]) -> str:
-    """What n counts: instances, or the clusters that they are in."""
+    """Return what n counts: instances, or the clusters that instances are in."""
     if n == len(clusters):
         return f"{n} instances"
     return f"{n} clusters of {len(clusters)} instances, each averaged to one block"

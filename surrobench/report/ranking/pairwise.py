@@ -35,23 +35,23 @@ def pairs_document(ranking: Ranking) -> dict[str, Any]:
     Where a test has no such number it is None: Nemenyi's p-values are of the whole family from the start,
     and only Conover's t has degrees of freedom that are finite.
     """
-    pairs, k = ranking.pairs, len(ranking.methods)
+    pairs, k = ranking.tested.pairs, len(ranking.methods)
     return {
-        "test": ranking.posthoc,
+        "test": ranking.settings.posthoc,
         "n": ranking.friedman.n,
         "comparisons": k * (k - 1) // 2,
         "correction": "studentised range" if isinstance(pairs, Nemenyi) else pairs.correction,
         "dof": pairs.dof if isinstance(pairs, Conover) else None,
         "smallest_reachable_p": pairs.smallest_p if isinstance(pairs, Comparisons) else None,
-        "statistic": STATISTICS[ranking.posthoc],
-        "effect": EFFECTS[ranking.posthoc],
+        "statistic": STATISTICS[ranking.settings.posthoc],
+        "effect": EFFECTS[ranking.settings.posthoc],
         "each": list(_each(ranking)),
     }
 
 
 def _each(ranking: Ranking) -> Iterator[dict[str, Any]]:
     """A row for each pair, the better mean rank first."""
-    methods, pairs = ranking.methods, ranking.pairs
+    methods, pairs = ranking.methods, ranking.tested.pairs
     if isinstance(pairs, Comparisons):
         for found in pairs.comparisons:
             yield {

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from surrobench.report.ranking.model import Ranking
 from surrobench.report.ranking.pairwise import pairs_document
+from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.csv_json import to_csv, to_json
 from surrobench.report.render.ranking_columns import COLUMNS
+
+SCHEMA_VERSION = 1
+"""The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
 
 
 def ranking_csv(rankings: Sequence[Ranking]) -> str:
     """Return a line for each method of each ranking, and of each ranking of methods with more seeds."""
     parts = [part for ranking in rankings for part in _with_further(ranking)]
     # Each extra test has columns of its own: only those that were asked for are there.
-    extra_tests = dict.fromkeys(key for part in parts for one in part.also for key in one.columns())
+    extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
     keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS), *extra_tests]
     grouped = any(ranking.group for ranking in rankings)
     return to_csv(
@@ -47,30 +52,51 @@ def _rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
             **{column.key: column.value(ranking, j) for column in COLUMNS},
             **{
                 key: value
-                for one in ranking.also
+                for one in ranking.extra_tests
                 for key, value in zip(one.columns(), one.values.get(method, ()), strict=False)
             },
         }
 
 
 def ranking_json(rankings: Sequence[Ranking]) -> str:
-    """Return a ranking as a JSON object, or several as its ``groups``."""
+    """Return a ranking as a JSON object, or several as its ``groups``; see ``ranking_document``."""
     documents = [ranking_document(ranking) for ranking in rankings]
-    return to_json({"groups": documents} if any(ranking.group for ranking in rankings) else documents[0])
+    whole = {"groups": documents} if any(ranking.group for ranking in rankings) else documents[0]
+    return to_json({"schema_version": SCHEMA_VERSION, **whole})
 
 
 def ranking_document(ranking: Ranking) -> dict[str, Any]:
-    """Return a ranking as nested dictionaries, by instance and by run; NaN where there is no value."""
+    """Return a ranking as nested dictionaries that hold all that is needed to check it.
+
+    In JSON the whole document has ``schema_version`` first, then either these keys of one ranking, or
+    ``groups``, a list of rankings. Numbers have all their digits, and null stands for a value that
+    does not exist.
+
+    - ``group``: the part of the study, where several are ranked;
+    - ``answer``: the sentence that answers the study's question;
+    - ``instances`` (their number), ``blocks`` (the n of the tests), ``seeds``, ``trials``, ``control``,
+      ``metric``, ``anchor``, ``alpha``: what is compared, and how;
+    - ``methods``: a row of the table for each method, best first, with the columns of CSV;
+    - ``friedman``, ``nemenyi``, ``pairs``, ``versus_control``, ``also`` (extra tests): the tests;
+    - ``not_resolved``: the methods that the test cannot tell from the control, with the difference that is
+      ``needed`` and the one that was ``observed``;
+    - ``extra``: the columns that were asked for, by method;
+    - ``per_instance``: what each method reached on each instance, and by seed;
+    - ``notes``: all notes;
+    - ``further``: a ranking of the methods with more seeds or trials;
+    - ``claims``: the claims of the suite, judged.
+    """
     test, versus = ranking.friedman, ranking.versus_control
 
     return {
         **({"group": ranking.group} if ranking.group else {}),
+        "answer": verdict_sentence(ranking),
         "instances": len(ranking.instances),
         "seeds": list(ranking.seeds),
         "trials": ranking.trials,
         "control": ranking.control,
         "metric": ranking.metric,
-        "anchor": ranking.anchor,
+        "anchor": ranking.settings.anchor,
         "alpha": ranking.alpha,
         "methods": [
             {column.key: column.value(ranking, j) for column in COLUMNS}
@@ -81,12 +107,12 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
             "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
         },
         "nemenyi": {
-            "critical_difference": ranking.nemenyi.critical_difference,
-            "p": _by_pair(ranking, ranking.nemenyi.p),
+            "critical_difference": ranking.tested.nemenyi.critical_difference,
+            "p": _by_pair(ranking, ranking.tested.nemenyi.p),
         },
         "pairs": {
             **pairs_document(ranking),
-            "p": _by_pair(ranking, ranking.pairs.p),
+            "p": _by_pair(ranking, ranking.tested.pairs.p),
             "groups": [[ranking.methods[j] for j in group] for group in ranking.cliques],
         },
         "extra": {name: _by_method(ranking, values) for name, values in ranking.extra.items()},
@@ -98,10 +124,11 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
             "smallest_reachable_p": versus.smallest_p,
             "statistic": {ranking.methods[c.method]: c.statistic for c in versus.comparisons},
         },
-        "also": [one.document() for one in ranking.also],
+        "also": [one.document() for one in ranking.extra_tests],
         "blocks": ranking.friedman.n,
         "per_instance": list(_per_instance(ranking)),
-        "notes": list(ranking.notes),
+        "not_resolved": [asdict(one) for one in ranking.unresolved],
+        "notes": [note.text for note in ranking.notes],
         "further": ranking.further and ranking_document(ranking.further),
         "claims": [one.document() for one in ranking.claims],
     }  # fmt: skip
@@ -112,11 +139,11 @@ def _per_instance(ranking: Ranking) -> Iterator[dict[str, Any]]:
         yield {
             "benchmark": instance,
             "block": ranking.clusters[i],
-            "best_loss": float(ranking.best[i]),
-            "anchor_loss": float(ranking.anchor_loss[i]),
-            "loss": _by_method(ranking, ranking.loss[i]),
-            "normalised_regret": _by_method(ranking, ranking.normalised[i]),
-            "quantile_regret": _by_method(ranking, ranking.quantile[i]),
+            "best_loss": float(ranking.measured.best[i]),
+            "anchor_loss": float(ranking.measured.anchor_loss[i]),
+            "loss": _by_method(ranking, ranking.measured.loss[i]),
+            "normalised_regret": _by_method(ranking, ranking.measured.normalised[i]),
+            "quantile_regret": _by_method(ranking, ranking.measured.quantile[i]),
             "ranked": _by_method(ranking, ranking.values[i]),
             "rank": _by_method(ranking, ranking.ranks[i]),
             "by_seed": {name: _by_method(ranking, runs[i]) for name, runs in ranking.by_run.items()},

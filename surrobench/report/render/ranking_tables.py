@@ -10,10 +10,11 @@ from rich.console import RenderableType
 
 from surrobench.report import claims
 from surrobench.report.claims import Judged
-from surrobench.report.ranking.model import Ranking
+from surrobench.report.ranking.model import ExtraTest, Ranking
+from surrobench.report.ranking.notes import notes_to_show, unresolved_caption
 from surrobench.report.ranking.shared_model import shared_model
+from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render import formats
-from surrobench.report.render.extra_tests import Beside
 from surrobench.report.render.formats import Format
 from surrobench.report.render.latex import PREAMBLE, latex
 from surrobench.report.render.ranking_columns import COLUMNS, RankingColumn
@@ -71,7 +72,9 @@ def tables_of(ranking: Ranking) -> list[Table]:
 
 def _tables(ranking: Ranking) -> Iterator[Table]:
     yield _main(ranking)
-    yield from map(_extra_test, ranking.also)
+    if ranking.unresolved:
+        yield _unresolved(ranking)
+    yield from map(_extra_test, ranking.extra_tests)
     if ranking.further:
         lead = f"With more {ranking.further_by}: {', '.join(ranking.further.methods)}"
         first, *others = _tables(ranking.further)
@@ -89,6 +92,7 @@ def _main(ranking: Ranking) -> Table:
     columns = [column for column in COLUMNS if not (subtitle is not None and column.key == "model")]
     methods = range(len(ranking.methods))
     cells = [_column(ranking, column) for column in columns]
+    shown = notes_to_show(ranking).notes
     return Table(
         key="ranking",
         title=_title(ranking),
@@ -97,8 +101,10 @@ def _main(ranking: Ranking) -> Table:
             for column in columns
         ),
         rows=tuple(tuple(of_column[j] for of_column in cells) for j in methods),
-        notes=ranking.notes,
+        notes=tuple(note.text for note in shown),
+        more_notes=tuple(note.text for note in ranking.notes if note not in shown),
         subtitle=subtitle or "",
+        lead=verdict_sentence(ranking),
     )
 
 
@@ -146,7 +152,29 @@ def _tone(ranking: Ranking, method: int, column: RankingColumn) -> Tone:
 # ---------------------------------------------------------------------- what follows it
 
 
-def _extra_test(test: Beside) -> Table:
+def _unresolved(ranking: Ranking) -> Table:
+    """Return the table of the methods that the test cannot tell from the control."""
+    return Table(
+        key="not_resolved",
+        title="Not resolved",
+        columns=(
+            Column("method", "method", words=True),
+            Column("needed", "needed"),
+            Column("observed", "observed"),
+        ),
+        rows=tuple(
+            (
+                Cell(one.method, one.method),
+                Cell(f"{one.needed:.2g}" if math.isfinite(one.needed) else "no size suffices", one.needed),
+                Cell(f"{one.observed:+.2g}", one.observed),
+            )
+            for one in ranking.unresolved
+        ),
+        notes=(unresolved_caption(ranking),),
+    )
+
+
+def _extra_test(test: ExtraTest) -> Table:
     """Return the table of an extra test: what it finds of a method is set in bold."""
     tones: dict[str, Tone] = {"better": "good", "worse": "bad"}
     return Table(

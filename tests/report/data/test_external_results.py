@@ -70,7 +70,7 @@ def test_they_are_ranked_after_as_many_trials_as_they_have_and_scored_by_value(t
     rows = [f"theirs,{MLP},0,{t},{v}" for t, v in enumerate([0.5, 0.9, 0.6, 0.95])]
     rows += [f"theirs,{NAS},0,0,50"]
     others = read_others(write(tmp_path / "o.csv", *rows))
-    study = load_study(Results(folder), others=others, area=True, tests=True)
+    study = load_study(Results(folder), others=others, area=True, test_metric=True)
     assert set(study.incumbents["trials"]) == {4, 6}
     [mine] = study.incumbents.filter(method="theirs").rows(named=True)
     assert mine["score"] == benchmark(MLP).objective.sign * 0.95

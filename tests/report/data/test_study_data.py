@@ -140,11 +140,11 @@ def test_suites_that_differ_in_their_control_need_a_choice(folder, tmp_path):
 
 
 def test_the_test_metric_is_that_of_the_incumbents_trial_and_else_not_available(folder, monkeypatch):
-    assert load_study(Results(folder), tests=True).incumbents["test"].null_count() == 8
+    assert load_study(Results(folder), test_metric=True).incumbents["test"].null_count() == 8
     where = scenario("hpobench/mlp")
     other = next(o.name for o in where.objectives if o.name != where.target)
     monkeypatch.setattr(where, "test_counterpart", {where.target: other}, raising=False)
-    study = load_study(Results(folder), tests=True)
+    study = load_study(Results(folder), test_metric=True)
     trials = Results(folder).trials(scenario_key="hpobench/mlp").collect()
     sign = where.objectives[where.target_index].sign
     for method, seed in (("random", 0), ("sobol", 1)):

@@ -63,7 +63,7 @@ def test_an_svg_names_every_method_its_model_and_rank_the_control_n_and_alpha(tm
         assert method in joined
         assert f"{rank:.2f}" in texts
     assert texts[texts.index("random") + 1 :].count("(control)") == 1 or "(control)" in texts
-    assert f"CD = {ranking.nemenyi.critical_difference:.2f}" in texts
+    assert f"CD = {ranking.tested.nemenyi.critical_difference:.2f}" in texts
     assert "Some-Model-7B (7B)" in joined
     assert "n = 6 instances, 2 seeds each" in joined
     assert "alpha = 0.1" in joined
@@ -211,7 +211,7 @@ def test_where_all_methods_differ_there_is_no_bar():
     # scikit-posthocs issue 82: one bar was drawn although all pairs differ.
     scores = np.linspace(0, 1, 4)[None, :, None] + np.zeros((60, 1, 2))
     ranking = study(scores, METHODS[:4])
-    assert (ranking.nemenyi.p[np.triu_indices(4, 1)] < 0.05).all()
+    assert (ranking.tested.nemenyi.p[np.triu_indices(4, 1)] < 0.05).all()
     assert bars(cd_chart(ranking).to_dict()) == []
 
 
@@ -233,7 +233,7 @@ def test_no_bar_spans_methods_whose_extremes_differ_and_none_lies_in_another(see
     groups = ranking.cliques
     for group in groups:
         extremes = ranking.mean_rank[group[-1]] - ranking.mean_rank[group[0]]
-        assert extremes <= ranking.nemenyi.critical_difference
+        assert extremes <= ranking.tested.nemenyi.critical_difference
     assert not [(a, b) for a in groups for b in groups if a != b and set(a) <= set(b)]
     drawn = bars(cd_chart(ranking).to_dict())
     for i, (low, high, y) in enumerate(drawn):

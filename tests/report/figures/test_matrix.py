@@ -25,7 +25,11 @@ def cells(spec):
 @pytest.mark.parametrize("measure", ["rank", "quantile", "normalised"])
 def test_a_heat_map_has_a_cell_for_each_instance_and_method(ranking, measure):
     spec = heat_map(ranking, measure=measure).to_dict()
-    values = {"rank": ranking.ranks, "quantile": ranking.quantile, "normalised": ranking.normalised}[measure]
+    values = {
+        "rank": ranking.ranks,
+        "quantile": ranking.measured.quantile,
+        "normalised": ranking.measured.normalised,
+    }[measure]
     found = cells(spec)
     assert len(found) == 28
     for cell in found:
@@ -60,7 +64,9 @@ def test_wins_ties_and_losses_of_every_pair_add_up():
         assert cell["wins"] + cell["ties"] + cell["losses"] == 9
         assert (cell["wins"], cell["losses"]) == (mirrored["losses"], mirrored["wins"])
         i, j = ranking.methods.index(method), ranking.methods.index(against)
-        assert cell["wins"] == (ranking.quantile[:, i] < ranking.quantile[:, j] - 1e-9).sum()
+        assert (
+            cell["wins"] == (ranking.measured.quantile[:, i] < ranking.measured.quantile[:, j] - 1e-9).sum()
+        )
     control = ranking.methods.index("random")
     for comparison in ranking.versus_control.comparisons:
         cell = found[ranking.methods[comparison.method], ranking.methods[control]]

@@ -11,9 +11,10 @@ from surrobench.report.figures.proposals import (
     Proposals,
     origins_chart,
     parallel_coordinates,
+    source_styles,
 )
 from surrobench.report.figures.save import save
-from surrobench.report.figures.theme import COLUMN, PAGE
+from surrobench.report.figures.theme import COLUMN, PAGE, styles
 
 from .test_curves import layers, rows
 from .test_figures import MAGIC, NAMES, assert_clear, boxes
@@ -129,6 +130,13 @@ def test_bars_are_the_shares_stacked():
             assert sum(cell["y"] - cell["y2"] for cell in mine) == pytest.approx(22)
             for below, above in pairwise(mine):
                 assert below["y2"] == pytest.approx(above["y"])
+
+
+def test_a_source_that_is_a_method_has_the_colour_of_the_method():
+    methods, sources = ("tpe", "random", "agent (m)"), ("initial", "llm", "random", "tpe")
+    of_methods, found = styles(methods, "random"), source_styles(sources, methods, "random")
+    assert [found[name] for name in ("random", "tpe")] == [of_methods[name] for name in ("random", "tpe")]
+    assert len({look.colour for look in found.values()}) == len(sources)
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])

@@ -10,7 +10,8 @@ from scipy import stats
 
 from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.model import METRICS
+from surrobench.report.ranking.extra_columns import intervals, with_intervals
+from surrobench.report.ranking.model import METRICS, RankingSettings
 from surrobench.stats.improvement import probability_of_improvement
 from surrobench.stats.paired import wilcoxon
 from surrobench.stats.ranks import bars, conover
@@ -19,9 +20,14 @@ SCHEMA = {"benchmark": pl.String, "method": pl.String, "seed": pl.Int64, "score"
 METHODS = ("random", "tpe", "cmaes", "agent", "grid", "opro")
 
 
-def study(scores, methods=METHODS, size=101, **options):
+def study(scores, methods=METHODS, size=101, models=None, **options):
     """The ranking of scores in [0, 1], shape (benchmarks, methods, seeds), on evenly spaced references."""
-    return rank_methods(frame(scores, methods), references(len(scores), size), **options)
+    settings = RankingSettings(**options)
+    return rank_methods(frame(scores, methods), references(len(scores), size), settings, models=models)
+
+
+def interval_note(ranking):
+    return with_intervals(ranking).notes[-1].text
 
 
 def frame(scores, methods=METHODS):
@@ -52,8 +58,8 @@ def test_seeds_are_averaged_before_anything_is_ranked():
     columns = [METHODS.index(method) for method in ranking.methods]
     counts = (scores[..., None] > np.linspace(0, 1, 101)).sum(-1)
     quantile = ((counts + 1) / 102).mean(axis=2)[:, columns]
-    assert ranking.quantile == pytest.approx(quantile, abs=1e-12)
-    assert ranking.normalised == pytest.approx(2 * scores.mean(axis=2)[:, columns], abs=1e-12)
+    assert ranking.measured.quantile == pytest.approx(quantile, abs=1e-12)
+    assert ranking.measured.normalised == pytest.approx(2 * scores.mean(axis=2)[:, columns], abs=1e-12)
     assert ranking.mean_rank == pytest.approx(stats.rankdata(quantile, axis=1).mean(axis=0))
     assert list(ranking.mean_rank) == sorted(ranking.mean_rank)
     assert ranking.friedman.n == len(ranking.instances) == 8
@@ -68,11 +74,11 @@ def test_agrees_with_autorank_to_the_digits_it_keeps():
     pd = pytest.importorskip("pandas")
     # Far from normal, so that autorank takes its non-parametric way.
     ranking = study(np.random.default_rng(5).random((20, 5, 2)) ** 6, size=100_001)
-    data = pd.DataFrame(ranking.quantile, columns=ranking.methods)
+    data = pd.DataFrame(ranking.measured.quantile, columns=ranking.methods)
     theirs = autorank(data, alpha=0.05, order="ascending", force_mode="nonparametric")
     assert theirs.omnibus == "friedman"
     assert theirs.pvalue == pytest.approx(ranking.friedman.p, abs=1e-9)
-    assert theirs.cd == pytest.approx(ranking.nemenyi.critical_difference, rel=2e-3)
+    assert theirs.cd == pytest.approx(ranking.tested.nemenyi.critical_difference, rel=2e-3)
     for method, rank in zip(ranking.methods, ranking.mean_rank, strict=True):
         assert theirs.rankdf.loc[method, "meanrank"] == pytest.approx(rank, abs=1e-9)
 
@@ -84,7 +90,10 @@ def test_the_control_is_compared_with_every_other_method():
         comparison = ranking.comparison(j)
         assert (comparison is None) == (method == "random")
         if comparison:
-            gains = ranking.quantile[:, ranking.methods.index("random")] - ranking.quantile[:, j]
+            gains = (
+                ranking.measured.quantile[:, ranking.methods.index("random")]
+                - ranking.measured.quantile[:, j]
+            )
             assert comparison.p == pytest.approx(stats.wilcoxon(gains.round(12), zero_method="zsplit").pvalue)
             assert ranking.significant(j) == (comparison.p_holm <= 0.05)
 
@@ -109,7 +118,7 @@ def test_ranks_come_from_quantiles_and_survive_a_monotone_transform_of_the_losse
     }
     plain, other = study(scores), rank_methods(frame(np.exp(10 * scores)), bent)
     assert other.methods == plain.methods
-    assert np.array_equal(other.quantile, plain.quantile)
+    assert np.array_equal(other.measured.quantile, plain.measured.quantile)
 
 
 @settings(max_examples=15, deadline=None)
@@ -127,9 +136,9 @@ def test_the_order_of_methods_instances_seeds_and_rows_does_not_matter(random, t
     other = rank_methods(shuffled, references(n))
     assert other.methods == plain.methods
     assert np.array_equal(other.mean_rank, plain.mean_rank)
-    assert np.array_equal(other.quantile, plain.quantile[rows])
+    assert np.array_equal(other.measured.quantile, plain.measured.quantile[rows])
     assert other.friedman.p == plain.friedman.p
-    assert other.nemenyi.p == pytest.approx(plain.nemenyi.p)
+    assert other.tested.nemenyi.p == pytest.approx(plain.tested.nemenyi.p)
     assert [c.p_holm for c in other.versus_control.comparisons] == pytest.approx(
         [c.p_holm for c in plain.versus_control.comparisons]
     )
@@ -141,14 +150,17 @@ def test_only_common_seeds_count_and_more_seeds_are_shown_apart():
     runs = runs.filter((pl.col("method") != "agent") | (pl.col("seed") < 2))
     ranking = rank_methods(runs, references(6))
     assert ranking.seeds == (0, 1)
-    assert ranking.methods == study(scores[..., :2], ("random", "tpe", "agent")).methods
-    assert np.array_equal(ranking.quantile, study(scores[..., :2], ("random", "tpe", "agent")).quantile)
+    common = study(scores[..., :2], ("random", "tpe", "agent"))
+    assert ranking.methods == common.methods
+    assert np.array_equal(ranking.measured.quantile, common.measured.quantile)
     assert set(ranking.further.methods) == {"random", "tpe"}
     assert ranking.further.seeds == tuple(range(10))
-    assert np.array_equal(ranking.further.quantile, study(scores[:, :2], ("random", "tpe")).quantile)
+    assert np.array_equal(
+        ranking.further.measured.quantile, study(scores[:, :2], ("random", "tpe")).measured.quantile
+    )
     assert ranking.further.further is None
     assert any(
-        "random, tpe have more than what is common to all, 2 seeds (0-1): left out" in note
+        "random, tpe have more than what is common to all, 2 seeds (0-1). The rest" in note.text
         for note in ranking.notes
     )
 
@@ -158,7 +170,7 @@ def test_a_single_method_with_more_seeds_is_shown_without_tests():
     further = rank_methods(runs, references(4)).further
     assert further.methods == ("tpe",)
     assert further.versus_control is None
-    assert any("1 method: not testable" in note for note in further.notes)
+    assert any("1 method: not testable" in note.text for note in further.notes)
 
 
 def test_more_seeds_with_nothing_in_common_give_no_second_ranking():
@@ -169,7 +181,7 @@ def test_more_seeds_with_nothing_in_common_give_no_second_ranking():
     )
     ranking = rank_methods(runs, references(4))
     assert ranking.further is None
-    assert any("none is common to them" in note for note in ranking.notes)
+    assert any("none is common to them" in note.text for note in ranking.notes)
 
 
 def test_missing_runs_are_an_error_with_a_list_and_a_remedy():
@@ -206,15 +218,15 @@ def test_doubled_runs_are_an_error():
 def test_wrong_usage_is_refused():
     runs = frame(random_scores())
     with pytest.raises(UnknownName, match="Did you mean 'random'"):
-        rank_methods(runs, references(8), control="randm")
+        rank_methods(runs, references(8), RankingSettings(control="randm"))
     with pytest.raises(UsageError, match="Unknown anchor 'mean'"):
-        rank_methods(runs, references(8), anchor="mean")
+        rank_methods(runs, references(8), RankingSettings(anchor="mean"))
     with pytest.raises(UsageError, match="0 < alpha < 1"):
-        rank_methods(runs, references(8), alpha=5)
+        rank_methods(runs, references(8), RankingSettings(alpha=5))
     with pytest.raises(UsageError, match="Unknown correction 'fdr'"):
-        rank_methods(runs, references(8), correction="fdr")
+        rank_methods(runs, references(8), RankingSettings(correction="fdr"))
     with pytest.raises(UsageError, match="Unknown post hoc test 'tukey'"):
-        rank_methods(runs, references(8), posthoc="tukey")
+        rank_methods(runs, references(8), RankingSettings(posthoc="tukey"))
     with pytest.raises(ResultsError, match="needs two methods, but there is random"):
         rank_methods(runs.filter(pl.col("method") == "random"), references(8))
     with pytest.raises(ResultsError, match="none"):
@@ -224,8 +236,8 @@ def test_wrong_usage_is_refused():
 def test_the_anchor_worst_changes_normalised_regret_alone():
     scores = random_scores()
     median, worst = study(scores), study(scores, anchor="worst")
-    assert worst.normalised == pytest.approx(median.normalised / 2)
-    assert np.array_equal(worst.quantile, median.quantile)
+    assert worst.measured.normalised == pytest.approx(median.measured.normalised / 2)
+    assert np.array_equal(worst.measured.quantile, median.measured.quantile)
 
 
 def test_an_anchor_equal_to_the_best_is_an_error_with_a_remedy():
@@ -240,14 +252,16 @@ def test_regret_is_unclipped_and_runs_beyond_the_best_are_counted():
     scores[0, 1, :2] = -0.5
     scores[1] = 0.9
     ranking = study(scores)
-    assert ranking.normalised.min() < 0
-    assert ranking.normalised.max() == pytest.approx(1.8)
-    assert any("2 of 96 runs found less than the best" in note for note in ranking.notes)
+    assert ranking.measured.normalised.min() < 0
+    assert ranking.measured.normalised.max() == pytest.approx(1.8)
+    assert any("2 of 96 runs found less than the best" in note.text for note in ranking.notes)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(4, "so none can be significant"), (8, "could reach: 0.0234")])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(4, "so no difference can be significant"), (8, "could reach: 0.0234")]
+)
 def test_the_notes_state_what_could_have_been_found(n, expected):
-    notes = " ".join(study(random_scores(n)).notes)
+    notes = " ".join(map(str, study(random_scores(n)).notes))
     for part in (f"n = {n} instances", "3 seeds (0-2)", "Wilcoxon", "Holm over 3", "rank-biserial", expected):
         assert part in notes
 
@@ -256,21 +270,21 @@ def test_one_instance_is_ranked_and_said_not_to_be_testable():
     ranking = study(random_scores(1))
     assert np.isnan(ranking.friedman.p)
     assert ranking.cliques == []
-    assert any("1 instance: not testable" in note for note in ranking.notes)
+    assert any("1 instance: not testable" in note.text for note in ranking.notes)
 
 
 @pytest.mark.parametrize("posthoc", ["nemenyi", "conover", "wilcoxon"])
 def test_three_instances_that_agree_do_not_show_that_two_methods_differ(posthoc):
     scores = np.array([0.8, 0.1])[None, :, None] + np.zeros((3, 1, 2))
     ranking = study(scores, METHODS[:2], posthoc=posthoc)
-    notes = " ".join(ranking.notes)
+    notes = " ".join(map(str, ranking.notes))
     assert "= inf, p = 0.25 (the methods rank identically" in notes
     assert "p = 0;" not in notes
     assert "p = 0 (" not in notes
     assert ranking.versus_control.comparisons[0].p == ranking.friedman.f_p == 0.25
     assert ranking.cliques == [(0, 1)]
     if posthoc == "conover":
-        assert "(no uncorrected p of these 3 instances can be less than 0.25), not to be read" in notes
+        assert "(no uncorrected p of these 3 instances can be less than 0.25). Do not read it" in notes
 
 
 def test_models_are_kept_for_the_methods_that_have_one():
@@ -284,7 +298,9 @@ def test_ranks_and_tests_use_the_metric_that_was_asked_for():
     scores[:, 1] = np.array([1e-4, 1e-4, 0.9])
     area = pl.Series(np.linspace(1, 0, scores.size))
     runs = frame(scores).with_columns(area=area)
-    by_metric = {metric: rank_methods(runs, references(8), metric=metric) for metric in METRICS}
+    by_metric = {
+        metric: rank_methods(runs, references(8), RankingSettings(metric=metric)) for metric in METRICS
+    }
     expected = {
         "normalised": (2 * scores).mean(axis=2),
         "log": np.log10(np.maximum(2 * scores, 1e-6)).mean(axis=2),
@@ -297,17 +313,17 @@ def test_ranks_and_tests_use_the_metric_that_was_asked_for():
         assert ranking.values == pytest.approx(values[:, columns], abs=1e-11)
         assert ranking.mean_rank == pytest.approx(stats.rankdata(ranking.values, axis=1).mean(axis=0))
         assert ranking.friedman.p == pytest.approx(stats.friedmanchisquare(*ranking.values.T).pvalue)
-        assert ranking.quantile == pytest.approx(
-            by_metric["quantile"].quantile[
+        assert ranking.measured.quantile == pytest.approx(
+            by_metric["quantile"].measured.quantile[
                 :, [by_metric["quantile"].methods.index(m) for m in ranking.methods]
             ]
         )
     assert by_metric["log"].methods[0] == METHODS[1] != by_metric["normalised"].methods[0]
     assert by_metric["quantile"].values is not None
-    assert by_metric["quantile"].values == pytest.approx(by_metric["quantile"].quantile, abs=1e-12)
-    assert "decimal logarithm" in " ".join(by_metric["log"].notes)
+    assert by_metric["quantile"].values == pytest.approx(by_metric["quantile"].measured.quantile, abs=1e-12)
+    assert "decimal logarithm" in " ".join(map(str, by_metric["log"].notes))
     with pytest.raises(UnknownName, match="Did you mean 'quantile'"):
-        rank_methods(runs, references(8), metric="quantil")
+        rank_methods(runs, references(8), RankingSettings(metric="quantil"))
 
 
 def test_a_run_that_found_the_best_has_no_infinite_logarithm():
@@ -323,28 +339,28 @@ def test_a_run_that_found_the_best_has_no_infinite_logarithm():
 def test_the_correction_is_used_and_named(correction, name):
     ranking = study(random_scores(), correction=correction)
     control = ranking.methods.index("random")
-    expected = wilcoxon(ranking.quantile, control, correction, 12)
+    expected = wilcoxon(ranking.measured.quantile, control, correction, 12)
     assert ranking.versus_control == expected
-    assert any(f"{name} over 3 comparisons" in note for note in ranking.notes)
+    assert any(f"{name} over 3 comparisons" in note.text for note in ranking.notes)
 
 
 @pytest.mark.parametrize(
     ("posthoc", "note"),
     [
-        ("nemenyi", "Nemenyi: critical difference"),
+        ("nemenyi", "Nemenyi's test of all pairs: critical difference"),
         ("conover", "Conover's t of rank sums with 33 degrees of freedom, Holm over all 6 pairs"),
-        ("wilcoxon", "Groups: Wilcoxon signed-rank, Holm over all 6 pairs"),
+        ("wilcoxon", "Groups: Wilcoxon's signed-rank test, Holm over all 6 pairs"),
     ],
 )
 def test_groups_come_from_the_post_hoc_test_that_is_asked_for(posthoc, note):
     scores = random_scores(12) * np.array([1, 0.6, 0.5, 0.1])[:, None]
     ranking = study(scores, posthoc=posthoc)
-    assert any(note in text for text in ranking.notes)
-    assert ranking.cliques == bars(ranking.mean_rank, ~(ranking.pairs.p > 0.05))
+    assert any(note in str(text) for text in ranking.notes)
+    assert ranking.cliques == bars(ranking.mean_rank, ~(ranking.tested.pairs.p > 0.05))
     if posthoc == "conover":
-        assert np.array_equal(ranking.pairs.p, conover(ranking.quantile).p)
+        assert np.array_equal(ranking.tested.pairs.p, conover(ranking.measured.quantile).p)
     if posthoc == "wilcoxon":
-        assert ranking.pairs.p[0, 1] == wilcoxon(ranking.quantile, None, "holm", 12).p[0, 1]
+        assert ranking.tested.pairs.p[0, 1] == wilcoxon(ranking.measured.quantile, None, "holm", 12).p[0, 1]
 
 
 def test_the_interquartile_mean_and_the_probability_of_improvement_have_intervals():
@@ -352,25 +368,26 @@ def test_the_interquartile_mean_and_the_probability_of_improvement_have_interval
     ranking = study(scores)
     columns = [METHODS.index(method) for method in ranking.methods]
     control = ranking.methods.index("random")
-    for j, (iqm, improvement) in enumerate(zip(ranking.iqm, ranking.improvement, strict=True)):
+    found = intervals(ranking)
+    for j, (iqm, improvement) in enumerate(zip(found.iqm, found.improvement, strict=True)):
         of_runs = 2 * scores[:, columns[j]]
         assert iqm.estimate == pytest.approx(stats.trim_mean(of_runs, 0.25, axis=None))
         assert iqm.low < iqm.estimate < iqm.high
         if j == control:
             assert improvement is None
-            assert ranking.improvement_unpaired[j] is None
+            assert found.improvement_unpaired[j] is None
             continue
         expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]])
         assert improvement.estimate == pytest.approx(expected)
         assert improvement.low < expected < improvement.high
-        unpaired = ranking.improvement_unpaired[j]
+        unpaired = found.improvement_unpaired[j]
         expected = probability_of_improvement(scores[:, columns[j]], scores[:, columns[control]], "unpaired")
         assert unpaired.estimate == pytest.approx(expected)
         assert unpaired.low < expected < unpaired.high
-    for expected in ("paired: with the same seed", "unpaired: any seed of one against any of the other"):
-        assert expected in ranking.interval_note
-    assert "bootstrap-t at 95%" in ranking.interval_note
-    assert "they generalise to instances like these" in ranking.interval_note
+    for expected in ("Paired: with the same seed", "Unpaired: any seed of one against any of the other"):
+        assert expected in interval_note(ranking)
+    assert "bootstrap-t at 95%" in interval_note(ranking)
+    assert "they generalise to instances like these" in interval_note(ranking)
 
 
 def test_intervals_do_not_depend_on_the_order_of_methods_instances_and_seeds():
@@ -380,9 +397,12 @@ def test_intervals_do_not_depend_on_the_order_of_methods_instances_and_seeds():
         frame(scores[::-1, [2, 0, 1]][..., [1, 3, 0, 2]], [METHODS[j] for j in (2, 0, 1)]), references(6)
     )
     assert other.methods == plain.methods
-    for ours, theirs in zip(other.iqm, plain.iqm, strict=True):
+    for ours, theirs in zip(intervals(other).iqm, intervals(plain).iqm, strict=True):
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
-    both = [(*ranking.improvement, *ranking.improvement_unpaired) for ranking in (other, plain)]
+    both = [
+        (*intervals(ranking).improvement, *intervals(ranking).improvement_unpaired)
+        for ranking in (other, plain)
+    ]
     for ours, theirs in zip(*both, strict=True):
         assert (ours is None) == (theirs is None)
         if ours:
@@ -394,23 +414,23 @@ def test_the_unpaired_improvement_is_the_same_whichever_seed_is_called_what():
     # As in a file of others: their seed 0 has no more to do with our seed 0 than with our seed 3.
     renamed = scores.copy()
     renamed[:, 1] = scores[:, 1, [3, 0, 4, 1, 2]]
-    plain, other = (study(values).improvement_unpaired for values in (scores, renamed))
+    plain, other = (intervals(study(values)).improvement_unpaired for values in (scores, renamed))
     assert [i and i.estimate for i in other] == pytest.approx([i and i.estimate for i in plain])
-    assert study(renamed).improvement != study(scores).improvement
+    assert intervals(study(renamed)).improvement != intervals(study(scores)).improvement
 
 
 def test_without_a_control_there_is_no_improvement_on_it():
     runs = frame(random_scores(4, 3, 5)).filter((pl.col("method") != "random") | (pl.col("seed") < 2))
     further = rank_methods(runs, references(4)).further
     assert further.versus_control is None
-    assert further.improvement == further.improvement_unpaired == (None, None)
-    assert "mprovement" not in further.interval_note
+    assert intervals(further).improvement == intervals(further).improvement_unpaired == (None, None)
+    assert "mprovement" not in interval_note(further)
 
 
 def test_one_instance_has_no_intervals_and_says_so():
     ranking = study(random_scores(1))
-    assert np.isnan(ranking.iqm[0].low)
-    assert "Some: 1 instance: no interval, two are needed." in ranking.interval_note
+    assert np.isnan(intervals(ranking).iqm[0].low)
+    assert "Some: 1 instance: no interval, two are needed." in interval_note(ranking)
 
 
 def test_instances_of_one_cluster_are_one_block():
@@ -422,14 +442,14 @@ def test_instances_of_one_cluster_are_one_block():
     assert clustered.friedman.n == 8
     assert clustered.friedman.p == plain.friedman.p > study(twice).friedman.p
     assert clustered.versus_control.smallest_p == plain.versus_control.smallest_p
-    assert [i.low for i in clustered.iqm] == pytest.approx([i.low for i in plain.iqm])
-    assert [i and i.low for i in clustered.improvement] == pytest.approx(
-        [i and i.low for i in plain.improvement]
+    assert [i.low for i in intervals(clustered).iqm] == pytest.approx([i.low for i in intervals(plain).iqm])
+    assert [i and i.low for i in intervals(clustered).improvement] == pytest.approx(
+        [i and i.low for i in intervals(plain).improvement]
     )
-    assert [i and i.low for i in clustered.improvement_unpaired] == pytest.approx(
-        [i and i.low for i in plain.improvement_unpaired]
+    assert [i and i.low for i in intervals(clustered).improvement_unpaired] == pytest.approx(
+        [i and i.low for i in intervals(plain).improvement_unpaired]
     )
     assert len(clustered.ranks) == 16
-    assert "n = 8 clusters of 16 instances, each averaged to one block" in clustered.notes[0]
-    assert "8 clusters of 16 instances" in clustered.interval_note
+    assert "n = 8 clusters of 16 instances, each averaged to one block" in clustered.notes[0].text
+    assert "8 clusters of 16 instances" in interval_note(clustered)
     assert study(scores, clusters={"b00": "alone"}).notes == plain.notes

@@ -7,9 +7,8 @@ import pytest
 
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.study_data import load_study
-from surrobench.report.ranking import extra_columns as extras
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.extra_columns import with_target, with_tests
+from surrobench.report.ranking.extra_columns import with_target, with_test_metric
 from surrobench.report.ranking.pipeline import Wanted, rank_study
 from surrobench.report.render.ranking_tables import render
 from surrobench.results.folder import Results
@@ -72,8 +71,8 @@ def test_what_a_target_took_with_runs_that_do_not_reach_it_censored(studied):
     spent = data["per_instance"][0]["by_seed"]
     assert spent["trials_to_target"] == {"tpe": [1, None], "random": [None, 2]}
     assert spent["trials_spent"]["random"] == [3, 3]
-    assert "best of 3 random trials" in shown.notes[-1]
-    assert "restricted to 3." in shown.notes[-1]
+    assert "best of 3 random trials" in shown.notes[-1].text
+    assert "restricted to 3." in shown.notes[-1].text
     never = with_target(ranking, curves, 0.01)
     assert "| 0% | never | 3 |" in render(never, "markdown").replace("**", "")
     assert json.loads(render(never, "json"))["methods"][0]["target_median"] is None
@@ -84,7 +83,7 @@ def test_a_method_that_soon_reaches_the_target_does_not_bound_the_means_of_other
     ranking, curves, _ = made({"random": [hit(at, 30) for at in slow], "tpe": [hit(1, 30), hit(3, 30)]})
     shown = with_target(ranking, curves, 0.25)
     assert dict(zip(shown.methods, shown.extra["target_mean"], strict=True)) == {"random": mean, "tpe": 2}
-    assert "mean restricted to 30." in shown.notes[-1]
+    assert "mean is restricted to 30." in shown.notes[-1].text
 
 
 def test_a_method_that_spends_no_tokens_has_no_cost_in_them_and_bounds_nobody():
@@ -99,7 +98,7 @@ def test_a_method_that_spends_no_tokens_has_no_cost_in_them_and_bounds_nobody():
     assert found["agent"] == [0.5, 300, 450]
     assert found["other"] == [0, np.inf, 600]
     assert found["random"] == pytest.approx([1, np.nan, np.nan], nan_ok=True)
-    assert "restricted to 600. No cost where a method spends no tokens." in shown.notes[-1]
+    assert "restricted to 600. A method that spends no tokens has no cost." in shown.notes[-1].text
     assert "| 100% |  |  |" in render(shown, "markdown").replace("**", "")
     data = json.loads(render(shown, "json"))
     assert next(row for row in data["methods"] if row["method"] == "random")["target_mean"] is None
@@ -107,7 +106,7 @@ def test_a_method_that_spends_no_tokens_has_no_cost_in_them_and_bounds_nobody():
     assert spent["tokens_to_target"] == {"random": [None] * 2, "agent": [300, None], "other": [None] * 2}
     nobody = with_target(*made(LOSSES)[:2], 0.25, "tokens")
     assert np.isnan(nobody.extra["target_mean"]).all()
-    assert "restricted" not in nobody.notes[-1]
+    assert "restricted" not in nobody.notes[-1].text
 
 
 @pytest.mark.parametrize("unit", ["trials", "equivalents", "seconds"])
@@ -122,25 +121,20 @@ def test_a_target_counts_after_the_trials_that_all_were_given(tmp_path, unit):
     for key in ("target_share", "target_median", "target_mean"):
         assert everything.extra[key].tolist() == three.extra[key].tolist()
     assert everything.by_run[f"{unit}_spent"].tolist() == three.by_run[f"{unit}_spent"].tolist()
-    assert any("not reaching it within 3 trials censored" in note for note in everything.notes)
+    assert any(
+        "not reaching the target within 3 trials is censored" in note.text for note in everything.notes
+    )
 
 
-def test_the_test_metric_is_shown_where_benchmarks_map_one(studied, monkeypatch):
+def test_the_test_metric_is_shown_where_benchmarks_map_one(studied):
     ranking, _, incumbents = studied
     incumbents = incumbents.with_columns(test=pl.Series([0.7, 0.8, 0.9, 0.6]))
-
-    def benchmark(name):
-        return SimpleNamespace(scenario=SimpleNamespace(test_objective=mapped))
-
-    monkeypatch.setattr(extras, "benchmark", benchmark)
-    mapped = "test_accuracy"
-    shown = with_tests(ranking, incumbents)
+    shown = with_test_metric(ranking, incumbents, {"b": "test_accuracy"})
     means = dict(zip(shown.methods, shown.extra["test"], strict=True))
     assert means == pytest.approx(dict(incumbents.group_by("method").agg(pl.col("test").mean()).iter_rows()))
-    assert "test_accuracy, on 1 of 1 instances" in shown.notes[-1]
+    assert "test_accuracy, on 1 of 1 instances" in shown.notes[-1].text
     by_seed = json.loads(render(shown, "json"))["per_instance"][0]["by_seed"]["test"]
     assert by_seed["random"] == incumbents.filter(method="random").sort("seed")["test"].to_list()
-    mapped = None
-    shown = with_tests(ranking, incumbents.with_columns(test=pl.lit(None, pl.Float64)))
+    shown = with_test_metric(ranking, incumbents.with_columns(test=pl.lit(None, pl.Float64)), {"b": None})
     assert "test" not in shown.extra
-    assert "not available" in shown.notes[-1]
+    assert "not available" in shown.notes[-1].text

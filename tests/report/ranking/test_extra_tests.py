@@ -17,8 +17,8 @@ from statsmodels.stats.anova import AnovaRM
 
 from surrobench.errors import UnknownName, UsageError
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.extra_tests import with_also
-from surrobench.report.render.extra_tests import ALSO
+from surrobench.report.ranking.extra_tests import with_extra_tests
+from surrobench.report.ranking.model import EXTRA_TESTS
 from surrobench.report.render.ranking_tables import render, rich_table
 from surrobench.stats.bayes import hierarchical
 from tests.report.ranking.test_build import frame, random_scores, references, study
@@ -33,7 +33,7 @@ def scores_apart(n=9, s=4):
 
 
 def found(ranking, test, **options):
-    return with_also(ranking, [test], **options).also[0]
+    return with_extra_tests(ranking, [test], **options).extra_tests[0]
 
 
 def gains(ranking, method):
@@ -106,7 +106,7 @@ def test_sign_flip_agrees_with_scipy():
     assert named(one, larger)["p_corrected"] == pytest.approx(max(p[larger], min(1, 2 * p[smaller])))
 
 
-@pytest.mark.parametrize("test", ALSO)
+@pytest.mark.parametrize("test", EXTRA_TESTS)
 def test_a_method_that_is_better_everywhere_is_found_and_one_that_is_the_same_is_not_called_better(test):
     one = found(study(scores_apart()), test)
     assert one.findings["tpe"] == "better"
@@ -123,7 +123,7 @@ def test_without_a_region_of_equivalence_there_is_no_column_for_it():
     assert row["better"] + row["worse"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("test", ALSO)
+@pytest.mark.parametrize("test", EXTRA_TESTS)
 def test_instances_of_one_cluster_are_one_block_of_every_test(test):
     scores = random_scores(8)
     clusters = {f"b{i:02}": f"data set {i % 8}" for i in range(16)}
@@ -146,8 +146,8 @@ def test_they_test_the_metric_that_is_ranked(metric):
 
 def test_every_note_states_n_and_how_it_is_corrected_or_what_it_assumes_beforehand():
     for correction, name in (("holm", "Holm"), ("bh", "Benjamini-Hochberg")):
-        ranking = with_also(study(random_scores(), correction=correction), ALSO, 0.02)
-        for one in ranking.also:
+        ranking = with_extra_tests(study(random_scores(), correction=correction), EXTRA_TESTS, 0.02)
+        for one in ranking.extra_tests:
             assert "n = 8" in one.note
             bayesian = one.test in {"bayes", "hierarchical"}
             wanted = ("Prior: ", "±0.02", "No correction") if bayesian else (f"{name} over 3 comparisons",)
@@ -155,30 +155,30 @@ def test_every_note_states_n_and_how_it_is_corrected_or_what_it_assumes_beforeha
 
 
 def test_every_format_shows_them():
-    ranking = with_also(study(scores_apart()), ALSO, 0.01)
+    ranking = with_extra_tests(study(scores_apart()), EXTRA_TESTS, 0.01)
     console = Console(width=100, file=io.StringIO(), color_system=None)
     console.print(rich_table(ranking))
     printed = console.file.getvalue()
     markdown, latex = render(ranking, "markdown"), render(ranking, "latex")
     for text in (printed, markdown, latex):
-        for one in ranking.also:
+        for one in ranking.extra_tests:
             assert one.title in text
             assert one.cells("tpe")[0].lstrip("+") in text
     assert "| tpe | **+" in markdown
     data = json.loads(render(ranking, "json"))["also"]
-    assert [one["test"] for one in data] == list(ALSO)
+    assert [one["test"] for one in data] == list(EXTRA_TESTS)
     assert data[0]["methods"]["tpe"]["finding"] == "better"
     assert (data[0]["rope"], data[0]["n"]) == (0.01, 9)
     assert data[3]["smallest_reachable_p"] == pytest.approx(2 * 2 / 2**9)
     rows = {row["method"]: row for row in csv.DictReader(io.StringIO(render(ranking, "csv")))}
-    assert float(rows["tpe"]["sign_flip_p"]) == ranking.also[3].values["tpe"][1]
+    assert float(rows["tpe"]["sign_flip_p"]) == ranking.extra_tests[3].values["tpe"][1]
     assert rows["random"]["bayes_better"] == ""
     assert "bayes_better" not in render(study(random_scores()), "csv")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
 def test_latex_is_accepted_by_latex(tmp_path):
-    body = render(with_also(study(scores_apart()), ALSO), "latex")
+    body = render(with_extra_tests(study(scores_apart()), EXTRA_TESTS), "latex")
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "t.tex").write_text(document)
     subprocess.run(
@@ -189,10 +189,10 @@ def test_latex_is_accepted_by_latex(tmp_path):
     )
 
 
-@pytest.mark.parametrize("test", ALSO)
+@pytest.mark.parametrize("test", EXTRA_TESTS)
 def test_what_cannot_be_tested_is_said_and_is_no_number(test):
     one = found(study(random_scores(1)), test)
-    shown = render(with_also(study(random_scores(1)), [test]), "json")
+    shown = render(with_extra_tests(study(random_scores(1)), [test]), "json")
     assert "NaN" not in shown
     if test in {"hierarchical", "mixed"}:
         assert "not testable" in one.note
@@ -203,14 +203,14 @@ def test_what_cannot_be_tested_is_said_and_is_no_number(test):
 
 def test_methods_with_more_seeds_get_them_apart():
     runs = frame(random_scores(6, 3, 5)).filter((pl.col("method") != "cmaes") | (pl.col("seed") < 2))
-    ranking = with_also(rank_methods(runs, references(6)), ["sign-flip"])
-    assert set(ranking.also[0].values) == {"tpe", "cmaes"}
-    assert set(ranking.further.also[0].values) == {"tpe"}
-    assert "mean of 5 seeds" in ranking.further.also[0].note
+    ranking = with_extra_tests(rank_methods(runs, references(6)), ["sign-flip"])
+    assert set(ranking.extra_tests[0].values) == {"tpe", "cmaes"}
+    assert set(ranking.further.extra_tests[0].values) == {"tpe"}
+    assert "mean of 5 seeds" in ranking.further.extra_tests[0].note
 
 
 def test_mistakes_are_named():
     with pytest.raises(UnknownName, match="Did you mean 'bayes'"):
-        with_also(study(random_scores()), ["baies"])
+        with_extra_tests(study(random_scores()), ["baies"])
     with pytest.raises(UsageError, match="0 <= rope"):
-        with_also(study(random_scores()), ["bayes"], -0.1)
+        with_extra_tests(study(random_scores()), ["bayes"], -0.1)

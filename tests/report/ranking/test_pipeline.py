@@ -31,9 +31,9 @@ def test_benchmarks_of_one_data_set_are_one_block_and_it_is_said():
     study = study_on(["car", "kc1", "car", "segment", "car", "kc1"])
     ranking = rank_study(study)
     assert ranking.friedman.n == 3
-    (note,) = (note for note in ranking.notes if "share a data set" in note)
-    assert "b00 and b02 and b04 (car); b01 and b05 (kc1); the mean" in note
-    assert "b03" not in note
+    (note,) = (note for note in ranking.notes if "share a data set" in note.text)
+    assert "b00 and b02 and b04 (car); b01 and b05 (kc1). Tests count the mean" in note.text
+    assert "b03" not in note.text
     blocks = [one["block"] for one in json.loads(render(ranking, "json"))["per_instance"]]
     assert blocks == ["car", "kc1", "car", "b03", "car", "kc1"]
 
@@ -41,14 +41,14 @@ def test_benchmarks_of_one_data_set_are_one_block_and_it_is_said():
 def test_each_can_be_asked_to_count_by_itself_and_that_is_labelled():
     ranking = rank_study(study_on(["car", "kc1", "car"]), Wanted(blocks="instance"))
     assert ranking.friedman.n == 3
-    (note,) = (note for note in ranking.notes if "share a data set" in note)
-    assert "each is a block of its own, as asked for" in note
-    assert "p-values are too small" in note
+    (note,) = (note for note in ranking.notes if "share a data set" in note.text)
+    assert "count each as a block of its own, as asked for" in note.text
+    assert "p-values are too small" in note.text
 
 
 def test_where_none_share_one_nothing_is_said():
     ranking = rank_study(study_on(["car", "kc1", "segment"]))
-    assert not any("data set," in note for note in ranking.notes)
+    assert not any("data set:" in note.text for note in ranking.notes)
 
 
 def test_the_same_study_under_two_names_gives_the_p_values_of_one():

@@ -14,7 +14,8 @@ from scipy import stats
 
 from surrobench.errors import UnknownName
 from surrobench.report.ranking.build import rank_methods
-from surrobench.report.ranking.intervals import with_intervals
+from surrobench.report.ranking.extra_columns import intervals, with_intervals
+from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.ranking_tables import COLUMNS, render, rich_table
 from surrobench.stats.correction import correct
 from tests.report.ranking.test_build import frame, random_scores, references, study
@@ -86,13 +87,14 @@ def test_a_narrow_terminal_keeps_every_number_whole():
 
 
 def test_markdown_is_a_table_of_even_rows():
-    lines = [line for line in render(ranking(), "markdown").splitlines() if line.startswith("|")]
+    main = render(replace(ranking(), unresolved=()), "markdown")
+    lines = [line for line in main.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 3
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
 def test_latex_is_balanced_and_escaped():
-    text = render(ranking(), "latex")
+    text = render(replace(ranking(), unresolved=()), "latex")
     assert r"llm\_agent & " in text
     assert r"Language model of llm\_agent: SmolLM2-135M\_Instruct \& co (135M)}" in text
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
@@ -136,7 +138,7 @@ def test_json_is_enough_to_check_the_ranking():
         [[row["quantile_regret"][method] for method in shown.methods] for row in data["per_instance"]]
     )
     assert study(random_scores(8, 3), METHODS).methods == shown.methods
-    assert np.array_equal(per_instance, shown.quantile)
+    assert np.array_equal(per_instance, shown.measured.quantile)
     assert per_instance.mean(axis=0) == pytest.approx([row["quantile_regret"] for row in data["methods"]])
     for row in data["per_instance"]:
         for method, loss in row["loss"].items():
@@ -145,7 +147,31 @@ def test_json_is_enough_to_check_the_ranking():
     assert data["friedman"]["p"] == shown.friedman.p
     assert data["versus_control"]["smallest_reachable_p"] == pytest.approx(2 / 2**7)
     assert data["seeds"] == [0, 1, 2]
-    assert data["notes"] == list(shown.notes)
+    assert data["notes"] == [note.text for note in shown.notes]
+
+
+def test_what_is_not_resolved_is_a_table_with_the_needed_and_the_observed_difference():
+    shown = ranking()
+    text = render(shown, "markdown")
+    for one in shown.unresolved:
+        name = one.method.replace("_", r"\_")
+        assert f"| {name} | {one.needed:.2g} | {one.observed:+.2g} |" in text
+    assert shown.unresolved
+    listed = json.loads(render(shown, "json"))["not_resolved"]
+    assert [row["method"] for row in listed] == [one.method for one in shown.unresolved]
+    assert "not_resolved" not in render(shown, "csv")
+
+
+def test_the_answer_comes_first_and_json_says_its_version():
+    shown = ranking()
+    answer = verdict_sentence(shown)
+    assert printed(shown, 400).startswith(answer)
+    assert render(shown, "markdown").replace("\\", "").startswith(answer)
+    data = json.loads(render(shown, "json"))
+    assert (data["schema_version"], data["answer"]) == (1, answer)
+    groups = json.loads(render([replace(shown, group="a"), replace(shown, group="b")], "json"))
+    assert groups["schema_version"] == 1
+    assert groups["groups"][0]["answer"].startswith("On 8 benchmarks of a ")
 
 
 def test_what_is_not_a_number_is_null_in_json():
@@ -158,7 +184,7 @@ def test_a_further_ranking_follows_in_every_format():
     shown = with_further()
     assert "With more seeds: tpe, random" in printed(shown)
     assert "With more seeds: tpe, random" in render(shown, "markdown")
-    assert render(shown, "latex").count(r"\begin{tabular}") == 2
+    assert render(shown, "latex").count(r"\begin{tabular}") == 2 + bool(shown.further.unresolved)
     assert [row["seeds"] for row in csv.DictReader(io.StringIO(render(shown, "csv")))] == ["2"] * 3 + [
         "5"
     ] * 2
@@ -168,7 +194,7 @@ def test_a_further_ranking_follows_in_every_format():
 def test_groups_follow_each_other_in_every_format():
     groups = [replace(ranking(n), group=name) for n, name in ((8, "hpobench"), (6, "yahpo/lcbench"))]
     assert "**yahpo/lcbench: 3 methods, 6 instances" in render(groups, "markdown")
-    assert render(groups, "latex").count(r"\begin{tabular}") == 2
+    assert render(groups, "latex").count(r"\begin{tabular}") == 2 + 1  # and what is not resolved
     rows = list(csv.DictReader(io.StringIO(render(groups, "csv"))))
     assert [(row["group"], row["instances"]) for row in rows] == [("hpobench", "8")] * 3 + [
         ("yahpo/lcbench", "6")
@@ -230,7 +256,7 @@ def test_an_unknown_format_is_refused():
 def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format():
     shown = with_intervals(ranking())
     j = shown.methods.index("tpe")
-    paired, unpaired = shown.improvement[j], shown.improvement_unpaired[j]
+    paired, unpaired = intervals(shown).improvement[j], intervals(shown).improvement_unpaired[j]
     assert paired.estimate != unpaired.estimate
     cells = [f"{one.estimate:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (paired, unpaired)]
     assert "| improvement (paired) | improvement (unpaired) |" in render(shown, "markdown")
@@ -249,7 +275,7 @@ def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format(
     ]  # fmt: skip
     assert extra["improvement_unpaired"]["random"] is None
     for text in (render(shown, "markdown"), render(shown, "latex"), printed(shown, 2000)):
-        assert "unpaired: any seed of one against any of the other, as rliable" in text
+        assert "Unpaired: any seed of one against any of the other, as rliable" in text
 
 
 @pytest.mark.parametrize("width", [80, 100])
@@ -266,7 +292,9 @@ def test_whatever_is_asked_for_at_once_fits_a_narrow_terminal(width):
     )
     assert sorted(narrow) == sorted(wide)
     # A table has one rule, below its headings; there is none of names alone.
-    assert len(re.findall(r"(?m)^.*──.*$", printed(with_intervals(ranking()), 60))) == 2
+    assert (
+        len(re.findall(r"(?m)^.*──.*$", printed(replace(with_intervals(ranking()), unresolved=()), 60))) == 2
+    )
 
 
 def test_json_holds_what_each_test_of_all_pairs_found_of_each_pair():
