@@ -145,6 +145,6 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
             trials += len(X)
             answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
-        stand_in.hear(answer)
+        stand_in.tell(answer)
     steps.close()
     return Asked(calls, read, fresh, written)

@@ -25,6 +25,7 @@ CELLS = [
     "study.plot('curves')",
     "study.trials().head(2)",
 ]
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
