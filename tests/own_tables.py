@@ -16,7 +16,7 @@ LEARNING_RATES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def made_up(*, gaps: bool = True) -> pl.DataFrame:
-    """In the form of ``own_files``; of every 17 configurations of a data set, one is missing."""
+    """In the form of ``user_table_files``; of every 17 configurations of a data set, one is missing."""
     settings = product(LEARNING_RATES, (1, 2, 3, 4, 5), ("relu", "tanh", "gelu"), (False, True))
     rows: list[dict[str, Any]] = []
     for i, (lr, depth, activation, nesterov) in enumerate(settings):

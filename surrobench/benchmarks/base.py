@@ -4,7 +4,7 @@ A *scenario* is one learner with one search space; its *instances* are data sets
 instance, named ``family/scenario/instance``. Evaluation happens on the scenario, so that the pending
 trials of all runs on all its instances are one array operation.
 
-To add one: copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENARIOS`` in ``__init__.py``.
+To add one: copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENARIOS`` in ``registry.py``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A table that the user brings: ``table:FILE`` in a suite and on the command line.
 
-The file (see ``own_files``) is read once, brought into one form and kept in the cache under its name and the
-digits of its content: ``table/grid@1f00ab12``. The id is thus part of every run's identity, worker processes
-and ``rank`` need nothing but the id, and results of a file that was edited are never mixed up.
+The file (see ``user_table_files``) is read once, brought into one form and kept in the cache under its name
+and the digits of its content: ``table/grid@1f00ab12``. The id is thus part of every run's identity. Worker
+processes and ``rank`` need nothing but the id, and results of a file that was edited are never mixed up.
 
 The table may have gaps. The search space is what its columns span: a numeric column with few values is an
 ordered grid, one with many a range, words and truth values are categories; but only listed configurations
@@ -159,7 +159,7 @@ class Cells:
 
 
 class UserTable(Scenario):
-    """A table in the form of ``own_files``, as a scenario."""
+    """A table in the form of ``user_table_files``, as a scenario."""
 
     version = 1  # a file's content is in its name
     default_origin = (

@@ -205,9 +205,10 @@ def _suites(patterns: Sequence[str]) -> Table:
         try:
             benchmarks = count(len(suite.benchmark_ids()), "benchmark")
         except DataError:
-            benchmarks = "benchmarks without data"
-        if left_out := suite.left_out():
-            benchmarks += f" ({len(left_out)} more without data)"
+            benchmarks = "benchmarks whose data is missing"
+        else:
+            if left_out := suite.left_out():
+                benchmarks += f" ({len(left_out)} more, whose data is missing)"
         size = f"{benchmarks}, {count(len(suite.optimizers), 'method')}, {count(suite.seeds, 'seed')}"
         size += f", {suite.budget(Method())}"
         table.add_row(name, Text(suite.description).append(f"\n{size}", style="dim"))

@@ -49,7 +49,7 @@ def command(results: Path) -> None:
     if part := missing_parts([folder], joint_plan([folder])):
         write(f"This is a part of the suite: {part}.")
     if unnamed := len(folder.records().keys() - set(runs["run"])):
-        write(f"{count(unnamed, 'further run')} in this folder are not in the suite (any more).")
+        write(f"The folder holds {count(unnamed, 'further run')} that the suite does not name (any more).")
     _print_failures(runs)
     if finished < len(runs):
         write(f"List single runs with: surrobench runs {results} --state PATTERN")

@@ -17,7 +17,6 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from surrobench.benchmarks.registry import benchmark
 from surrobench.engine.batch import ContractViolation, PendingRows, ScenarioBatch
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
@@ -26,6 +25,8 @@ from surrobench.engine.run_state import BudgetSpent, RunInProgress
 from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
+from surrobench.plan.plan import Plan
+from surrobench.plan.planning import resolved
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Next, Submit, Waste
 
@@ -60,18 +61,19 @@ def drive(
     """Run all of some runs; ``finished`` is called with each outcome as soon as it is there.
 
     Args:
-        runs: what to run.
+        runs: a plan; or plain runs, whose names are resolved first.
         finished: takes each outcome.
         models: label -> language model.
         recorded: observations to serve instead of the benchmarks' when replaying.
         reevaluate: ask the benchmarks all the same, and park a run whose observations differ from these.
         progress: counters to keep up to date.
     """
-    engine = Engine(finished, models or {}, recorded or {}, reevaluate, progress or Progress())
+    plan = runs if isinstance(runs, Plan) else resolved(runs)
+    engine = Engine(plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress())
     if models:
-        asyncio.run(engine.drive(runs))
+        asyncio.run(engine.drive())
     else:
-        engine.drive_without_models(runs)
+        engine.drive_without_models()
     return engine.timing
 
 
@@ -85,8 +87,9 @@ async def drive_async(
     progress: Progress | None = None,
 ) -> Timing:
     """``drive`` within a running event loop."""
-    engine = Engine(finished, models or {}, recorded or {}, reevaluate, progress or Progress())
-    await engine.drive(runs)
+    plan = runs if isinstance(runs, Plan) else resolved(runs)
+    engine = Engine(plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress())
+    await engine.drive()
     return engine.timing
 
 
@@ -95,12 +98,14 @@ class Engine:
 
     def __init__(
         self,
+        plan: Plan,
         finished: Callable[[Outcome], None],
         models: Mapping[str, JournalledModel],
         recorded: Recorded,
         reevaluate: bool,
         progress: Progress,
     ) -> None:
+        self._plan = plan
         self._finished = finished
         self._models = models
         self._recorded = recorded
@@ -114,9 +119,9 @@ class Engine:
         }
         self.timing = Timing()
 
-    async def drive(self, runs: Sequence[Run]) -> None:
-        """Run them all, of which some may ask a model."""
-        unstarted = deque(runs)
+    async def drive(self) -> None:
+        """Run the whole plan, of which some may ask a model."""
+        unstarted = deque(self._plan.runs)
         start = time.perf_counter()
         waited = 0.0
         try:
@@ -135,10 +140,10 @@ class Engine:
             await asyncio.gather(*self._asking, return_exceptions=True)
         self.timing.busy = time.perf_counter() - start - waited
 
-    def drive_without_models(self, runs: Sequence[Run]) -> None:
+    def drive_without_models(self) -> None:
         """``drive`` for runs that ask no model: no event loop is needed, and one may be running."""
         start = time.perf_counter()
-        self._advance_all(deque(runs))
+        self._advance_all(deque(self._plan.runs))
         self.timing.busy = time.perf_counter() - start
 
     def _advance_all(self, unstarted: deque[Run]) -> None:
@@ -164,14 +169,13 @@ class Engine:
                 unstarted.append(run)
 
     def _start(self, run: Run, slot: int | None) -> None:
-        where = benchmark(run.benchmark)
+        where, entry = self._plan.benchmarks[run.benchmark], self._plan.optimizers[run.optimizer]
         key = where.scenario.key
         if key not in self._batches:
             self._batches[key] = ScenarioBatch(where.scenario, reevaluate=self._reevaluate)
         recording = self._recorded.get(run.id)
-        self._advance(
-            RunInProgress.start(run, where, self._batches[key], slot, recording, self._progress), None
-        )
+        started = RunInProgress.start(run, where, entry, self._batches[key], slot, recording, self._progress)
+        self._advance(started, None)
 
     def _end(self, run: RunInProgress, state: RunState, error: str = "", trace: str = "") -> None:
         """End a run and hand over its outcome.

@@ -12,8 +12,8 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import start
 from surrobench.llm.prompt_variants import shown_card
 from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import controlled
-from surrobench.optimizers.registry import optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import (
     Evaluate,
@@ -25,7 +25,7 @@ from surrobench.seeding import stream
 
 
 def program(
-    run: Run, where: Benchmark, library: Stopwatch, answers: Counter[str]
+    run: Run, where: Benchmark, entry: Optimizer, library: Stopwatch, answers: Counter[str]
 ) -> Generator[Request, Any, None]:
     """A run from its first trial to its last: the granted initial design, then the optimizer.
 
@@ -35,7 +35,6 @@ def program(
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
-    entry = optimizer(run.optimizer)
     rng = stream("optimizer", run.benchmark, *entry.stream(run.optimizer, run.parameters), run.seed)
     steps = entry.function(task, rng, **run.arguments)
     if run.control:

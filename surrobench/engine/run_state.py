@@ -22,6 +22,7 @@ from surrobench.engine.outcome import NOTHING_SPENT, Origin, Progress, Spent
 from surrobench.engine.program import program
 from surrobench.engine.replay import Recording
 from surrobench.optimizers.base import Stopwatch
+from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.budget import Floats
 from surrobench.protocol.requests import (
@@ -112,6 +113,7 @@ class RunInProgress:
         cls,
         run: Run,
         benchmark: Benchmark,
+        entry: Optimizer,
         batch: ScenarioBatch,
         slot: int | None,
         recording: Recording | None,
@@ -122,6 +124,7 @@ class RunInProgress:
         Args:
             run: which.
             benchmark: that of the run, opened.
+            entry: the registry entry of its optimizer.
             batch: that of its scenario.
             slot: of its language model's server, if the server pins runs to slots.
             recording: what is served instead of observations, if the run is replayed.
@@ -132,7 +135,7 @@ class RunInProgress:
         noise_key = key("noise", run.benchmark, run.seed, run.initial)
         return cls(
             run=run,
-            program=program(run, benchmark, library, answers),
+            program=program(run, benchmark, entry, library, answers),
             batch=batch,
             context=RowContext(run, benchmark.index, noise_key, account, recording),
             account=account,

@@ -17,8 +17,9 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +119,10 @@ class Journal:
     def of_run(self, run: str) -> list[Entry]:
         """All entries of a run in the order they were asked."""
         return [entry for key, entries in self._entries.items() if key.run == run for entry in entries]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries, call after call."""
+        return chain.from_iterable(self._entries.values())
 
     def runs(self) -> set[str]:
         """Ids of the runs that have entries."""

@@ -9,7 +9,7 @@
 
 It never calls a benchmark or a model itself, so it can be tested by driving it with made-up answers. It may
 go on forever: the engine cuts the last request at the budget and closes it. All its randomness comes from
-``rng``. To add one: copy ``random_search.py`` and add a line to ``OPTIMIZERS`` in ``__init__.py``.
+``rng``. To add one: copy ``random_search.py`` and add a line to ``OPTIMIZERS`` in ``registry.py``.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ class Task:
             for (possibly empty). A method that builds a model puts it into its model.
         horizon: trials at full fidelity left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
-            ``clip``), see ``optimizers.registry.propose``.
-        variant: how much a prompt may show, see ``llm.view``; prompts show configurations as ``shown`` does.
+            ``clip``), see ``optimizers.llm.propose``.
+        variant: how much a prompt may show, see ``llm.prompt_variants``; prompts show configurations as
+            ``shown`` does.
         answers: how many of the model's replies came to what, ``PURPOSE:VERDICT``: ``valid``, ``duplicate``
             (valid, but evaluated before), or a defect of ``llm.parse``. A method that reads replies by itself
             counts them here.

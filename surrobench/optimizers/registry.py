@@ -267,14 +267,17 @@ def optimizer(name: str) -> Optimizer:
     return _brought[name]
 
 
-def require(name: str, parameters: Mapping[str, Any] | None = None) -> None:
+def require(name: str, entry: Optimizer, parameters: Mapping[str, Any]) -> None:
     """Check that an optimizer, with the method it hands over to, can be run on this machine.
 
+    Args:
+        name: of the optimizer, for the error.
+        entry: its registry entry.
+        parameters: those given.
+
     Raises:
-        UnknownName: there is none of that name.
         MissingLibrary: the optional library it needs is not installed.
     """
-    entry = optimizer(name)
-    for part in (entry, entry.after(parameters or {})):
+    for part in (entry, entry.after(parameters)):
         if part and part.needs:
             part.needs.require(f"Optimizer {name!r}")

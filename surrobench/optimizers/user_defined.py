@@ -149,7 +149,7 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
         UsageError: it raises when it is imported.
     """
     digits = hashlib.blake2b(str(path).encode() + source, digest_size=8).hexdigest()
-    package = ModuleType(f"surrobench_own_{digits}")
+    package = ModuleType(f"surrobench_user_{digits}")
     package.__path__ = [str(path.parent)]
     sys.modules[package.__name__] = package
     spec = importlib.util.spec_from_file_location(f"{package.__name__}.{path.stem}", path)

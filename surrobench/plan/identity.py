@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import CONTROL_VERSION
-from surrobench.optimizers.registry import optimizer
 from surrobench.plan.run import Run
+from surrobench.seeding import content_hash
 
 
-def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
-    """All that determines a run's trials, as a JSON value. The package's version is not part of it."""
-    entry = optimizer(run.optimizer)
+def identified(
+    run: Run, benchmark_version: int, entry: Optimizer, model: ModelSpec | None, seeds: Iterable[int]
+) -> Iterator[Run]:
+    """Yield a run with each of some seeds, and with its identity.
+
+    Args:
+        run: whose id does not matter.
+        benchmark_version: version of its scenario.
+        entry: the registry entry of its optimizer.
+        model: its language model; None where it asks none.
+        seeds: which.
+    """
+    identity = run_identity(run, benchmark_version, entry, model)
+    for seed in seeds:
+        yield replace(run, seed=seed, id=content_hash({**identity, "seed": seed}))
+
+
+def run_identity(
+    run: Run, benchmark_version: int, entry: Optimizer, model: ModelSpec | None
+) -> dict[str, Any]:
+    """Return all that determines a run's trials, as a JSON value. The package's version is no part of it."""
     identity: dict[str, Any] = {
-        "benchmark": [run.benchmark, _benchmark_version(run.benchmark)],
+        "benchmark": [run.benchmark, benchmark_version],
         "optimizer": [run.optimizer, entry.version, run.parameters],
         "initial": run.initial,
         "noise": run.noise,
@@ -39,8 +58,3 @@ def run_identity(run: Run, model: ModelSpec | None) -> dict[str, Any]:
             "variant": run.shows,
         }
     return identity
-
-
-@cache
-def _benchmark_version(benchmark_id: str) -> int:
-    return benchmark(benchmark_id).scenario.version

@@ -1,21 +1,33 @@
-"""From a suite to its runs: one optimizer on one benchmark with one seed, each with a stable identity."""
+"""Make the plan of a suite: the one place where names become things.
+
+Processes that get runs as plain data resolve their names once more, by ``resolved``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
+from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import given, start
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
+from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.registry import optimizer, require
-from surrobench.plan.identity import run_identity
+from surrobench.plan.identity import identified
+from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run
-from surrobench.seeding import content_hash
 from surrobench.suite.schema import Suite
+from surrobench.suite.selection import Selection, extent
 
 
-def plan(suite: Suite) -> list[Run]:
-    """All runs of a suite, in the order benchmark, method, seed.
+def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None) -> Plan:
+    """Plan all runs of a suite, or of a part of it, in the order benchmark, method, seed.
+
+    Args:
+        suite: the whole suite.
+        part: which part of it; None for all.
+        known: another plan of the same suite; names that it has resolved are not resolved again.
 
     Raises:
         UsageError: an unknown benchmark, optimizer or parameter, one method under two labels, or a method or
@@ -25,37 +37,88 @@ def plan(suite: Suite) -> list[Run]:
     """
     if suite.planned:
         raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
-    for label, method in suite.optimizers.items():
-        require(method.method or label, method.parameters)
-    runs = [
-        _run(suite, benchmark_id, label, model, variant, seed)
-        for benchmark_id in suite.benchmark_ids()
-        for label, method in suite.optimizers.items()
-        for model, variant in suite.askings(method)
-        for seed in range(method.seeds or suite.seeds)
-    ]
-    labels: dict[str, Run] = {}
-    for run in runs:
-        if optimizer(run.optimizer).multi_fidelity and not benchmark(run.benchmark).scenario.fidelities:
-            raise SuiteError(
-                f"optimizers.{run.method} varies a fidelity, and {run.benchmark} has none.",
-                "Leave one of them out: yahpo/* have fidelities.",
-            )
-        if run.variant == "misleading" and benchmark(run.benchmark).space.d == 1:
+    part = part or Selection()
+    narrowed = part.of(suite)
+    if known is not None and known.origin is not None:
+        methods, size = known.origin.methods, known.origin.extent
+    else:
+        methods = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+        size = extent(suite)
+    for label, method in narrowed.optimizers.items():
+        require(method.method or label, methods[label], method.parameters)
+    opened = dict(known.benchmarks) if known else {}
+    ids = narrowed.benchmark_ids()
+    benchmarks = {name: opened.get(name) or benchmark(name) for name in ids}
+    runs: list[Run] = []
+    for where in benchmarks.values():
+        for label in narrowed.optimizers:
+            runs += _runs(narrowed, where, label, methods[label])
+    _check_distinct(runs)
+    optimizers = {_name(narrowed, label, methods[label]): methods[label] for label in narrowed.optimizers}
+    _check_files(runs, benchmarks, optimizers)
+    return Plan(tuple(runs), benchmarks, optimizers, PlannedSuite(suite, part, methods, size))
+
+
+def resolved(runs: Sequence[Run]) -> Plan:
+    """Return a plan of the plain data of runs, as a worker gets them.
+
+    Raises:
+        UsageError: a file of the user is not what it was when the runs were planned.
+    """
+    for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
+        if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
+            raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
+    for digits, file in {item for run in runs for item in run.given.items()}:
+        if given(file).digits != digits:
+            raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
+    return Plan(
+        tuple(runs),
+        {name: benchmark(name) for name in dict.fromkeys(run.benchmark for run in runs)},
+        {name: optimizer(name) for name in dict.fromkeys(run.optimizer for run in runs)},
+    )
+
+
+def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Iterator[Run]:
+    """Yield the runs of one method on one benchmark.
+
+    Raises:
+        SuiteError: the benchmark lacks what the method needs.
+    """
+    if entry.multi_fidelity and not where.scenario.fidelities:
+        raise SuiteError(
+            f"optimizers.{label} varies a fidelity, and {where.id} has none.",
+            "Leave one of them out: yahpo/* have fidelities.",
+        )
+    method = suite.optimizers[label]
+    for model, variant in suite.askings(method):
+        if variant == "misleading" and where.space.d == 1:
             # It would see what "full" shows, and a study of the two would find no difference.
             raise SuiteError(
-                f"Nothing on {run.benchmark} can mislead {run.method}: it has one hyperparameter, "
+                f"Nothing on {where.id} can mislead {label}: it has one hyperparameter, "
                 "and so no names to permute.",
-                f'Leave out {run.benchmark}, or the variant "misleading".',
+                f'Leave out {where.id}, or the variant "misleading".',
             )
-        if (same := labels.setdefault(run.id, run)) is not run:
+        run = _run(suite, where.id, label, entry, model, variant)
+        asked = suite.models[model] if model and run.asks_model else None
+        yield from identified(run, where.scenario.version, entry, asked, range(method.seeds or suite.seeds))
+
+
+def _check_distinct(runs: Sequence[Run]) -> None:
+    """Check that no two runs are the same.
+
+    Raises:
+        SuiteError: two methods are one.
+    """
+    found: dict[str, Run] = {}
+    for run in runs:
+        if (same := found.setdefault(run.id, run)) is not run:
             raise SuiteError(f"Methods {same.name!r} and {run.name!r} are the same.", "Drop one of them.")
-    _check_files(runs)
-    return runs
 
 
-def _check_files(runs: list[Run]) -> None:
-    """See that every run finds its configurations, before the first of them begins.
+def _check_files(
+    runs: Sequence[Run], benchmarks: Mapping[str, Benchmark], optimizers: Mapping[str, Optimizer]
+) -> None:
+    """Check that every run finds its configurations, before the first of them starts.
 
     Raises:
         UsageError: a file has none for a run, or a start that is not in the search space; one line.
@@ -63,10 +126,10 @@ def _check_files(runs: list[Run]) -> None:
     for run in runs:
         if not run.given:
             continue
-        where = benchmark(run.benchmark)
+        where = benchmarks[run.benchmark]
         if (digits := run.initial.removeprefix("file:")) in run.given:
             start(run.given[digits], where, run.seed)
-        if reads := optimizer(run.optimizer).reads:
+        if reads := optimizers[run.optimizer].reads:
             file = given(run.arguments[reads])
             found = file.configurations(where.id, run.seed, run.parameters["of"])
             unknown = [sorted(values.keys() - set(where.space.names)) for values in found]
@@ -77,14 +140,16 @@ def _check_files(runs: list[Run]) -> None:
                 )
 
 
+def _name(suite: Suite, label: str, entry: Optimizer) -> str:
+    """Return how runs know an optimizer: that of a user's file has the same name in every folder."""
+    return entry.target if entry.file else suite.optimizers[label].method or label
+
+
 def _run(
-    suite: Suite, benchmark_id: str, label: str, model: str | None, variant: str | None, seed: int
+    suite: Suite, benchmark_id: str, label: str, entry: Optimizer, model: str | None, variant: str | None
 ) -> Run:
+    """Return a run with seed 0 that has no identity yet."""
     method = suite.optimizers[label]
-    name = method.method or label
-    entry = optimizer(name)
-    if entry.file:
-        name = entry.target
     parameters, initial, files = entry.resolve(method.parameters), suite.initial, {}
     if entry.reads:
         found = given(parameters[entry.reads])
@@ -94,14 +159,14 @@ def _run(
         found = given(initial.removeprefix("file:"))
         files[found.digits] = found.path
         initial = f"file:{found.digits}"
-    run = Run(
+    return Run(
         id="",
         benchmark=benchmark_id,
         method=label,
-        optimizer=name,
+        optimizer=_name(suite, label, entry),
         parameters=parameters,
         model=model,
-        seed=seed,
+        seed=0,
         initial=initial,
         noise=suite.noise,
         invalid=suite.invalid,
@@ -114,5 +179,3 @@ def _run(
         given=files,
         prompts=suite.replaced_prompts(method, variant, entry.prompts),
     )
-    identity = run_identity(run, suite.models[model] if model and run.asks_model else None)
-    return replace(run, id=content_hash(identity))

@@ -9,7 +9,6 @@ from typing import Any
 from surrobench.benchmarks.base import Noise
 from surrobench.llm.prompt_variants import VARIANTS, Variant
 from surrobench.optimizers.llm.control import Control, control_named
-from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import Budget
 
 
@@ -86,14 +85,6 @@ class Run:
             name: self.given.get(value, value) if isinstance(value, str) else value
             for name, value in self.parameters.items()
         }
-
-    @property
-    def expected_trials(self) -> int:
-        """A guess at how many trials it will make, for progress bars and for sharing out the work."""
-        if self.trials is not None:
-            return self.trials
-        lower_fidelities = 4 if optimizer(self.optimizer).multi_fidelity else 1
-        return min(self.budget.horizon, 250) * lower_fidelities
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""

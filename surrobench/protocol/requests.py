@@ -137,7 +137,7 @@ class Complete:
     """0 for the first try of a call; a re-ask of the same call counts up."""
     configurations: int = 1
     """Of a proposal: how many configurations a reply is to list (more than one: as a JSON array). It tells a
-    slot control (``optimizers.registry.control``) what to answer; the model is told by the prompt."""
+    slot control (``optimizers.llm.control``) what to answer; the model is told by the prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.benchmarks.base import Columns
-from surrobench.benchmarks.registry import scenario
+from surrobench.benchmarks.base import Columns, Scenario
 from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recording
 from surrobench.errors import ResultsError
+from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results.files import (
     DELETE_AND_REPEAT,
@@ -40,7 +40,7 @@ from surrobench.results.files import (
     write_json,
     write_parquet,
 )
-from surrobench.results.run_records import Records, RunRecord
+from surrobench.results.run_records import Ending, Records, RunRecord
 from surrobench.results.schema import SCHEMA_VERSION, common_schema, floats, plan_frame, trials_frame
 from surrobench.results.upgrades import SHOWN_BEFORE, WITHOUT_VARIANTS, as_now
 from surrobench.seeding import content_hash
@@ -62,8 +62,9 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest = self._read_manifest()
+        self.manifest = _read_manifest(folder)
         remember(folder)
+        self._scenarios: Mapping[str, Scenario] = {}
         self._forgotten: set[tuple[Path, str]] = set()
         self._written: set[str] = set()
         self._files: dict[Path, Records] = {}
@@ -75,14 +76,27 @@ class Results:
                 self._outdated[path] = version
 
     @staticmethod
-    def create(folder: Path, manifest: Mapping[str, Any], runs: Sequence[Run]) -> Results:
+    def create(
+        folder: Path,
+        manifest: Mapping[str, Any],
+        plan: Plan,
+        others: Sequence[Run] = (),
+        opened: Results | None = None,
+    ) -> Results:
         """Open a folder for a study, making it where there is none; its manifest and plan are replaced.
+
+        Args:
+            folder: which.
+            manifest: of the study.
+            plan: the runs that will be written, with their benchmarks.
+            others: further runs that the folder is to hold.
+            opened: the folder, where it is open for reading already.
 
         Raises:
             ResultsError: the folder holds something else, or another suite's results.
         """
         if (folder / "manifest.json").exists():
-            before = Results(folder).manifest
+            before = opened.manifest if opened else _read_manifest(folder)
             if before["suite"]["name"] != manifest["suite"]["name"]:
                 raise ResultsError(
                     f"{folder} holds results of suite {before['suite']['name']!r}, not of "
@@ -97,8 +111,10 @@ class Results:
             for leftover in folder.glob("trials/*/.*"):  # of a killed process; nobody else writes here now
                 leftover.unlink()
             write_json(folder / "manifest.json", manifest)
-            write_parquet(plan_frame(runs), folder / "plan.parquet")
-        return Results(folder)
+            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet")
+        results = opened or Results(folder)
+        results.manifest, results._scenarios = dict(manifest), plan.scenarios
+        return results
 
     # ------------------------------------------------------------------ reading
 
@@ -140,10 +156,18 @@ class Results:
             for i in counted
         }
 
+    def endings(self) -> dict[str, Ending]:
+        """Return how each recorded run ended, by its id; the records themselves are not built."""
+        return dict(
+            ending
+            for path, counted in self._counted().items()
+            for ending in self._files[path].endings(counted)
+        )
+
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
-        """Those of some runs that have something left to do within their budgets."""
-        records = self.records()
-        return [run for run in runs if not (run.id in records and records[run.id].finishes(run.budget))]
+        """Return those of some runs that have something left to do within their budgets."""
+        endings = self.endings()
+        return [run for run in runs if not (run.id in endings and endings[run.id].finishes(run.budget))]
 
     def recorded_runs(self) -> pl.DataFrame:
         """Of every record, without building it: run, state, spent, trials, equivalents, seconds, tokens."""
@@ -208,12 +232,17 @@ class Results:
                 yield runs, np.concatenate([[0], np.cumsum(sizes)]), rows
                 low = high
 
-    def recorded(self) -> dict[str, Recording]:
-        """Run id -> configurations and observations, to replay them."""
+    def recorded(self, scenarios: Mapping[str, Scenario]) -> dict[str, Recording]:
+        """Return the configurations and observations of all runs on some scenarios, to replay them.
+
+        Args:
+            scenarios: key -> scenario.
+        """
         out: dict[str, Recording] = {}
         records = self.records()
-        for key in sorted({record.run.benchmark.rpartition("/")[0] for record in records.values()}):
-            where = scenario(key)
+        held = {record.run.benchmark.rpartition("/")[0] for record in records.values()}
+        for key in sorted(held & scenarios.keys()):
+            where = scenarios[key]
             with self.reading():
                 trials = self.trials(scenario_key=key).collect()
             for (run,), frame in trials.group_by("run", maintain_order=True):
@@ -282,21 +311,6 @@ class Results:
             counted[path].append(i)
         return {path: sorted(places) for path, places in counted.items()}
 
-    def _read_manifest(self) -> dict[str, Any]:
-        path = self.folder / "manifest.json"
-        if not self.folder.is_dir():
-            raise ResultsError(f"No results folder {self.folder}.", "Make one with: surrobench run SUITE")
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_text())
-            version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
-        except FileNotFoundError:
-            raise ResultsError(f"{self.folder} holds no results (no manifest.json).") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
-        if version > SCHEMA_VERSION:
-            raise ResultsError(f"{self.folder} was written by a newer surrobench.", "Upgrade surrobench.")
-        return manifest
-
     # ------------------------------------------------------------------ writing
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
@@ -323,7 +337,7 @@ class Results:
             self._written |= {record.run.id for record in records}
             name = content_hash([[record.run.id, record.trials] for record in records])
             path = self.folder / "trials" / _slug(key) / f"part-{name}.parquet"
-            self._store(trials_frame(group), records, path)
+            self._store(trials_frame(group, self._scenarios[key]), records, path)
 
     def merge(self) -> None:
         """Merge the files of each scenario into one, with rows and records in a fixed order.
@@ -371,6 +385,22 @@ class Results:
 
 
 # ---------------------------------------------------------------------- files
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
+    except FileNotFoundError:
+        raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
+    if version > SCHEMA_VERSION:
+        raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
+    return manifest
 
 
 def _place(run: Run) -> tuple[str, str, str, str, int, str]:

@@ -10,13 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from surrobench.benchmarks.registry import scenario
 from surrobench.llm.prompts import prompts_hash
-from surrobench.optimizers.registry import optimizer
+from surrobench.plan.plan import Plan
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
-from surrobench.suite.schema import Method, Suite
-from surrobench.suite.selection import Selection, extent
+from surrobench.suite.schema import Method
+from surrobench.suite.selection import Selection
 from surrobench.system import VERSION, usable_cores
 
 _SHAPING = (
@@ -43,15 +42,15 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **_versions(_SHAPING)}
 
 
-def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dict[str, Any]:
-    """The manifest of a study; sessions are added as they end.
+def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
+    """Return the manifest of a study; sessions are added as they end.
 
     Args:
-        suite: the whole study.
-        text: its file.
-        part: which part of that is run; None for all of it.
+        plan: of a suite.
+        text: the suite's file.
     """
-    entries = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+    assert plan.origin is not None, "a manifest is about a suite"
+    suite, part, entries = plan.origin.suite, plan.origin.part, plan.origin.methods
     prompts = {entry.prompts for entry in entries.values()}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -59,8 +58,8 @@ def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dic
         "suite": {
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
-            "part": asdict(part) if part and part != Selection() else None,
-            "whole": extent(suite),
+            "part": asdict(part) if part != Selection() else None,
+            "whole": dict(plan.origin.extent),
             "control": suite.control,
             "budget": {
                 **asdict(suite.budget(Method())),
@@ -79,7 +78,7 @@ def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dic
             for label, entry in entries.items()
             if entry.user_defined
         },
-        "continued": _continued(part.of(suite) if part else suite),
+        "continued": _continued(plan),
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),
@@ -87,10 +86,9 @@ def make_manifest(suite: Suite, text: str, part: Selection | None = None) -> dic
     }
 
 
-def _continued(suite: Suite) -> dict[str, dict[str, bool]]:
-    """Scenario -> fidelity -> whether training goes on from a lower value, or starts anew."""
-    keys = {name.rpartition("/")[0] for name in suite.benchmark_ids()}
-    fidelities = {key: scenario(key).fidelities for key in sorted(keys)}
+def _continued(plan: Plan) -> dict[str, dict[str, bool]]:
+    """Return, by scenario and fidelity, whether training goes on from a lower value, or starts anew."""
+    fidelities = {key: scenario.fidelities for key, scenario in sorted(plan.scenarios.items())}
     return {key: {known.name: known.resumable for known in of} for key, of in fidelities.items() if of}
 
 

@@ -8,10 +8,10 @@ and a code per run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,22 @@ from numpy.typing import NDArray
 from surrobench.engine.outcome import RunState
 from surrobench.plan.run import Run
 from surrobench.protocol.budget import Budget
+
+
+class Ending(NamedTuple):
+    """How a recorded run ended, and the budget it had."""
+
+    state: RunState
+    error: str
+    budget: Budget
+
+    def finishes(self, budget: Budget) -> bool:
+        """Return whether nothing is left to do within ``budget``, which may be more than when recorded.
+
+        An optimizer that stopped by itself has not seen its budget (one that makes use of it is another run
+        with another budget) and would stop there again.
+        """
+        return self.state == "exhausted" or self.budget.covers(budget)
 
 
 @dataclass(frozen=True)
@@ -36,12 +52,8 @@ class RunRecord:
     """Both: see ``engine.outcome.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
-        """Whether nothing is left to do within ``budget``, which may be more than when recorded.
-
-        An optimizer that stopped by itself has not seen its budget (one that makes use of it is another run
-        with another budget) and would stop there again.
-        """
-        return self.state == "exhausted" or self.run.budget.covers(budget)
+        """Return whether nothing is left to do within a budget, see ``Ending``."""
+        return Ending(self.state, self.error, self.run.budget).finishes(budget)
 
 
 class Records(Sequence[RunRecord]):
@@ -95,17 +107,18 @@ class Records(Sequence[RunRecord]):
         return self._columns["benchmark"]
 
     def frame(self) -> pl.DataFrame:
-        """Columns run, state, spent, and the budget: trials, equivalents, seconds, tokens."""
+        """Columns run, state, error, spent, and the budget: trials, equivalents, seconds, tokens."""
         limits = {"trials": pl.UInt32, "equivalents": pl.Float64, "seconds": pl.Float64, "tokens": pl.UInt64}
         nothing = [None] * len(self)
         return pl.DataFrame(
             {
                 "run": self.ids,
                 "state": self._columns["state"],
+                "error": self._columns["error"],
                 "spent": self.spent,
                 **{name: pl.Series(self._columns.get(name, nothing), dtype=t) for name, t in limits.items()},
             },
-            schema_overrides={"run": pl.String, "state": pl.String},
+            schema_overrides={"run": pl.String, "state": pl.String, "error": pl.String},
         )
 
     def __len__(self) -> int:
@@ -120,8 +133,16 @@ class Records(Sequence[RunRecord]):
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
         return RunRecord(Run(**entry), state, error, spent, thinking, answers)
 
+    def endings(self, indices: Iterable[int]) -> Iterator[tuple[str, Ending]]:
+        """Yield the id and the ending of some of the runs, without building their records."""
+        states, errors = self._columns["state"], self._columns["error"]
+        shared: dict[Budget, Budget] = {}
+        for i in indices:
+            budget = self.budget(i)
+            yield self.ids[i], Ending(states[i], errors[i], shared.setdefault(budget, budget))
+
     def budget(self, index: int) -> Budget:
-        """The budget of one of the runs."""
+        """Return the budget of one of the runs."""
         limits = ("trials", "equivalents", "seconds", "tokens")
         return Budget(*(self._columns[name][index] if name in self._columns else None for name in limits))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from surrobench.benchmarks.registry import benchmark
+from surrobench.benchmarks.base import Scenario
 from surrobench.engine.outcome import Outcome
 from surrobench.plan.run import Run
 
@@ -46,9 +46,8 @@ def common_schema() -> dict[str, Any]:
     }
 
 
-def trials_frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
-    """The trials of some runs of one scenario as rows."""
-    where = benchmark(outcomes[0].run.benchmark)
+def trials_frame(outcomes: Sequence[Outcome], scenario: Scenario) -> pl.DataFrame:
+    """Return the trials of some runs of one scenario as rows."""
     n = [outcome.n for outcome in outcomes]
     of_run = np.repeat(np.arange(len(outcomes)), n)
     requests = [(outcome, i) for outcome in outcomes for i in range(len(outcome.lengths))]
@@ -73,7 +72,7 @@ def trials_frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
     spent = [outcome.spent[i] for outcome, i in requests]
     X = np.concatenate([outcome.configurations for outcome in outcomes])
     values = np.concatenate([outcome.values for outcome in outcomes])
-    value = _series([outcome.values[:, where.scenario.target_index] for outcome in outcomes])
+    value = _series([outcome.values[:, scenario.target_index] for outcome in outcomes])
     status = per_request([origin.status for origin in origins])
     failed = status.eq("ok") & value.is_null()
     columns = {
@@ -102,13 +101,13 @@ def trials_frame(outcomes: Sequence[Outcome]) -> pl.DataFrame:
         "tokens_out": on_first([part.tokens_out for part in spent], pl.UInt32),
         "latency": on_first([part.latency for part in spent], pl.Float64),
     }
-    for j, objective in enumerate(where.scenario.objectives):
+    for j, objective in enumerate(scenario.objectives):
         columns[f"objective.{objective.name}"] = _series([values[:, j]])
-    for j, fidelity in enumerate(where.scenario.fidelities):
+    for j, fidelity in enumerate(scenario.fidelities):
         at = _series([outcome.fidelity[:, j] for outcome in outcomes if outcome.fidelity is not None])
         columns[f"fidelity.{fidelity.name}"] = at.cast(pl.Int64) if fidelity.integer else at
     # One row more than there are: without any, Polars could not tell a column's type.
-    for name, (typed, active) in where.space.columns(np.vstack([where.scenario.default(), X])).items():
+    for name, (typed, active) in scenario.space.columns(np.vstack([scenario.default(), X])).items():
         inactive = pl.Series(~active)
         typed_series = pl.Series(typed.tolist() if typed.dtype == object else typed)
         columns[f"config.{name}"] = (

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surrobench.benchmarks.registry import benchmark
 from surrobench.engine.program import nothing, program, task_of
-from surrobench.execution.shards import estimate
 from surrobench.optimizers.base import Stopwatch
 from surrobench.optimizers.llm.control import StandIn
-from surrobench.plan.planning import plan
+from surrobench.plan.plan import Plan
+from surrobench.plan.planning import plan, resolved
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results.folder import Results
@@ -50,25 +49,25 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     Tokens are counted on a rehearsal: each method with a model is driven once per benchmark and prompt
     variant, with random configurations as replies.
     """
-    runs = plan(suite)
-    pending = Results(out).unfinished(runs) if (out / "manifest.json").exists() else runs
+    planned = plan(suite)
+    pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
     rehearsed: dict[tuple[str, str, str, bool], Asked] = {}
     for run in pending:
         if not run.asks_model:
-            library += estimate(run) / jobs
+            library += planned.expected_seconds(run) / jobs
             continue
         spec = suite.models.get(run.model or "")
         one_by_one = spec is not None and spec.serve == "embedded"
         kind = (run.benchmark, run.method, run.shows, one_by_one)
         if kind not in rehearsed:
-            rehearsed[kind] = rehearse(run, one_by_one=one_by_one)
+            rehearsed[kind] = rehearse(run, planned, one_by_one=one_by_one)
         asked.update(rehearsed[kind]._asdict())
-    trials = sum(run.expected_trials for run in pending)
+    trials = sum(map(planned.expected_trials, pending))
     tokens = {name: count / CHARACTERS_PER_TOKEN for name, count in asked.items()}
     return Estimate(
-        runs=len(runs),
+        runs=len(planned),
         pending=len(pending),
         trials=trials,
         # The embedded model computes on the same cores, and after all else.
@@ -99,24 +98,27 @@ class Asked(NamedTuple):
     written: int
 
 
-def rehearse(run: Run, *, one_by_one: bool = False) -> Asked:
-    """What a run asks whose model proposes at random.
+def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) -> Asked:
+    """Return what a run asks whose model proposes at random.
 
     A method that raises is counted as far as it came: the run itself will say what is wrong.
 
     Args:
         run: which.
+        plan: the one that the run is of; without, the names of the run are resolved first.
         one_by_one: whether each of several completions is a request of its own, with its prompt.
     """
-    where = benchmark(run.benchmark)
+    plan = plan or resolved([run])
+    where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
-    steps = program(run, where, Stopwatch(), Counter())
+    steps = program(run, where, entry, Stopwatch(), Counter())
     calls = read = fresh = written = trials = 0
     before = ""
     submitted: list[Submit] = []
     answer: Any = None
-    while trials < run.expected_trials:
+    expected = plan.expected_trials(run)
+    while trials < expected:
         try:
             request = steps.send(answer)
         except Exception:  # StopIteration, or an error of the method
@@ -143,6 +145,6 @@ def rehearse(run: Run, *, one_by_one: bool = False) -> Asked:
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
             trials += len(X)
             answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
-        stand_in.hear(answer)
+        stand_in.tell(answer)
     steps.close()
     return Asked(calls, read, fresh, written)

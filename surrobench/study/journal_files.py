@@ -11,6 +11,7 @@ from pathlib import Path
 from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.journal import Journal
+from surrobench.plan.plan import Plan
 from surrobench.results.files import disk_errors
 from surrobench.results.folder import Results
 
@@ -62,11 +63,11 @@ def open_replay(replay: Path, path: Path) -> Journal:
     return journal
 
 
-def load_recorded(replay: Path | None) -> Recorded:
-    """Objective values of a recording; a journal alone has none, the benchmarks are asked."""
+def load_recorded(replay: Path | None, plan: Plan) -> Recorded:
+    """Return the objective values of a recording; a journal alone has none, and the benchmarks are asked."""
     if replay is None or not (replay / "manifest.json").is_file():
         return {}
-    return Results(replay).recorded()
+    return Results(replay).recorded(plan.scenarios)
 
 
 def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:

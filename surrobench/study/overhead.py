@@ -68,10 +68,10 @@ def measure(name: str, seconds: float = SECONDS) -> Overhead:
         runs = plan(_suite(name, entry, where, seconds))
     except DataError as error:
         return Overhead(name, problem=error.message)
-    drive([replace(runs[0], trials=WARM_UP)], lambda outcome: None)
+    drive(runs.only([replace(runs[0], trials=WARM_UP)]), lambda outcome: None)
     outcomes: list[Outcome] = []
     # Where the thinking counts as simulated time it is measured, too.
-    timing = drive([replace(run, overhead=True) for run in runs], outcomes.append)
+    timing = drive(runs.only(replace(run, overhead=True) for run in runs), outcomes.append)
     failed = [outcome.error for outcome in outcomes if outcome.state == "failed"]
     if failed:
         return Overhead(name, problem=failed[0])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from surrobench.engine.outcome import Progress
 from surrobench.llm.journalled_model import JournalledModel
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -31,6 +29,32 @@ class Status:
     live_stored: int = 0
     """Of those, the ones whose runs are finished."""
     seconds_per_live_trial: float = 0.0
+
+    _interrupted: bool = False
+    _stop: Callable[[], None] | None = None
+
+    def interrupt(self) -> None:
+        """End the study as Ctrl-C does; for a study that runs in another thread than the one that is told."""
+        self._interrupted = True
+        if self._stop is not None:
+            self._stop()
+
+    def begin(self) -> None:
+        """Note the running task, which ``interrupt`` cancels; called by the study once it executes runs.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted before.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(task.cancel)
+
+        self._stop = stop
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def live_work(self) -> float:
         """Estimated seconds of the trials of runs that a model drives and that are not finished."""

@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from surrobench.benchmarks.registry import expand, scenario
+from surrobench.benchmarks.registry import expand
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
-from surrobench.errors import ModelError, ModelUnavailable, ResultsError, SurrobenchError, UsageError
+from surrobench.engine.replay import Recorded
+from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
-from surrobench.execution.shards import estimate, execute, make_shards
-from surrobench.llm.capabilities import Capabilities, as_record, capabilities, lacking
-from surrobench.llm.journal import Journal
+from surrobench.execution.shards import execute, make_shards
+from surrobench.llm.capabilities import as_record
 from surrobench.llm.journalled_model import JournalledModel
-from surrobench.llm.models import ModelSpec
+from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
-from surrobench.protocol.requests import Complete, Completion
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
 from surrobench.results.manifest import library_versions, make_manifest
+from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
-from surrobench.study.fallbacks import Fallbacks, stored_fallbacks, with_fallbacks
+from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+from surrobench.study.log_file import log_file
+from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
+from surrobench.study.options import Options
+from surrobench.study.progress import Status
+from surrobench.study.summary import Summary
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
 
 if TYPE_CHECKING:
     from surrobench.execution.dask import ClusterExecutor
 
-from surrobench.study.options import Options
-from surrobench.study.progress import Status
-from surrobench.study.summary import Summary
+log = logging.getLogger(__name__)
 
 
 def run_study(suite: Suite, text: str, options: Options, status: Status | None = None) -> Summary:
@@ -57,170 +61,224 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         ResultsError: the folder cannot be used, or a disk is full; what is stored stays whole.
         KeyboardInterrupt: Ctrl-C; finished runs are stored, the same command goes on.
     """
+    start = time.perf_counter()
+    status = status or Status()
     if options.replay:
         remember(options.replay)
-    note = status.note if status else Status.note
-    settled_part, fallbacks, able, begun = _settle(options.part.of(suite), options, note)
-    suite = suite.model_copy(update={"models": settled_part.models})
-    runs = plan(settled_part)
+    before = stored_fallbacks(suite, options.replay or options.out)
+    as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
+    planned = plan(as_stored, options.part)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
     }:
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
-        manifest = {**make_manifest(suite, text, options.part), "fallbacks": fallbacks}
-        listed = [*runs, *_of_other_parts(suite, options, runs)]
-        results = Results.create(options.out, manifest, listed)
+        opened = Results(options.out) if (options.out / "manifest.json").exists() else None
+        settings = ModelSettings(as_stored, fallbacks, {})
+        if not options.replay:
+            settings = choose_settings(suite, before, planned, opened, status.note)
+            planned = planned.with_models(settings.suite)
+        others = _of_other_parts(planned, opened)
+        manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
+        results = Results.create(options.out, manifest, planned, others, opened)
         if options.replay:
             copy_carried(options.replay, options.out)
-        return _Session(suite, runs, listed, options, status or Status(), results, able, begun, stack).run()
+        stack.enter_context(log_file(options.out))
+        work = _left_to_do(planned, others, results, retry_failed=options.retry_failed)
+        session = _Session(
+            planned,
+            work,
+            options,
+            status,
+            results,
+            recorded=journal_files.load_recorded(options.replay, planned),
+            models=_open_models(work, settings, options, results, status.note, stack),
+            cluster=_open_cluster(work.pending, options, status.note, stack),
+            start=start,
+        )
+        return session.run(as_record(settings.servers))
 
 
-def _of_other_parts(suite: Suite, options: Options, runs: Sequence[Run]) -> list[Run]:
-    """The runs of the suite that the folder was to hold before, and that are not in the part run now."""
-    if options.part == Selection() or not (options.out / "manifest.json").exists():
+def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
+    """Return the runs of the suite that the folder was to hold before, and that are not in the plan."""
+    assert planned.origin is not None, "a session is about a suite"
+    suite = planned.origin.suite
+    if planned.origin.part == Selection() or opened is None:
         return []
-    before = Results(options.out).plan()
-    others = before.filter(~pl.col("run").is_in([run.id for run in runs]))
+    others = opened.plan().filter(~pl.col("run").is_in([run.id for run in planned]))
     known = set(expand(suite.present()[0]))
     benchmarks = [name for name in others["benchmark"].unique(maintain_order=True) if name in known]
     labels = [label for label in others["optimizer"].unique(maintain_order=True) if label in suite.optimizers]
     if not benchmarks or not labels:
         return []
     ids = set(others["run"])
-    return [run for run in plan(Selection(tuple(benchmarks), tuple(labels)).of(suite)) if run.id in ids]
+    part = Selection(tuple(benchmarks), tuple(labels))
+    return [run for run in plan(suite, part, planned) if run.id in ids]
 
 
-def _settle(
-    suite: Suite, options: Options, note: Callable[[str], None]
-) -> tuple[Suite, Fallbacks, dict[str, Capabilities], set[str]]:
-    """The suite as it is really asked for; what of it is a fallback; what the servers can do; and the models
-    that would fall back now, but of which runs were begun.
+@dataclass(frozen=True)
+class _Work:
+    """What a session has to do.
 
-    Only servers that will be asked something are probed.
+    Attributes:
+        pending: the runs of the plan that are not finished.
+        unfinished: their ids, and those of the suite's other parts: a journal has one set of versions.
+        failed: runs of the plan that failed before and are not tried again.
+        unnamed: how many runs of the folder the suite does not name (any more).
     """
-    before = stored_fallbacks(suite, options.replay or options.out)
-    as_begun, kept = with_fallbacks(suite, {}, before, lambda line: None)
-    labels = {label for method in as_begun.optimizers.values() for label in method.models}
-    labels &= suite.models.keys()  # slot controls have no server
-    if options.replay or not labels:
-        return as_begun, kept, {}, set()
-    if (options.out / "manifest.json").exists():
-        unfinished = Results(options.out).unfinished(plan(as_begun))
-        labels = {run.model for run in unfinished if run.model and run.asks_model}
-    able = {}
-    for label in sorted(labels):
-        with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked
-            able[label] = capabilities(suite.models[label])
-            if able[label].lacks:
-                note(f"{label}: {able[label]}")
-    _, fallbacks = with_fallbacks(suite, able, before, lambda line: None)
-    begun = {label for label in fallbacks if fallbacks[label] != kept.get(label)}
-    if begun:  # rare, and reading a journal takes its time
-        begun &= _begun(as_begun, options.out)
-    return *with_fallbacks(suite, able, before, note, begun), able, begun
+
+    pending: Plan
+    unfinished: set[str]
+    failed: list[tuple[Run, Ending]]
+    unnamed: int
 
 
-def _begun(suite: Suite, out: Path) -> set[str]:
-    """The models of which a results folder holds runs, finished or not."""
-    if not (out / "manifest.json").exists():
-        return set()
-    results = Results(out)
-    held = results.records().keys() | Journal(results.journal_path).runs()
-    return {run.model for run in plan(suite) if run.id in held and run.model and run.asks_model}
+def _left_to_do(planned: Plan, others: Sequence[Run], results: Results, *, retry_failed: bool) -> _Work:
+    """Find what is not finished, and have the results forget what will be run again."""
+    endings = results.endings()
+    if retry_failed:
+        results.forget([run for run, ending in endings.items() if ending.state == "failed"])
+        endings = {run: ending for run, ending in endings.items() if ending.state != "failed"}
+
+    def unfinished(runs: Iterable[Run]) -> list[Run]:
+        return [run for run in runs if not (run.id in endings and endings[run.id].finishes(run.budget))]
+
+    pending = unfinished(planned)
+    ids = {run.id for run in pending}
+    # What does not reach far enough is replaced, whatever it has more of.
+    results.forget(ids & endings.keys())
+    failed = [
+        (run, endings[run.id])
+        for run in planned
+        if run.id in endings and endings[run.id].state == "failed" and run.id not in ids
+    ]
+    return _Work(
+        planned.only(pending),
+        ids | {run.id for run in unfinished(others)},
+        failed,
+        len(endings.keys() - {run.id for run in planned} - {run.id for run in others}),
+    )
+
+
+def _open_models(
+    work: _Work,
+    settings: ModelSettings,
+    options: Options,
+    results: Results,
+    note: Callable[[str], None],
+    stack: contextlib.ExitStack,
+) -> dict[str, JournalledModel]:
+    """Open each model that a pending run needs, and the journal of their completions."""
+    labels = sorted({run.model for run in work.pending if run.model and run.asks_model})
+    if not labels:
+        return {}
+    path = results.journal_path
+    if options.replay:
+        journal = journal_files.open_replay(options.replay, path)
+        stack.callback(journal.close)
+        return {label: JournalledModel(settings.suite.models[label], journal) for label in labels}
+    journal = journal_files.open_journal(
+        path, work.unfinished, library_versions(), discard_unfinished=options.discard_unfinished
+    )
+    stack.callback(journal.close)
+    return open_models(labels, settings, journal, results.folder, note, stack)
+
+
+def _open_cluster(
+    pending: Plan, options: Options, note: Callable[[str], None], stack: contextlib.ExitStack
+) -> ClusterExecutor | None:
+    """Connect to Dask's workers, where they are asked for and there is something for them to do."""
+    if options.cluster is None or all(run.asks_model for run in pending):
+        return None
+    from surrobench.execution.dask import connect
+
+    return stack.enter_context(connect(options.cluster, note))
 
 
 class _Session:
-    """One call of ``run_study``, once the results folder is open."""
+    """Executes what is left to do of a plan, stores the outcomes, and counts."""
 
     def __init__(
         self,
-        suite: Suite,
-        runs: Sequence[Run],
-        listed: Sequence[Run],
+        planned: Plan,
+        work: _Work,
         options: Options,
         status: Status,
         results: Results,
-        able: dict[str, Capabilities],
-        begun: set[str],
-        stack: contextlib.ExitStack,
+        *,
+        recorded: Recorded,
+        models: Mapping[str, JournalledModel],
+        cluster: ClusterExecutor | None,
+        start: float,
     ) -> None:
-        self._suite, self._options, self._status, self._results = suite, options, status, results
-        self._able, self._begun = able, begun
+        self._planned, self._work, self._options = planned, work, options
+        self._status, self._results = status, results
+        self._recorded, self._models, self._cluster = recorded, models, cluster
+        self._start = start
         self._timing = Timing()
         self._storing = 0.0
         self._trials = 0
         self._states: Counter[str] = Counter()
         self._problems: dict[str, list[Run]] = {}
-        self._start = time.perf_counter()
-        self._total = len(runs)
-        if options.retry_failed:
-            failed = [run for run, record in results.records().items() if record.state == "failed"]
-            results.forget(failed)
-        records = results.records()
-        self._pending = results.unfinished(runs)
-        # What does not reach far enough is replaced, whatever it has more of.
-        results.forget(run.id for run in self._pending if run.id in records)
-        self._listed = listed
-        self._unnamed = len(records.keys() - {run.id for run in listed})
-        for run in runs:
-            if run.id in records and records[run.id].state == "failed" and run not in self._pending:
-                self._problems.setdefault(records[run.id].error, []).append(run)
-        self._recorded = journal_files.load_recorded(options.replay)
-        self._services = self._open_models(stack)
-        self._cores = options.jobs
-        self._cluster = self._open_cluster(stack)
+        for run, ending in work.failed:
+            self._problems.setdefault(ending.error, []).append(run)
 
-    def run(self) -> Summary:
-        with_model = [run for run in self._pending if run.asks_model]
-        without = [run for run in self._pending if not run.asks_model]
-        status = self._status
-        status.total, status.done = self._total, self._total - len(self._pending)
-        status.work = sum(map(estimate, self._pending))
-        status.models = list(self._services.values())
-        live_trials = sum(run.expected_trials for run in with_model)
-        status.seconds_per_live_trial = sum(map(estimate, with_model)) / max(live_trials, 1)
-        for key in sorted({run.benchmark.rpartition("/")[0] for run in self._pending}):
-            scenario(key).prepare()
+    def run(self, servers: dict[str, Any]) -> Summary:
+        """Run the session.
+
+        Args:
+            servers: what the models' servers can do, for the manifest.
+        """
+        pending, total = self._work.pending, len(self._planned)
+        with_model = pending.only(run for run in pending if run.asks_model)
+        without = pending.only(run for run in pending if not run.asks_model)
+        log.info("%d runs, of which %d are left to do", total, len(pending))
+        status, seconds = self._status, self._planned.expected_seconds
+        status.total, status.done = total, total - len(pending)
+        status.work = sum(map(seconds, pending))
+        status.models = list(self._models.values())
+        live_trials = sum(map(pending.expected_trials, with_model))
+        status.seconds_per_live_trial = sum(map(seconds, with_model)) / max(live_trials, 1)
+        for key in sorted({run.benchmark.rpartition("/")[0] for run in pending}):
+            pending.scenarios[key].prepare()
         try:
-            if self._pending:
+            if len(pending):
                 asyncio.run(self._execute(with_model, without))
             self._store(self._results.merge)
         finally:
-            for service in self._services.values():
-                service.journal.close()
-            self._end()
+            self._end(servers)
         return Summary(
-            total=self._total,
-            finished_before=self._total - len(self._pending),
+            total=total,
+            finished_before=total - len(pending),
             states=self._states,
             problems=self._problems,
             wall=time.perf_counter() - self._start,
-            cores=self._cores if self._cluster is None else self._cluster.workers,
+            cores=self._options.jobs if self._cluster is None else self._cluster.workers,
             timing=self._timing,
             storing=self._storing,
             trials=self._trials,
-            unnamed=self._unnamed,
-            models=list(self._services.values()),
+            unnamed=self._work.unnamed,
+            models=list(self._models.values()),
         )
 
     # ------------------------------------------------------------------ execution
 
-    async def _execute(self, with_model: Sequence[Run], without: Sequence[Run]) -> None:
+    async def _execute(self, with_model: Plan, without: Plan) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
+        self._status.begin()
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
             executor = self._cluster
-        elif self._options.jobs == 1 and not with_model:
+        elif self._options.jobs == 1 and not len(with_model):
             executor = InlineExecutor()
         else:
             executor = process_pool(min(self._options.jobs, len(shards)) or 1)
         try:
             async with asyncio.TaskGroup() as group:
                 of_shards = group.create_task(self._execute_shards(executor, shards))
-                if any(service.spec.serve == "embedded" for service in self._services.values()):
+                if any(model.spec.serve == "embedded" for model in self._models.values()):
                     # It computes on the same cores: one after the other is faster than both at a time.
                     await of_shards
                 group.create_task(self._execute_live(with_model))
@@ -262,21 +320,21 @@ class _Session:
                         "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
                     ) from None
 
-    async def _execute_live(self, runs: Sequence[Run]) -> None:
+    async def _execute_live(self, runs: Plan) -> None:
         try:
             timing = await drive_async(
                 runs,
                 lambda outcome: self._finished([outcome]),
-                models=self._services,
+                models=self._models,
                 recorded=self._recorded,
                 reevaluate=self._options.reevaluate,
                 progress=self._status.live,
             )
             self._timing.add(timing)
         finally:
-            for service in self._services.values():
-                if service.client is not None:
-                    await service.client.aclose()
+            for model in self._models.values():
+                if model.client is not None:
+                    await model.client.aclose()
 
     def _shard_done(self, outcomes: list[Outcome], timing: Timing) -> None:
         self._timing.add(timing)
@@ -291,8 +349,9 @@ class _Session:
             self._trials += outcome.n
             self._status.done += outcome.state != "parked"
             self._status.live_stored += outcome.n if outcome.run.asks_model else 0
-            self._status.work_done += estimate(outcome.run)
+            self._status.work_done += self._planned.expected_seconds(outcome.run)
             if outcome.error:
+                _log_problem(outcome)
                 self._problems.setdefault(outcome.error, []).append(outcome.run)
 
     def _store(self, write: Callable[[], None]) -> None:
@@ -300,7 +359,7 @@ class _Session:
         write()
         self._storing += time.perf_counter() - start
 
-    def _end(self) -> None:
+    def _end(self, servers: dict[str, Any]) -> None:
         seconds = time.perf_counter() - self._start
         self._results.end_session(
             {
@@ -311,89 +370,14 @@ class _Session:
                 "replay": self._options.replay is not None,
                 "runs": dict(self._states),
                 "library_seconds": round(self._timing.library, 3),
-                "servers": as_record(self._able),
+                "servers": servers,
                 **{key: self._results.manifest[key] for key in ("versions", "hardware", "commit")},
             }
         )
 
-    def _open_cluster(self, stack: contextlib.ExitStack) -> ClusterExecutor | None:
-        """Dask's workers, where they are asked for and there is something for them to do."""
-        if self._options.cluster is None or all(run.asks_model for run in self._pending):
-            return None
-        from surrobench.execution.dask import connect
 
-        return stack.enter_context(connect(self._options.cluster, self._status.note))
-
-    # ------------------------------------------------------------------ models
-
-    def _open_models(self, stack: contextlib.ExitStack) -> dict[str, JournalledModel]:
-        """A service for each model that a pending run needs."""
-        labels = sorted({run.model for run in self._pending if run.model and run.asks_model})
-        if not labels:
-            return {}
-        journal = self._open_journal()
-        if self._options.replay:
-            return {label: JournalledModel(self._suite.models[label], journal) for label in labels}
-        return {label: self._open_model(label, journal, stack) for label in labels}
-
-    def _open_model(self, label: str, journal: Journal, stack: contextlib.ExitStack) -> JournalledModel:
-        from surrobench.llm.client import Client
-
-        spec = self._suite.models[label]
-        able = self._able.get(label, Capabilities())
-        service = JournalledModel(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
-        try:
-            if (problem := lacking(spec, able, begun=label in self._begun)) is not None:
-                raise problem
-            url = spec.url or self._start_server(label, spec, stack)
-            service.client = Client(spec, url, samples=able.samples is not False)
-        except ModelError as error:
-            # Its runs are parked with this reason; all others go on.
-            self._status.note(str(error))
-            service.dead = error if isinstance(error, ModelUnavailable) else _unavailable(error)
-            service.client = _Nobody()
-        return service
-
-    def _start_server(self, label: str, spec: ModelSpec, stack: contextlib.ExitStack) -> str:
-        """Start a model's own server, which ends with the session; its URL."""
-        from surrobench.llm.servers.llama_cpp import embedded_server
-        from surrobench.llm.servers.providers import provided_server
-        from surrobench.llm.servers.vllm import vllm_server
-
-        log = self._results.folder / f"server-{label}.log"
-        if spec.serve == "embedded":
-            self._status.note(f"Starting the embedded model {spec.model} ...")
-            return stack.enter_context(embedded_server(spec, log)).url
-        if spec.serve != "vllm":
-            self._status.note(f"Starting {spec.model} with {spec.serve} ...")
-            return stack.enter_context(provided_server(spec, log))
-        self._status.note(f"Starting vLLM with {spec.model}; its log: {log} ...")
-        return stack.enter_context(vllm_server(spec, log)).url
-
-    def _open_journal(self) -> Journal:
-        path, options = self._results.journal_path, self._options
-        if options.replay:
-            return journal_files.open_replay(options.replay, path)
-        # Those of other parts, too: a journal has one set of versions.
-        pending = {run.id for run in self._results.unfinished(self._listed)}
-        return journal_files.open_journal(
-            path, pending, library_versions(), discard_unfinished=options.discard_unfinished
-        )
-
-
-class _Nobody:
-    """Stands for a server that could not be started; its service is marked dead and never asks it."""
-
-    in_flight = completions = tokens_in = tokens_out = 0
-
-    async def complete(
-        self, request: Complete, seed: int | None, slot: int | None = None
-    ) -> list[Completion]:
-        raise ModelUnavailable("There is no server.")
-
-    async def aclose(self) -> None:
-        pass
-
-
-def _unavailable(error: SurrobenchError) -> ModelUnavailable:
-    return ModelUnavailable(error.message, error.remedy)
+def _log_problem(outcome: Outcome) -> None:
+    run = outcome.run
+    name = f"{run.id}, {run.name} on {run.benchmark}, seed {run.seed}"
+    trace = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
+    log.info("%s run %s: %s%s", outcome.state, name, outcome.error, trace)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,51 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    return _checked(values, text, origin, folder)
+
+
+def suite_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> tuple[Suite, str]:
+    """Return the suite that a dictionary says, with the content of a TOML file, and that file's text.
+
+    Args:
+        values: keys and values as in TOML; keys with the value None count as left out.
+        folder: where the user's own files are looked for first.
+
+    Raises:
+        SuiteError: it is no valid suite; the message names the key.
+    """
+    try:
+        text = "".join(
+            f"{json.dumps(key)} = {_toml(value)}\n" for key, value in values.items() if value is not None
+        )
+        values = tomllib.loads(text)
+    except (TypeError, tomllib.TOMLDecodeError) as error:
+        raise SuiteError(f"The suite has a value that TOML does not know: {error}.") from None
+    return _checked(values, "", "The suite", folder), text
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML on one line.
+
+    Raises:
+        TypeError: TOML has no such value.
+    """
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(str(key))} = {_toml(of)}" for key, of in value.items() if of is not None)
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple | range):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, str | int):
+        return json.dumps(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None) -> Suite:
+    """Return the suite that parsed TOML says; see ``parse_suite`` for arguments and errors."""
     written = values.get("benchmarks")
     _locate(values, folder)
     try:

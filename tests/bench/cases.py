@@ -272,13 +272,16 @@ def store_many(folder: Path) -> None:
     labels = ["random", "second", "third", "fourth", "fifth"]
     suite = suite.model_copy(update={"optimizers": {label: Method(method="random") for label in labels}})
     outcomes: list[Outcome] = []
-    drive(plan(make_suite("random", seeds=125)), outcomes.append)
+    planned = plan(make_suite("random", seeds=125))
+    drive(planned, outcomes.append)
     named = [
         replace(outcome, run=replace(outcome.run, method=label, id=content_hash([label, outcome.run.id])))
         for label in labels
         for outcome in outcomes
     ]
-    results = Results.create(folder, make_manifest(suite, ""), [outcome.run for outcome in named])
+    everything = replace(planned, origin=replace(planned.origin, suite=suite))
+    runs = everything.only(outcome.run for outcome in named)
+    results = Results.create(folder, make_manifest(everything, ""), runs)
     for start in range(0, len(named), 250):
         results.write(named[start : start + 250])
     results.merge()

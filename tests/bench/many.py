@@ -86,10 +86,11 @@ def store_many(folder: Path, source: Path) -> None:
     methods = {method: method for method in LABELS.values()}
     runs = plan(_suite(methods, tables))
     everything = [_renamed(run, label) for label in LABELS for run in runs if run.method == LABELS[label]]
-    results = Results.create(folder, make_manifest(_suite(LABELS, tables), ""), everything)
+    named = plan(_suite(LABELS, tables))
+    results = Results.create(folder, make_manifest(named, ""), named.only(everything))
     for benchmark in dict.fromkeys(run.benchmark for run in runs):
         outcomes: list[Outcome] = []
-        drive([run for run in runs if run.benchmark == benchmark], outcomes.append)
+        drive(runs.only(run for run in runs if run.benchmark == benchmark), outcomes.append)
         results.write(
             [
                 replace(outcome, run=_renamed(outcome.run, label))

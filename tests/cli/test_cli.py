@@ -209,7 +209,7 @@ def test_rank_by_another_metric_with_a_target_and_the_test_metric(results):
         assert 0 < row["area"] <= 1
         assert 0 <= row["target_share"] <= 1
     assert any("in simulated seconds" in note for note in data["notes"])
-    assert "Test metric: not available, as no benchmark here maps one." in data["notes"]
+    assert "Test metric: not available, as no benchmark here has one." in data["notes"]
     assert all(row["by_seed"]["seconds_spent"] for row in data["per_instance"])
     plain = ranked(results)
     assert plain["metric"] == "quantile"
@@ -291,6 +291,7 @@ def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp
     done = surrobench(*words)
     assert done.status == 0, done.err
     assert "p (Benjamini-Hochberg)" in " ".join(done.out.split()) or "(Benjamini-Hochberg)" in done.out
+    done = surrobench(*words, "--notes")
     assert "Conover's t of rank sums" in done.out
     assert "bootstrap-t at 95%" in " ".join(done.out.split())
     document = json.loads(surrobench(*words, "--format", "json").out)
@@ -301,3 +302,19 @@ def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp
     figure = tmp_path / "cd.svg"
     assert surrobench("rank", tmp_path, "--posthoc", "wilcoxon", "--figure", figure).status == 0
     assert "CD =" not in figure.read_text()
+
+
+def test_rank_shows_the_notes_that_matter_and_on_request_all(results):
+    more = ("--target", 0.2, "--test-metric", "--intervals")
+
+    def said(*words):
+        return " ".join(surrobench("rank", results, *more, *words).out.split())
+
+    few, everything = said(), said("--notes")
+    document = json.loads(surrobench("rank", results, *more, "--format", "json").out)
+    notes = [" ".join(note.split()) for note in document["notes"]]
+    left = sum(note not in few for note in notes)
+    assert len(notes) - left == 5
+    assert f" {left} more note{'s' * (left > 1)}: --notes" in few
+    assert all(note in everything for note in notes)
+    assert "--notes" not in everything

@@ -22,10 +22,12 @@ from surrobench.engine.outcome import NOTHING_SPENT
 from surrobench.engine.run_state import RunInProgress
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.registry import OPTIMIZERS
+from surrobench.plan.planning import plan
 from surrobench.protocol.budget import Budget
 from surrobench.protocol.requests import Completion, Evaluate, Finished, Next, Submit, Waste
 from surrobench.results.folder import Results
 from surrobench.results.run_records import Records
+from surrobench.suite.loading import parse_suite
 from tests.engine.test_loop import CAR, Register, assert_same, only, outcomes, register, run_of
 from tests.incumbent import final_incumbents
 from tests.studies import MLP, files, run, suite_text, surrobench, trials
@@ -647,7 +649,7 @@ def test_results_of_the_first_version_stay_readable(tmp_path: Path) -> None:
     old = trials(tmp_path)
     assert old.equals(new.select(old.columns))
     assert surrobench("rank", tmp_path, "--format", "json").out == rank
-    assert len(Results(tmp_path).recorded()) == 4
+    assert len(Results(tmp_path).recorded(plan(parse_suite(text)).scenarios)) == 4
 
 
 def as_first_version(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_dataclasses_and_neighbours_work_and_no_module_name_is_taken(tmp_path: P
     path = write(tmp_path, text, "json.py")
     before = set(sys.modules)
     assert optimizer(f"{path}:mine").resolve({}) == {"step": 0.5}
-    assert all(name.startswith("surrobench_own_") for name in set(sys.modules) - before)
+    assert all(name.startswith("surrobench_user_") for name in set(sys.modules) - before)
     assert not (tmp_path / "json.pyc").exists()
 
 

@@ -77,7 +77,7 @@ def outcomes():
 
 def create(folder, text=TEXT):
     suite = parse_suite(text)
-    return Results.create(folder, make_manifest(suite, text), plan(suite))
+    return Results.create(folder, make_manifest(plan(suite), text), plan(suite))
 
 
 def scripted(tmp_path, script, *, benchmarks=(NAS,), n=4, invalid="waste"):
@@ -196,7 +196,7 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
     folder = create(tmp_path / "r")
     folder.write(outcomes)
     folder.merge()
-    recorded = Results(tmp_path / "r").recorded()
+    recorded = Results(tmp_path / "r").recorded(plan(parse_suite(TEXT)).scenarios)
     assert recorded.keys() == {outcome.run.id for outcome in outcomes}
     for outcome in outcomes:
         configurations, columns, _ = recorded[outcome.run.id]
@@ -212,7 +212,9 @@ def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
     )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
-    configurations, columns, _ = Results(tmp_path / "r").recorded()[done[0].run.id]
+    configurations, columns, _ = Results(tmp_path / "r").recorded(plan(parse_suite(TEXT)).scenarios)[
+        done[0].run.id
+    ]
     np.testing.assert_array_equal(configurations, done[0].configurations)
     np.testing.assert_array_equal(columns.values, done[0].values)
     assert np.isnan(columns.score).tolist() == [True, False]
@@ -420,7 +422,8 @@ def test_damage_behind_intact_metadata_is_named_when_the_trials_are_read(tmp_pat
     data[4:-footer] = bytes(len(data) - footer - 4)
     damaged.write_bytes(data)
     results = Results(folder)  # the metadata, at the end of the file, is whole
-    for read in (lambda: load_study(results), results.recorded):
+    scenarios = plan(parse_suite(suite_text(MLP, NAS, trials=30))).scenarios
+    for read in (lambda: load_study(results), lambda: results.recorded(scenarios)):
         with pytest.raises(ResultsError, match=r"nasbench201\.cell/all\.parquet is damaged\. Delete it"):
             read()
 

@@ -16,10 +16,11 @@ from surrobench.stats.signed_rank import (
 @pytest.mark.parametrize("kind", ["skewed", "tied", "zeros"])
 def test_many_samples_at_once_agree_with_scipy(n, kind):
     rng = np.random.default_rng(n)
+    m = 20 if kind == "skewed" or n not in (12, 13) else 3  # scipy permutes all 2^n signs for seconds
     rows = {
-        "skewed": rng.standard_normal((20, n)) ** 3 + 0.1,
-        "tied": rng.choice([-3.0, -2.0, 1.0, 2.0, 5.0], (20, n)),
-        "zeros": rng.integers(-2, 4, (20, n)).astype(float),
+        "skewed": rng.standard_normal((m, n)) ** 3 + 0.1,
+        "tied": rng.choice([-3.0, -2.0, 1.0, 2.0, 5.0], (m, n)),
+        "zeros": rng.integers(-2, 4, (m, n)).astype(float),
     }[kind]
     p, effect = signed_rank(rows)
     expected = [stats.wilcoxon(row, zero_method="zsplit").pvalue if row.any() else 1.0 for row in rows]

@@ -100,11 +100,11 @@ def test_a_pilot_is_gone_on_from(suite_file: Path, tmp_path: Path) -> None:
     surro("run", suite_file, "--seeds", 1, "--out", out)
     assert "A part of the suite was run: 1 of 3 seeds." in flat(surro("rank", out))
     assert "the whole may decide otherwise" in flat(surro("rank", out))
-    assert "A part of the suite: 1 of 3 seeds." in surro("status", out)
+    assert "This is a part of the suite: 1 of 3 seeds." in surro("status", out)
     before = Results(out).trials().collect()
     surro("run", suite_file, "--out", out)
     ranked = surro("rank", out)
-    assert "A part of the suite" not in ranked + surro("status", out)
+    assert "part of the suite" not in ranked + surro("status", out)
     after = Results(out).trials().collect()
     order = ["run", "trial"]
     assert after.join(before, on="run", how="semi").sort(order).equals(before.sort(order))
@@ -113,7 +113,7 @@ def test_a_pilot_is_gone_on_from(suite_file: Path, tmp_path: Path) -> None:
 
 def test_options_that_leave_nothing_out_make_no_part(suite_file: Path, tmp_path: Path) -> None:
     surro("run", suite_file, "--seeds", 9, "--method", "*", "--out", tmp_path / "r")
-    assert "A part of the suite" not in surro("rank", tmp_path / "r")
+    assert "part of the suite" not in surro("rank", tmp_path / "r")
 
 
 def test_claims_about_methods_that_were_not_run_are_named_and_the_others_as_hard_to_resolve(
@@ -145,7 +145,7 @@ def test_parts_add_up_in_one_folder_and_in_several(suite_file: Path, tmp_path: P
     both = surro("rank", *dict.fromkeys(folders), "--format", "markdown")
     assert "Sobol is ahead" in both
     assert "A model is ahead" in both
-    assert "A part of the suite" not in both
+    assert "part of the suite" not in both
 
 
 def test_a_part_run_again_leaves_the_rest_in_place(suite_file: Path, tmp_path: Path) -> None:
@@ -160,7 +160,9 @@ def test_a_replay_is_of_the_part_that_was_recorded(suite_file: Path, tmp_path: P
     surro("run", suite_file, "--seeds", 1, "--method", "sobol", "--out", tmp_path / "r")
     done = surrobench("run", suite_file, "--replay", tmp_path / "r", "--out", tmp_path / "again")
     assert done.status == 0, done.err
-    assert "Replaying what was recorded, a part of the suite: at most 1 seed; sobol." in flat(done.err)
+    assert "The recording holds a part of the suite, which is replayed: at most 1 seed; sobol." in flat(
+        done.err
+    )
     assert "4 runs: 0 were finished before, now 4 ok" in flat(done.err)
     assert Selection.recorded(Results(tmp_path / "again").manifest) == Selection((), ("sobol",), 1)
     part = ("--benchmark", MLP, "--replay", tmp_path / "r", "--out", tmp_path / "less")
@@ -173,5 +175,5 @@ def test_results_of_older_versions_are_no_part(suite_file: Path, tmp_path: Path)
     manifest = json.loads((out / "manifest.json").read_text())
     del manifest["suite"]["part"], manifest["suite"]["whole"]
     (out / "manifest.json").write_text(json.dumps(manifest))
-    assert "A part of the suite" not in surro("rank", out)
+    assert "part of the suite" not in surro("rank", out)
     assert Selection.recorded(Results(out).manifest) == Selection()

@@ -1,6 +1,6 @@
 """YAHPO Gym: neural networks fitted to millions of real evaluations, asked in batches.
 
-The only file that imports onnxruntime. A scenario is a folder of the published data (see ``yahpo_data``); any
+The only file that imports onnxruntime. A scenario is a folder of the published data (see ``data``); any
 folder that holds a space, an encoding and a network works, without a line here.
 
 A configuration becomes the network's input as in the reference, ``yahpo-gym`` 1.0.2: numbers on their own

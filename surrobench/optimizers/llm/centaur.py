@@ -88,13 +88,13 @@ def centaur(
             drawn = strategy.draw()
         if not is_models_turn(trials, warmup, ratio):
             answer: Evaluated = yield Evaluate(drawn.x[None, :], source="cma-es")
-            told, heard = drawn.told, True
+            told, counts = drawn.told, True
         else:
             prompt = _prompt(task, past, trials, strategy.state(), drawn, history, top)
             proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
             answer = yield trial(proposal)
-            told, heard = _instead(strategy, drawn, answer, injection)
-        if heard:
+            told, counts = _instead(strategy, drawn, answer, injection)
+        if counts:
             with task.library.running():
                 strategy.take(told, float(answer.losses[0]))
         past.add(answer)

@@ -60,7 +60,7 @@ def controlled(steps: Steps, task: Task, control: Control, rng: Draws) -> Steps:
                 answer = [stand_in.answer(part) for part in request]
             else:
                 answer = yield _renamed(request, PREFIX + control)
-                stand_in.hear(answer)
+                stand_in.tell(answer)
     finally:
         steps.close()
 
@@ -86,8 +86,8 @@ class StandIn:
         """The ``n`` replies to a request, free of charge."""
         return [Completion(self._reply(request), "stop", 0, 0, 0.0) for _ in range(request.n)]
 
-    def hear(self, answer: Any) -> None:
-        """What a trial came to."""
+    def tell(self, answer: Any) -> None:
+        """Take note of what a trial came to."""
         if isinstance(answer, Finished):
             answer = Evaluated(answer.configuration[None, :], np.array([answer.loss]))
         if not isinstance(answer, Evaluated):

@@ -45,6 +45,7 @@ def terminal(tables: Table | Iterable[Table], *, notes: bool = True) -> Renderab
 def _parts(table: Table, notes: bool) -> Iterator[RenderableType]:
     if table.lead:
         yield Text(printable(table.lead), style="bold")
+        yield Text()
     yield Text(printable(table.title), style="bold")
     if table.subtitle:
         yield Text(printable(table.subtitle), style="dim")

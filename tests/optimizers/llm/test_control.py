@@ -139,7 +139,7 @@ def test_default_does_not_know_what_was_observed() -> None:
     of = task_of()
     fresh, told = (StandIn(of, "default", RNG(0)) for _ in range(2))
     X = samples(of, 5)
-    told.hear(Evaluated(X, losses_of(CAR, X)))
+    told.tell(Evaluated(X, losses_of(CAR, X)))
     assert np.array_equal(proposed(of, fresh, 10), proposed(of, told, 10))
 
 
@@ -170,7 +170,7 @@ def test_the_tpe_control_hears_of_trials_that_were_not_its_own() -> None:
     X = samples(of, 30)
     losses = np.linspace(0, 1, 30)  # the first are the best
     told, fresh = StandIn(of, "tpe", RNG(0)), StandIn(of, "tpe", RNG(0))
-    told.hear(Evaluated(X, losses))
+    told.tell(Evaluated(X, losses))
     granted = task_of(initial=X, losses=losses)
     assert np.array_equal(proposed(of, told, 5), proposed(granted, StandIn(granted, "tpe", RNG(0)), 5))
     assert not np.array_equal(proposed(of, told, 5), proposed(of, fresh, 5))
@@ -181,10 +181,10 @@ def test_trials_that_finish_one_by_one_are_heard_and_wasted_ones_are_none() -> N
     X = samples(of, 12)
     one, many = StandIn(of, "tpe", RNG(0)), StandIn(of, "tpe", RNG(0))
     for i, x in enumerate(X):
-        one.hear(Finished(i, x, -i / 10))
-        one.hear(i)  # a ticket
-        one.hear(Evaluated(np.full((1, of.space.d), np.nan), np.array([np.nan])))
-    many.hear(Evaluated(X, -np.arange(12) / 10))
+        one.tell(Finished(i, x, -i / 10))
+        one.tell(i)  # a ticket
+        one.tell(Evaluated(np.full((1, of.space.d), np.nan), np.array([np.nan])))
+    many.tell(Evaluated(X, -np.arange(12) / 10))
     assert np.array_equal(proposed(of, one, 4), proposed(of, many, 4))
 
 
@@ -195,7 +195,7 @@ def test_trials_that_finish_one_by_one_are_heard_and_wasted_ones_are_none() -> N
 def test_a_prediction_is_one_of_the_losses_observed_as_prompts_show_it(control: Control) -> None:
     of = task_of(initial=samples(task_of(), 3), losses=[-0.123456, np.nan, -0.5])
     stand_in = StandIn(of, control, RNG(0))
-    stand_in.hear(Evaluated(samples(of, 1, seed=9), np.array([-0.75])))
+    stand_in.tell(Evaluated(samples(of, 1, seed=9), np.array([-0.75])))
     answers = [reply.text for reply in stand_in.answer(asking("predict", n=60))]
     assert set(answers) == {"0.1235", "0.5", "0.75"}
 

@@ -1,0 +1,105 @@
+"""A plan: the runs of a suite, and everything that their names stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from surrobench.benchmarks.base import Benchmark, Scenario
+from surrobench.llm.models import ModelSpec
+from surrobench.optimizers.entry import Optimizer
+from surrobench.plan.identity import identified
+from surrobench.plan.run import Run
+from surrobench.suite.schema import Suite
+from surrobench.suite.selection import Selection
+
+CONTROL_SECONDS = 5e-3
+"""Rough seconds of a trial that a slot control proposes: its answers cost next to nothing."""
+
+
+@dataclass(frozen=True)
+class PlannedSuite:
+    """The suite that a plan was made from.
+
+    Attributes:
+        suite: the whole suite, models as they are asked.
+        part: which part of it was planned.
+        methods: label -> the registry entry of its optimizer, of all methods of the suite.
+        extent: how many benchmarks, methods and seeds the whole suite has.
+    """
+
+    suite: Suite
+    part: Selection
+    methods: Mapping[str, Optimizer]
+    extent: Mapping[str, int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan(Sequence[Run]):
+    """Runs in their order, and the things that their names stand for, each resolved once.
+
+    Attributes:
+        runs: one optimizer on one benchmark with one seed each.
+        benchmarks: id -> benchmark, opened.
+        optimizers: name, as runs know it -> registry entry.
+        origin: the suite they come from; None where the plan was made of the plain data of runs.
+    """
+
+    runs: tuple[Run, ...]
+    benchmarks: Mapping[str, Benchmark]
+    optimizers: Mapping[str, Optimizer]
+    origin: PlannedSuite | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.runs[index]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    @cached_property
+    def scenarios(self) -> dict[str, Scenario]:
+        """The scenarios by their key, ``family/scenario``."""
+        return {where.scenario.key: where.scenario for where in self.benchmarks.values()}
+
+    def only(self, runs: Iterable[Run]) -> Plan:
+        """Return the plan with some of its runs."""
+        return replace(self, runs=tuple(runs))
+
+    def with_models(self, suite: Suite) -> Plan:
+        """Return the plan with the models of another version of its suite; runs get the identities of those.
+
+        Args:
+            suite: the same suite, some of its models asked in another way.
+        """
+        assert self.origin is not None, "only the plan of a suite has models"
+        before = self.origin.suite.models
+        changed = {label: spec for label, spec in suite.models.items() if spec != before.get(label)}
+        runs = tuple(
+            self._identified(run, changed[run.model])
+            if run.model in changed and run.model is not None and run.asks_model
+            else run
+            for run in self.runs
+        )
+        return replace(self, runs=runs, origin=replace(self.origin, suite=suite))
+
+    def expected_trials(self, run: Run) -> int:
+        """Guess how many trials a run will make, for progress bars and for sharing out the work."""
+        if run.trials is not None:
+            return run.trials
+        lower_fidelities = 4 if self.optimizers[run.optimizer].multi_fidelity else 1
+        return min(run.budget.horizon, 250) * lower_fidelities
+
+    def expected_seconds(self, run: Run) -> float:
+        """Guess how many seconds a run will take."""
+        seconds = CONTROL_SECONDS if run.control else self.optimizers[run.optimizer].seconds
+        return self.expected_trials(run) * seconds
+
+    def _identified(self, run: Run, model: ModelSpec) -> Run:
+        version = self.benchmarks[run.benchmark].scenario.version
+        [identity] = identified(run, version, self.optimizers[run.optimizer], model, [run.seed])
+        return identity

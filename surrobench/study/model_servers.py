@@ -1,0 +1,159 @@
+"""Ask the servers of a study's models what they can do, and open the models."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrobench.errors import ModelError, ModelUnavailable
+from surrobench.llm.capabilities import Capabilities, capabilities, lacking
+from surrobench.llm.journal import Journal
+from surrobench.llm.journalled_model import JournalledModel
+from surrobench.llm.models import ModelSpec
+from surrobench.plan.plan import Plan
+from surrobench.protocol.requests import Complete, Completion
+from surrobench.results.folder import Results
+from surrobench.study.fallbacks import Fallbacks, with_fallbacks
+from surrobench.suite.schema import Suite
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How the models of a study are asked.
+
+    Attributes:
+        suite: with the models as they are asked.
+        fallbacks: what of it fell back to what the servers support.
+        servers: label of a model -> what its server can do, of the servers that were probed.
+        started: labels of the models that would fall back now, but of which runs were started before.
+    """
+
+    suite: Suite
+    fallbacks: Fallbacks
+    servers: Mapping[str, Capabilities]
+    started: frozenset[str] = frozenset()
+
+
+def choose_settings(
+    suite: Suite, before: Fallbacks, plan: Plan, results: Results | None, note: Callable[[str], None]
+) -> ModelSettings:
+    """Probe the servers that will be asked something, and choose how their models are asked.
+
+    Args:
+        suite: as written.
+        before: the stored fallbacks.
+        plan: of the suite with the stored fallbacks.
+        results: of earlier sessions, if there are any.
+        note: takes a line for each server that lacks something, and for each fallback.
+    """
+    stored, kept = with_fallbacks(suite, {}, before, _say_nothing)
+    pending = results.unfinished(plan) if results is not None else plan
+    servers = {}
+    for label in sorted({run.model for run in pending if run.model and run.asks_model}):
+        with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked
+            servers[label] = capabilities(suite.models[label])
+            if servers[label].lacks:
+                note(f"{label}: {servers[label]}")
+    if not servers:
+        return ModelSettings(stored, kept, servers)
+    _, fallbacks = with_fallbacks(suite, servers, before, _say_nothing)
+    started = {label for label in fallbacks if fallbacks[label] != kept.get(label)}
+    if started and results is not None:  # rare, and reading a journal takes its time
+        held = results.endings().keys() | Journal(results.journal_path).runs()
+        started &= {run.model for run in plan if run.id in held and run.model and run.asks_model}
+    elif results is None:
+        started = set()
+    asked, fallbacks = with_fallbacks(suite, servers, before, note, started)
+    return ModelSettings(asked, fallbacks, servers, frozenset(started))
+
+
+def open_models(
+    labels: Iterable[str],
+    settings: ModelSettings,
+    journal: Journal,
+    folder: Path,
+    note: Callable[[str], None],
+    stack: contextlib.ExitStack,
+) -> dict[str, JournalledModel]:
+    """Open some models of a study; servers that are started for them end with ``stack``.
+
+    A model that cannot be asked is opened as dead: its runs are parked with the reason, all others go on.
+
+    Args:
+        labels: of the models.
+        settings: how they are asked.
+        journal: where their completions are kept.
+        folder: where logs of servers are written.
+        note: takes a line worth saying at once.
+        stack: closes what was opened.
+    """
+    return {label: _open_model(label, settings, journal, folder, note, stack) for label in labels}
+
+
+def _open_model(
+    label: str,
+    settings: ModelSettings,
+    journal: Journal,
+    folder: Path,
+    note: Callable[[str], None],
+    stack: contextlib.ExitStack,
+) -> JournalledModel:
+    from surrobench.llm.client import Client
+
+    spec = settings.suite.models[label]
+    server = settings.servers.get(label, Capabilities())
+    model = JournalledModel(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
+    try:
+        if (problem := lacking(spec, server, begun=label in settings.started)) is not None:
+            raise problem
+        url = spec.url or _start_server(label, spec, folder, note, stack)
+        model.client = Client(spec, url, samples=server.samples is not False)
+    except ModelError as error:
+        note(str(error))
+        log.info("model %s cannot be asked: %s", label, error)
+        model.dead = ModelUnavailable(error.message, error.remedy)
+        model.client = NoServer()
+    return model
+
+
+def _start_server(
+    label: str, spec: ModelSpec, folder: Path, note: Callable[[str], None], stack: contextlib.ExitStack
+) -> str:
+    """Start a model's own server, which ends with ``stack``; returns its URL."""
+    from surrobench.llm.servers.llama_cpp import embedded_server
+    from surrobench.llm.servers.providers import provided_server
+    from surrobench.llm.servers.vllm import vllm_server
+
+    server_log = folder / f"server-{label}.log"
+    if spec.serve == "embedded":
+        note(f"Starting the embedded model {spec.model} ...")
+        return stack.enter_context(embedded_server(spec, server_log)).url
+    if spec.serve != "vllm":
+        note(f"Starting {spec.model} with {spec.serve} ...")
+        return stack.enter_context(provided_server(spec, server_log))
+    note(f"Starting vLLM with {spec.model}; its log: {server_log} ...")
+    return stack.enter_context(vllm_server(spec, server_log)).url
+
+
+class NoServer:
+    """Stands for a server that could not be started; its model is marked dead and never asks it."""
+
+    in_flight = completions = tokens_in = tokens_out = 0
+
+    async def complete(
+        self, request: Complete, seed: int | None, slot: int | None = None
+    ) -> list[Completion]:
+        """Refuse every request."""
+        raise ModelUnavailable("There is no server.")
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+def _say_nothing(line: str) -> None:
+    """Take a line that was said already."""
