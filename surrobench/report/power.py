@@ -86,6 +86,49 @@ class _Pilot:
         return set(seeds) or {max(1, s // 2), s, 2 * s, 4 * s}
 
 
+@dataclass(frozen=True)
+class _Simulator:
+    """Draws studies like a pilot.
+
+    Attributes:
+        groups: the pilot; methods are in their order.
+        effect: the difference to be found; None: each method's observed one.
+        alpha: the family-wise level.
+        simulations: studies for each size.
+        seed: of the simulation.
+    """
+
+    groups: Sequence[_Pilot]
+    effect: float | None
+    alpha: float
+    simulations: int
+    seed: int
+
+    @property
+    def centre(self) -> Floats:
+        """Shape (m,): the observed difference of each method."""
+        return np.concatenate([group.found.centre for group in self.groups])
+
+    def powers(self, size: int, count: int) -> list[Power]:
+        """Return the power for each method on ``size`` instances with ``count`` seeds."""
+        noise = [self._noise(group, size, count) for group in self.groups]
+        return powers(np.concatenate(noise, axis=2), self.centre, self.effect, self.alpha)
+
+    def detectable(self, wanted: float, alpha: float) -> dict[str, float]:
+        """Return the smallest difference of each method that the pilot itself finds with this power."""
+        least: dict[str, float] = {}
+        for group in self.groups:
+            as_run = self._noise(group, len(group.cells.instances), group.seeds)
+            for j, method in enumerate(group.methods):
+                least[method] = detectable(as_run[:, :, j], alpha, wanted)
+        return least
+
+    def _noise(self, group: _Pilot, size: int, count: int) -> Floats:
+        # The same generator for each group draws the same instances: they are one study.
+        rng = np.random.default_rng([self.seed, size, count])
+        return simulated(group.found, size, count, self.simulations, rng)
+
+
 def plan_power(
     pilots: Sequence[SeedArray],
     control: str,
@@ -136,33 +179,18 @@ def plan_power(
     _check_seeds(seeds, {method: group_of[method].seeds for method in shown}, control, named=bool(methods))
     tried = {method: group_of[method].tried(seeds) for method in shown}
     columns = sorted(set(instances)) or sorted({max(2, n // 2), n, 2 * n, 4 * n})
-    centre = np.concatenate([group.found.centre for group in groups])
-
-    def noise(group: _Pilot, size: int, count: int) -> Floats:
-        # The same generator for each group draws the same instances: they are one study.
-        rng = np.random.default_rng([seed, size, count])
-        return simulated(group.found, size, count, simulations, rng)
-
-    def simulate(size: int, count: int) -> list[Power]:
-        together = np.concatenate([noise(group, size, count) for group in groups], axis=2)
-        return powers(together, centre, effect, alpha)
-
-    least: dict[str, float] = {}
-    for group in groups:
-        as_run = noise(group, n, group.seeds)
-        for j, method in enumerate(group.methods):
-            if method in shown:
-                least[method] = detectable(as_run[:, :, j], alpha / len(others), wanted)
+    simulator = _Simulator(groups, effect, alpha, simulations, seed)
+    least = simulator.detectable(wanted, alpha / len(others))
     rows: list[Row] = []
     for count in progress(sorted({count for counts in tried.values() for count in counts})):
         of_count = {method: others.index(method) for method in shown if count in tried[method]}
-        table = [simulate(size, count) for size in columns]
-        needed = _needed(partial(simulate, count=count), list(of_count.values()), wanted)
+        table = [simulator.powers(size, count) for size in columns]
+        needed = _needed(partial(simulator.powers, count=count), list(of_count.values()), wanted)
         rows += [
             Row(
                 method=method,
-                observed=float(centre[j]),
-                effect=float(centre[j]) if effect is None else effect,
+                observed=float(simulator.centre[j]),
+                effect=float(simulator.centre[j]) if effect is None else effect,
                 detectable=least[method],
                 seeds=count,
                 power=tuple(of_size[j] for of_size in table),
