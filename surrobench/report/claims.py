@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -103,19 +104,27 @@ def stated_claims(results: Results) -> dict[str, Claim]:
         ) from error
 
 
-def judge(results: Sequence[Results], alpha: float = 0.05, *, partial: bool = False) -> tuple[Judged, ...]:
+def judge(
+    results: Sequence[Results],
+    alpha: float = 0.05,
+    *,
+    partial: bool = False,
+    plan: pl.DataFrame | None = None,
+) -> tuple[Judged, ...]:
     """Judge the claims of a study's suite, those left out that are about a method that is not in the results.
 
     Args:
         results: the folder, or several that a study is in; the claims are those of the first.
         alpha: family-wise level over the claims, for either kind of mistake.
         partial: leave out benchmarks on which a run is missing, instead of refusing.
+        plan: the ``joint_plan`` of the results, where it is known.
 
     Raises:
         ResultsError, DataError: as ``load_study`` and ``cells``.
     """
     stated = stated_claims(results[0])
-    known = joint_plan(results)["method"].unique().to_list()
+    plan = joint_plan(results) if plan is None else plan
+    known = plan["method"].unique().to_list()
     claims = {
         name: claim
         for name, claim in stated.items()
@@ -208,7 +217,7 @@ def _expanded(labels: Sequence[str], known: Sequence[str]) -> list[str]:
 
 def _of_label(label: str, known: Sequence[str]) -> list[str]:
     """The method of that name; or of a label without its model, all of its language models, as they are shown
-    everything (as runs.method_name). A control in a model's place, and a model that something is hidden from,
+    everything (see ``method_name``). A control in a model's place, and a model that something is hidden from,
     are other methods: they count only where they are all there is.
     """
     if label in known:

@@ -86,6 +86,49 @@ class _Pilot:
         return set(seeds) or {max(1, s // 2), s, 2 * s, 4 * s}
 
 
+@dataclass(frozen=True)
+class _Simulator:
+    """Draws studies like a pilot.
+
+    Attributes:
+        groups: the pilot; methods are in their order.
+        effect: the difference to be found; None: each method's observed one.
+        alpha: the family-wise level.
+        simulations: studies for each size.
+        seed: of the simulation.
+    """
+
+    groups: Sequence[_Pilot]
+    effect: float | None
+    alpha: float
+    simulations: int
+    seed: int
+
+    @property
+    def centre(self) -> Floats:
+        """Shape (m,): the observed difference of each method."""
+        return np.concatenate([group.found.centre for group in self.groups])
+
+    def powers(self, size: int, count: int) -> list[Power]:
+        """Return the power for each method on ``size`` instances with ``count`` seeds."""
+        noise = [self._noise(group, size, count) for group in self.groups]
+        return powers(np.concatenate(noise, axis=2), self.centre, self.effect, self.alpha)
+
+    def detectable(self, wanted: float, alpha: float) -> dict[str, float]:
+        """Return the smallest difference of each method that the pilot itself finds with this power."""
+        least: dict[str, float] = {}
+        for group in self.groups:
+            as_run = self._noise(group, len(group.cells.instances), group.seeds)
+            for j, method in enumerate(group.methods):
+                least[method] = detectable(as_run[:, :, j], alpha, wanted)
+        return least
+
+    def _noise(self, group: _Pilot, size: int, count: int) -> Floats:
+        # The same generator for each group draws the same instances: they are one study.
+        rng = np.random.default_rng([self.seed, size, count])
+        return simulated(group.found, size, count, self.simulations, rng)
+
+
 def plan_power(
     pilots: Sequence[SeedArray],
     control: str,
@@ -114,7 +157,7 @@ def plan_power(
         alpha: family-wise level.
         seeds: the numbers of seeds to try; by default half, one, two and four times those that a method has
             in common with the control. A method with one such seed is shown with one only.
-        instances: ... of instances.
+        instances: the numbers of instances to try.
         simulations: studies for each size.
         seed: of the simulation.
         blocks: what an instance of the pilots is, for the notes.
@@ -126,9 +169,8 @@ def plan_power(
             control, or all have; or the control is asked for.
         ResultsError: the pilot has one instance, or no method besides the control.
     """
-    n = len(pilots[0].instances)
     others = _compared(pilots, control, methods)
-    if n < 2:
+    if (n := len(pilots[0].instances)) < 2:
         raise ResultsError("A pilot needs two benchmarks, and this has one.", "Run the suite on more.")
     groups = [_Pilot.of(pilot, control) for pilot in pilots]
     group_of = {method: group for group in groups for method in group.methods}
@@ -136,33 +178,18 @@ def plan_power(
     _check_seeds(seeds, {method: group_of[method].seeds for method in shown}, control, named=bool(methods))
     tried = {method: group_of[method].tried(seeds) for method in shown}
     columns = sorted(set(instances)) or sorted({max(2, n // 2), n, 2 * n, 4 * n})
-    centre = np.concatenate([group.found.centre for group in groups])
-
-    def noise(group: _Pilot, size: int, count: int) -> Floats:
-        # The same generator for each group draws the same instances: they are one study.
-        rng = np.random.default_rng([seed, size, count])
-        return simulated(group.found, size, count, simulations, rng)
-
-    def simulate(size: int, count: int) -> list[Power]:
-        together = np.concatenate([noise(group, size, count) for group in groups], axis=2)
-        return powers(together, centre, effect, alpha)
-
-    least: dict[str, float] = {}
-    for group in groups:
-        as_run = noise(group, n, group.seeds)
-        for j, method in enumerate(group.methods):
-            if method in shown:
-                least[method] = detectable(as_run[:, :, j], alpha / len(others), wanted)
+    simulator = _Simulator(groups, effect, alpha, simulations, seed)
+    least = simulator.detectable(wanted, alpha / len(others))
     rows: list[Row] = []
     for count in progress(sorted({count for counts in tried.values() for count in counts})):
         of_count = {method: others.index(method) for method in shown if count in tried[method]}
-        table = [simulate(size, count) for size in columns]
-        needed = _needed(partial(simulate, count=count), list(of_count.values()), wanted)
+        table = [simulator.powers(size, count) for size in columns]
+        needed = _needed(partial(simulator.powers, count=count), list(of_count.values()), wanted)
         rows += [
             Row(
                 method=method,
-                observed=float(centre[j]),
-                effect=float(centre[j]) if effect is None else effect,
+                observed=float(simulator.centre[j]),
+                effect=float(simulator.centre[j]) if effect is None else effect,
                 detectable=least[method],
                 seeds=count,
                 power=tuple(of_size[j] for of_size in table),
@@ -171,8 +198,9 @@ def plan_power(
             for method, j in of_count.items()
         ]
     rows.sort(key=lambda row: (shown.index(row.method), row.seeds))
-    notes = _notes(rows, groups, control, alpha, effect, blocks)
-    return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
+    return Plan(
+        tuple(rows), tuple(columns), wanted, tuple(_notes(rows, groups, control, alpha, effect, blocks))
+    )
 
 
 def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:

@@ -19,6 +19,7 @@ Components (1992), chapter 4; H. Scheffé, The Analysis of Variance (1959), chap
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -124,35 +125,24 @@ def mixed_model(
             nan, dof, nan, nan, nan, nan, nan, nan, level, correction, (), n, k, s,
             f"{what}: not testable, two are needed",
         )  # fmt: skip
-    cells = losses.mean(axis=2)
-    of_method, of_instance, grand = cells.mean(axis=0), cells.mean(axis=1), float(cells.mean())
-    interaction = cells - of_method - of_instance[:, None] + grand
-    ms_method = n * s * _square(of_method - grand) / (k - 1)
-    ms_instance = k * s * _square(of_instance - grand) / (n - 1)
-    ms_interaction = s * _square(interaction) / dof[1]
-    residual, left = losses - cells[..., None], n * k * (s - 1)
-    ms_seed = nan
-    if paired_seeds and s > 1:
-        of_seed = residual.mean(axis=1)
-        ms_seed = k * _square(of_seed) / (n * (s - 1))
-        residual, left = residual - of_seed[:, None], n * (k - 1) * (s - 1)
-    ms_residual = _square(residual) / left if s > 1 else nan
+    ms = _mean_squares(losses, paired_seeds)
     # Equate the mean squares with their expectations (Searle, Casella & McCulloch, section 4.3).
-    var_interaction = (ms_interaction - (ms_residual if s > 1 else 0.0)) / s
-    var_seed = (ms_seed - ms_residual) / k
-    var_instance = (ms_instance - ms_interaction) / (k * s) - (0.0 if np.isnan(var_seed) else var_seed / s)
+    var_interaction = (ms.interaction - (ms.residual if s > 1 else 0.0)) / s
+    var_seed = (ms.seed - ms.residual) / k
+    var_instance = (ms.instance - ms.interaction) / (k * s) - (0.0 if np.isnan(var_seed) else var_seed / s)
     notes = []
     if var_interaction < 0:
         notes.append("methods differ between instances no more than seeds explain")
     # Below this a mean square is the rounding of equal values.
     rounding = s * n * k * (1e-14 * float(np.abs(losses).max())) ** 2
-    if ms_interaction <= rounding:
-        ms_interaction = 0.0
+    unexplained = ms.interaction
+    if unexplained <= rounding:
+        unexplained = 0.0
         notes.append("the methods differ by the same on every instance: no variation to test against")
-    f = 0.0
-    if ms_method > rounding:
-        f = ms_method / ms_interaction if ms_interaction else float("inf")
-    error = float(np.sqrt(2 * ms_interaction / (n * s)))
+    ratio = ms.method / unexplained if unexplained else float("inf")
+    f = ratio if ms.method > rounding else 0.0
+    of_method = losses.mean(axis=2).mean(axis=0)
+    error = float(np.sqrt(2 * unexplained / (n * s)))
     return MixedModel(
         f=f,
         dof=dof,
@@ -160,7 +150,7 @@ def mixed_model(
         var_instance=var_instance,
         var_interaction=var_interaction,
         var_seed=var_seed,
-        var_residual=ms_residual,
+        var_residual=ms.residual,
         standard_error=error,
         level=level,
         correction=correction,
@@ -169,6 +159,36 @@ def mixed_model(
         k=k,
         s=s,
         note="; ".join(notes),
+    )
+
+
+class _MeanSquares(NamedTuple):
+    """The mean squares of the analysis of variance; NaN where a term is left out."""
+
+    method: float
+    instance: float
+    interaction: float
+    seed: float
+    residual: float
+
+
+def _mean_squares(losses: Floats, paired_seeds: bool) -> _MeanSquares:
+    """Split the variation of losses of shape (n, k, s), with n and k at least 2, by what it comes from."""
+    n, k, s = losses.shape
+    cells = losses.mean(axis=2)
+    of_method, of_instance, grand = cells.mean(axis=0), cells.mean(axis=1), float(cells.mean())
+    interaction = cells - of_method - of_instance[:, None] + grand
+    residual, left, seed = losses - cells[..., None], n * k * (s - 1), float("nan")
+    if paired_seeds and s > 1:
+        of_seed = residual.mean(axis=1)
+        seed = k * _square(of_seed) / (n * (s - 1))
+        residual, left = residual - of_seed[:, None], n * (k - 1) * (s - 1)
+    return _MeanSquares(
+        method=n * s * _square(of_method - grand) / (k - 1),
+        instance=k * s * _square(of_instance - grand) / (n - 1),
+        interaction=s * _square(interaction) / ((k - 1) * (n - 1)),
+        seed=seed,
+        residual=_square(residual) / left if s > 1 else float("nan"),
     )
 
 

@@ -140,7 +140,7 @@ def load_study(
     test_metric: bool = False,
     others: pl.DataFrame | None = None,
 ) -> StudyData:
-    """The incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
+    """Read the incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
 
     Where methods differ in how many trials they were given, a run has a row for each number of trials after
     which it can be compared with others.
@@ -154,7 +154,7 @@ def load_study(
         units: of the step curves.
         area: whether incumbents have the column ``area``.
         test_metric: whether incumbents have the column ``test``.
-        others: results of others, see ``others.read_others``.
+        others: external results, see ``external_results.read_others``.
 
     Raises:
         ResultsError: runs are missing, failed, or observed nothing; a list of them. Or folders contradict
@@ -169,9 +169,7 @@ def load_study(
     usable = usable_runs(folders, plan)
     spent = _spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
-    part = missing_parts(folders, whole)
-    notes = [f"A part of the suite was run: {part}."] if part else []
-    notes += [f"Only what was reached within {limit} counts."] if limit != Budget() else []
+    notes = _notes(folders, whole, limit)
     beside: list[Portion] = []
     if others is not None:
         more, portion, said = others_beside(others, plan, wanted, limit)
@@ -194,20 +192,46 @@ def load_study(
     incumbents = _complete(incumbents, usable, folders, partial=partial)
     if partial and others is not None:
         incumbents = _on_most_benchmarks(incumbents)
+    study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
+    return study.on(list(study.references)) if partial else study
+
+
+def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:
+    """What a reader must know of which runs count.
+
+    Args:
+        folders: the results.
+        whole: all their runs.
+        limit: what of them counts.
+    """
+    part = missing_parts(folders, whole)
+    notes = [f"A part of the suite was run: {part}."] if part else []
+    return notes + ([f"Only what was reached within {limit} counts."] if limit != Budget() else [])
+
+
+def _study(
+    folders: Sequence[Results],
+    plan: pl.DataFrame,
+    incumbents: pl.DataFrame,
+    found: Portion,
+    control: str,
+    notes: Sequence[str],
+) -> StudyData:
+    """Put together what was read, and what the benchmarks say of themselves."""
     names = incumbents["benchmark"].unique(maintain_order=True).to_list()
-    study = StudyData(
-        incumbents=incumbents.drop("run"),
-        references={name: benchmark(name).reference for name in names},
+    benchmarks = {name: benchmark(name) for name in names}
+    return StudyData(
+        incumbents=incumbents,
+        references={name: one.reference for name, one in benchmarks.items()},
         models=_models(folders, plan),
-        control=control or _control(folders),
+        control=control,
         runs=plan.select("benchmark", "method", "seed")[found.rows],
         steps=found.steps,
         notes=tuple(notes),
-        data_sets={name: benchmark(name).data_set for name in names},
+        data_sets={name: one.data_set for name, one in benchmarks.items()},
         after=found.after,
-        test_metrics={name: benchmark(name).scenario.test_objective for name in names},
+        test_metrics={name: one.scenario.test_objective for name, one in benchmarks.items()},
     )
-    return study.on(names) if partial else study
 
 
 def _spent_for_area(plan: pl.DataFrame) -> Unit:

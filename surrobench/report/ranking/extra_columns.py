@@ -11,7 +11,8 @@ import polars as pl
 from surrobench.arrays import Bools, Floats
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.data.load import joint_plan, missing_parts
-from surrobench.report.ranking.model import Measured, Note, Ranking, blocks_in_words
+from surrobench.report.ranking.model import Measured, Note, Ranking
+from surrobench.report.ranking.notes import blocks_in_words
 from surrobench.results.folder import Results
 from surrobench.stats.bootstrap import Interval, Statistic, bootstrap, interquartile_mean, mean
 from surrobench.stats.clusters import average_within
@@ -266,10 +267,11 @@ def with_claims(
         why = "these folders state different claims" if whole else "a part of the study is ranked"
         note = Note("warning", f"The suite's claims are not judged: {why}.")
         return replace(ranking, notes=(*ranking.notes, note))
-    judged = judge(results, ranking.alpha, partial=partial)
+    plan = joint_plan(results)
+    judged = judge(results, ranking.alpha, partial=partial, plan=plan)
     notes = []
     if left := sorted(stated[0].keys() - {one.name for one in judged}):
         notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
-    if judged and missing_parts(results, joint_plan(results)):
+    if judged and missing_parts(results, plan):
         notes.append("The claims are judged on the part that was run; the whole may decide otherwise.")
     return replace(ranking, claims=judged, notes=(*ranking.notes, *(Note("warning", text) for text in notes)))

@@ -395,10 +395,3 @@ class Ranking:
         """Return whether the method differs from the control, after correction, at level ``alpha``."""
         comparison = self.comparison(method)
         return comparison is not None and comparison.p_corrected <= self.alpha
-
-
-def blocks_in_words(n: int, clusters: Sequence[str]) -> str:
-    """Return what n counts: instances, or the clusters that instances are in."""
-    if n == len(clusters):
-        return f"{n} instances"
-    return f"{n} clusters of {len(clusters)} instances, each averaged to one block"

@@ -19,7 +19,6 @@ from surrobench.report.ranking.model import (
     Scope,
     Tested,
     Unresolved,
-    blocks_in_words,
 )
 from surrobench.stats.correction import NAMES
 from surrobench.stats.paired import Comparisons
@@ -239,3 +238,10 @@ def spans(seeds: Iterable[int]) -> str:
         else:
             found.append([seed, seed])
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+
+
+def blocks_in_words(n: int, clusters: Sequence[str]) -> str:
+    """Return what n counts: instances, or the clusters that instances are in."""
+    if n == len(clusters):
+        return f"{n} instances"
+    return f"{n} clusters of {len(clusters)} instances, each averaged to one block"
