@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import SurrobenchError, UsageError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from surrobench.protocol.budget import Budget
     from surrobench.report.data.study_data import Blocks, StudyData
-    from surrobench.report.figures.draw import Interval, Kind, Measure, OfRanking
+    from surrobench.report.figures.draw import Interval, Kind, Measure, OfRanking, Width
     from surrobench.report.frames import Source
     from surrobench.report.ranking import model
     from surrobench.results.folder import Results
@@ -48,7 +48,6 @@ __all__ = ["Ranking", "Study", "StudyWarning", "SurrobenchError", "load", "run"]
 
 Patterns = str | Sequence[str]
 """Names or patterns as a shell knows them, such as ``hpobench/mlp/*``; one or several."""
-Width = Literal["column", "page"]
 
 
 class StudyWarning(UserWarning):
@@ -243,7 +242,7 @@ class Study:
             return found
         for row in self.runs().iter_rows(named=True):
             if row["state"] not in ("ok", "exhausted"):
-                reason = row["error"] or ("not run" if row["state"] == "missing" else "not finished")
+                reason = row["error"] or ("not run" if row["state"] == "to do" else "not finished")
                 found.setdefault(reason, []).append(
                     f"{row['method']} on {row['benchmark']}, seed {row['seed']}"
                 )
@@ -254,8 +253,8 @@ class Study:
     def runs(self) -> pl.DataFrame:
         """Return a row per run that the suites name: its state, error, trials spent, budgets and costs.
 
-        ``state`` is ``ok``, ``exhausted`` (the optimizer ended by itself), ``failed``, ``unfinished`` or
-        ``missing``. Tokens and calls are of language models, ``latency`` and ``cost`` in seconds; the cost is
+        ``state`` is ``ok``, ``exhausted`` (the optimizer ended by itself), ``failed``, ``half-finished`` or
+        ``to do``. Tokens and calls are of language models, ``latency`` and ``cost`` in seconds; the cost is
         simulated.
         """
         from surrobench.report.frames import runs_frame
@@ -528,9 +527,9 @@ class Study:
         from surrobench.report.figures import draw
 
         draw.check_kind(kind)
-        look = _look(width, bare=bare)
+        look = draw.look(width, bare=bare)
         if kind in draw.TRIALS:
-            return self._plot_trials(kind, look, partial=partial)
+            return draw.of_trials(self._results, kind, self._choice, partial=partial, **look)
         if kind not in draw.CURVES:
             ranking = self.rank(anchor=anchor, partial=partial)
             return draw.of_ranking(ranking._ranking, kind, measure, **look)
@@ -546,16 +545,6 @@ class Study:
             log_y=log_y,
             **look,
         )
-
-    def _plot_trials(self, kind: str, look: dict[str, Any], *, partial: bool) -> Any:
-        from surrobench.report.figures.data import load_origins, load_proposals
-        from surrobench.report.figures.offline import displayable
-        from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
-
-        if kind == "origins":
-            found = load_origins(self._results, choice=self._choice, partial=partial)
-            return displayable(origins_chart(found, **look))
-        return displayable(parallel_coordinates(load_proposals(self._results, choice=self._choice), **look))
 
     # ------------------------------------------------------------------ behind them
 
@@ -681,7 +670,7 @@ class Ranking:
         kinds = ("cd", "heatmap", "wins")
         if kind not in kinds:
             raise UnknownName("figure of a ranking", kind, kinds)
-        return draw.of_ranking(self._ranking, kind, measure, **_look(width, bare=bare))
+        return draw.of_ranking(self._ranking, kind, measure, **draw.look(width, bare=bare))
 
     def _render(self, form: Any, **options: Any) -> str:
         from surrobench.report.render.ranking_tables import render
@@ -711,12 +700,3 @@ def _recorded_part(replay: Path) -> Any:
     folder = replay if replay.is_dir() else replay.parent
     found = (folder / "manifest.json").is_file()
     return Selection.recorded(Results(folder).manifest) if found else Selection()
-
-
-def _look(width: Width, *, bare: bool) -> dict[str, Any]:
-    """Return how a figure looks."""
-    from surrobench.report.figures.theme import COLUMN, PAGE
-
-    if width not in ("column", "page"):
-        raise UsageError(f"A figure is as wide as a column or a page, not {width!r}.")
-    return {"width": COLUMN if width == "column" else PAGE, "bare": bare}

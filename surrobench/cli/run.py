@@ -210,7 +210,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
     """Run the study and print what was done; exit with status 1 where something is left to do."""
     from rich.console import Console
 
-    from surrobench.cli.progress import Display
+    from surrobench.cli.heartbeat import display
     from surrobench.cli.run_summary import print_problems, print_summary
     from surrobench.study.options import Options
     from surrobench.study.progress import Status
@@ -231,7 +231,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
     log.info("Running suite %s with at most %d worker processes, into %s.", suite.name, how.jobs, out)
     console = Console(stderr=True, quiet=output.is_quiet())
     status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
-    with Display(status, console):
+    with display(status, console):
         summary = run_study(suite, text, how, status)
     print_summary(summary, out, console)
     if summary.complete:
