@@ -122,7 +122,7 @@ class Columns:
     fidelity: NDArray[np.float64] | None = None
 
     def rows(self, part: slice) -> Columns:
-        """Some of the rows."""
+        """Return some of the rows."""
         fidelity = None if self.fidelity is None else self.fidelity[part]
         return Columns(self.values[part], self.score[part], self.cost[part], fidelity)
 
@@ -200,10 +200,12 @@ class Scenario(ABC):
 
     @abstractmethod
     def card(self, instance: str) -> TaskCard:
-        """The task card of an instance."""
+        """Return the task card of an instance."""
 
     def data_set(self, instance: str) -> str:
-        """Its data set, by a name that is equal in all scenarios that have it: of its card, in small letters.
+        """Return the name of an instance's data set, which is equal in all scenarios that have it.
+
+        The name is that of the task card, in small letters.
 
         Versions of one name are one data set: they have rows in common, and what counts here is whether
         results on them are independent. Those of other names are taken for others.
@@ -215,17 +217,17 @@ class Scenario(ABC):
 
     @abstractmethod
     def default(self) -> Matrix:
-        """Shape (d,): the default configuration, see ``default_origin``."""
+        """Return the default configuration, shape (d,); see ``default_origin``."""
 
     @abstractmethod
     def reference(self, instance: str) -> Reference:
-        """Reference values of an instance."""
+        """Return the reference values of an instance."""
 
     def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
-        """Which configurations are legal, and what is evaluated in their place: shapes (m,) and (m, d).
+        """Return which configurations are legal, shape (m,), and what is evaluated instead, shape (m, d).
 
-        An optimizer is told the latter. Legal values may be a rounding error off the grid; a table with gaps
-        takes the nearest configuration that it has for the instance.
+        An optimizer is told what is evaluated. Legal values may be a rounding error off the grid. A table
+        with gaps takes the nearest configuration that it has for the instance.
         """
         return self.space.check(X)
 
@@ -248,7 +250,7 @@ class Scenario(ABC):
         return np.array([fidelity.full for fidelity in self.fidelities])
 
     def fidelity_row(self, fidelity: Mapping[str, float]) -> NDArray[np.float64]:
-        """Shape (number of fidelities,): the values asked for by name, the others full.
+        """Return the values asked for by name, the others full; shape (number of fidelities,).
 
         Raises:
             UsageError: an unknown fidelity, or a value that is not legal; the message says what is.
@@ -332,7 +334,7 @@ class Benchmark:
         *,
         fidelity: Mapping[str, float] | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """Every objective of some configurations, in its natural direction: arrays of shape (m,) by name.
+        """Evaluate configurations: return every objective in its natural direction, shape (m,), by name.
 
         The simulated cost in seconds is the column ``cost``.
 
@@ -352,15 +354,15 @@ class Benchmark:
             X = self._checked(configurations)
         else:
             X = self.space.encode(configurations)
-        where = np.full(len(X), self.index, dtype=np.intp)
+        instances = np.full(len(X), self.index, dtype=np.intp)
         row = self.scenario.fidelity_row(fidelity or {})
         at = np.tile(row, (len(X), 1)) if fidelity else None
-        columns = self.scenario.evaluate(X, where, noise, at)
+        columns = self.scenario.evaluate(X, instances, noise, at)
         named = {objective.name: columns.values[:, j] for j, objective in enumerate(self.scenario.objectives)}
         return {**named, "cost": columns.cost}
 
     def _checked(self, X: Matrix) -> Matrix:
-        """A matrix from outside, snapped to the grid.
+        """Return a matrix from outside, snapped to the grid.
 
         Raises:
             UsageError: it has another shape, or a row that is not in the space.

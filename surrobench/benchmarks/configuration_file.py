@@ -54,7 +54,7 @@ class ConfigurationFile:
         self._frame = _frame(path, content)
 
     def configurations(self, benchmark: str, seed: int, method: str = "") -> list[Configuration]:
-        """Those of one run, in the order of their trials.
+        """Return the configurations of one run, in the order of their trials.
 
         Args:
             benchmark: its id.
@@ -80,7 +80,7 @@ class ConfigurationFile:
         return _decoded(rows, name)
 
     def largest(self) -> int:
-        """How many configurations the longest run has."""
+        """Return how many configurations the longest run has."""
         return int(self._frame.group_by("benchmark", "seed").len()["len"].max())  # type: ignore[arg-type]
 
     def _of(self, method: str) -> pl.DataFrame:
@@ -96,8 +96,8 @@ class ConfigurationFile:
         return frame.filter(pl.col("method") == method) if method else frame
 
 
-def given(path: str) -> ConfigurationFile:
-    """The configurations in a file, as it is now.
+def configuration_file(path: str) -> ConfigurationFile:
+    """Return the configurations in a file, as it is now.
 
     Raises:
         UsageError: see ``ConfigurationFile``.
@@ -114,18 +114,18 @@ def _cached(path: str, changed: int, size: int) -> ConfigurationFile:
     return ConfigurationFile(path)
 
 
-def start(path: str, where: Benchmark, seed: int) -> Matrix:
-    """Shape (k, d): the start that a file gives on one benchmark with one seed.
+def granted_start(path: str, benchmark: Benchmark, seed: int) -> Matrix:
+    """Return the start that a file grants every method on one benchmark with one seed, shape (k, d).
 
     Raises:
         UsageError: there is none, or a configuration is not in the search space; one line.
     """
-    found = given(path).configurations(where.id, seed)
+    found = configuration_file(path).configurations(benchmark.id, seed)
     try:
-        return where.space.encode(found)
+        return benchmark.space.encode(found)
     except UsageError as error:
         raise UsageError(
-            f"{Path(path).name}, {where.id}, seed {seed}: {error.message}", error.remedy
+            f"{Path(path).name}, {benchmark.id}, seed {seed}: {error.message}", error.remedy
         ) from None
 
 

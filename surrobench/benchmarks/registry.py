@@ -45,7 +45,7 @@ def offered() -> dict[str, EntryPoint]:
 
 
 def scenarios() -> list[str]:
-    """``family/scenario`` of all scenarios whose data is here."""
+    """Return ``family/scenario`` of all scenarios whose data is here."""
     found = [f"{family}/{name}" for family in _whole() for name in _family(family).available()]
     return [*SCENARIOS, *(name for name in offered() if "/" in name), *found]
 
@@ -71,7 +71,7 @@ def _loaded(point: EntryPoint) -> Any:
 
 @cache
 def scenario(key: str) -> Scenario:
-    """The scenario called ``family/scenario``, opened once per process.
+    """Return the scenario called ``family/scenario``, opened once per process.
 
     Raises:
         UnknownName: there is no such scenario.
@@ -92,7 +92,7 @@ def scenario(key: str) -> Scenario:
 
 
 def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls it
-    """The benchmark called ``family/scenario/instance``, or ``table:FILE`` for a table of one's own.
+    """Return the benchmark called ``family/scenario/instance``, or ``table:FILE`` for a table of one's own.
 
     Example:
         >>> benchmark("hpobench/mlp/australian").objective.name
@@ -120,17 +120,17 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
 
 
 def located(pattern: str, folder: Path | None) -> str:
-    """An id or pattern; ``table:FILE`` with its absolute path, see ``paths.find_file``."""
+    """Return an id or pattern, a ``table:FILE`` with its absolute path; see ``paths.find_file``."""
     return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
 
 
 def known() -> list[str]:
-    """The ids of all benchmarks whose data is here."""
+    """Return the ids of all benchmarks whose data is here."""
     return [f"{key}/{instance}" for key in scenarios() for instance in scenario(key).instances]
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Ids, shell-style patterns (``hpobench/mlp/*``) and ``table:FILE`` to ids, each once, in this order.
+    """Turn ids, patterns (``hpobench/mlp/*``) and ``table:FILE`` into ids, each once, in this order.
 
     Raises:
         UnknownName: a pattern matches no benchmark.

@@ -51,12 +51,12 @@ _LAYOUT = 1  # of the cached file; counts up when its form changes
 
 
 def available() -> list[str]:
-    """None: what was brought once is not listed for ever."""
+    """Return no scenario: a table that was brought once is not listed for ever."""
     return []
 
 
 def open_scenario(name: str) -> UserTable:
-    """The scenario ``table/NAME``, from the cache.
+    """Return the scenario ``table/NAME`` from the cache.
 
     Raises:
         DataError: it is not there.
@@ -73,7 +73,7 @@ def open_scenario(name: str) -> UserTable:
 
 
 def resolve(reference: str, folder: Path | None) -> str:
-    """``table:FILE[/INSTANCE]`` with the absolute path of its file; see ``paths.find_file``."""
+    """Return ``table:FILE[/INSTANCE]`` with the absolute path of its file; see ``paths.find_file``."""
     try:
         file, instance = _split(reference)
     except UsageError:
@@ -82,7 +82,7 @@ def resolve(reference: str, folder: Path | None) -> str:
 
 
 def ids(reference: str) -> list[str]:
-    """The ids of ``table:FILE`` or ``table:FILE/PATTERN``; the file goes into the cache.
+    """Return the ids of ``table:FILE`` or ``table:FILE/PATTERN``, and put the file into the cache.
 
     Raises:
         UsageError: it names no file of a known kind, or an unknown instance.
@@ -91,15 +91,15 @@ def ids(reference: str) -> list[str]:
     from surrobench.benchmarks.registry import scenario
 
     file, pattern = _split(reference)
-    where = scenario(f"{FAMILY}/{_import(find_file(file))}")
-    instances = fnmatch.filter(where.instances, pattern) if pattern else list(where.instances)
+    table = scenario(f"{FAMILY}/{_import(find_file(file))}")
+    instances = fnmatch.filter(table.instances, pattern) if pattern else list(table.instances)
     if not instances:
-        raise UnknownName(f"instance of {Path(file).name}", pattern, where.instances)
-    return [f"{where.key}/{instance}" for instance in instances]
+        raise UnknownName(f"instance of {Path(file).name}", pattern, table.instances)
+    return [f"{table.key}/{instance}" for instance in instances]
 
 
 def _split(reference: str) -> tuple[str, str]:
-    """File and instance of ``table:FILE/INSTANCE``."""
+    """Return file and instance of ``table:FILE/INSTANCE``."""
     kinds = "|".join(re.escape(suffix) for suffix in SUFFIXES)
     match = re.fullmatch(rf"{SCHEME}(.+?(?:{kinds}))(?:/(.*))?", reference)
     if match is None:
@@ -110,7 +110,7 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 def _import(path: Path) -> str:
-    """Put a user's file into the cache, where it is not there yet; its name there."""
+    """Put a user's file into the cache unless it is there, and return its name there."""
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}@{fingerprint(path)}"
     target = _cached(name)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from surrobench.benchmarks.base import Benchmark
-from surrobench.benchmarks.configuration_file import start
+from surrobench.benchmarks.configuration_file import granted_start
 from surrobench.llm.prompt_variants import shown_card
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.optimizers.entry import Optimizer
@@ -77,7 +77,7 @@ def initial_design(run: Run, where: Benchmark) -> Matrix:
         return where.scenario.default()[None, :]
     kind, _, size = run.initial.rpartition(":")
     if kind == "file":
-        return start(run.given[size], where, run.seed)
+        return granted_start(run.given[size], where, run.seed)
     rng = stream("initial", run.benchmark, run.seed, run.initial)
     if kind == "random":
         return where.space.sample(int(size), rng)

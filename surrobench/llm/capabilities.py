@@ -82,7 +82,7 @@ class Capabilities:
     usage: bool | None = None
 
     def best(self, wanted: Structured) -> Structured:
-        """The wanted way of constraining, or the next weaker one that the server has."""
+        """Return the wanted way of constraining replies, or the next weaker one that the server has."""
         if wanted == "json_schema" and self.json_schema is False:
             wanted = "json_object"
         if wanted == "json_object" and self.json_object is False:
@@ -97,7 +97,7 @@ class Capabilities:
 
     @property
     def lacks(self) -> list[str]:
-        """What it was seen not to do, in words."""
+        """The features that the server was seen to lack, in words."""
         return [label for name, label in _LABELS.items() if getattr(self, name) is False]
 
 
@@ -106,7 +106,7 @@ EMBEDDED = Capabilities("llama.cpp", json_schema=True, json_object=True, seed=Tr
 
 
 def capabilities(spec: ModelSpec) -> Capabilities:
-    """What a model's server can do; one that is not running yet is not started for it."""
+    """Return what a model's server can do; a server that is not running yet is not started for it."""
     if spec.serve == "embedded":
         return EMBEDDED
     if spec.serve == "vllm":
@@ -119,12 +119,12 @@ def capabilities(spec: ModelSpec) -> Capabilities:
 def _of_vllm(spec: ModelSpec) -> Capabilities:
     from surrobench.llm.servers.vllm import find_vllm
 
-    able = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
+    known = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
     try:
         found = find_vllm(spec.python)
     except ModelError:  # said where it is to be started
-        return able
-    return replace(able, server=f"vLLM {found.version}", seed=found.takes_seeds)
+        return known
+    return replace(known, server=f"vLLM {found.version}", seed=found.takes_seeds)
 
 
 def probe(spec: ModelSpec, url: str) -> Capabilities:
@@ -159,7 +159,7 @@ class _Asking:
     spec: ModelSpec
 
     def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The server's reply to a small request with some features.
+        """Return the server's reply to a small request with some features.
 
         Empty if it refuses them; None if neither a reply nor a refusal came, which says nothing of them:
         a server may be busy, starting, or behind a gateway that is.
@@ -258,7 +258,7 @@ def _counts(reply: dict[str, Any]) -> bool:
 
 
 def _server(http: httpx.Client, url: str) -> str:
-    """Name and version, as far as a server tells them."""
+    """Return name and version, as far as a server tells them."""
     response = http.get(f"{url.removesuffix('/v1')}/version")
     try:
         version = response.json()["version"] if response.is_success else None
@@ -296,5 +296,5 @@ def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> Mod
 
 
 def as_record(found: Mapping[str, Capabilities]) -> dict[str, dict[str, Any]]:
-    """For the manifest."""
-    return {label: asdict(able) for label, able in found.items()}
+    """Return the capabilities of each model as the manifest keeps them."""
+    return {label: asdict(known) for label, known in found.items()}

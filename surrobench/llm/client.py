@@ -73,7 +73,7 @@ class Client:
     async def complete(
         self, request: Complete, seed: int | None, slot: int | None = None
     ) -> list[Completion]:
-        """The completions of one chat: as many as the server gave, at least one, at most ``request.n``.
+        """Ask for the completions of one chat: at least one, at most ``request.n``, as the server gives.
 
         Args:
             request: the chat.
@@ -167,7 +167,7 @@ class Client:
 
 
 def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str, Any]:
-    """The JSON body of a chat request; the suite's sampling parameters win over the method's.
+    """Return the JSON body of a chat request; the suite's sampling parameters win over the method's.
 
     ``max_completion_tokens`` is the same as ``max_tokens``, and the only name that some servers take.
     """
@@ -254,7 +254,7 @@ def _storable(text: str) -> str:
 
 
 def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
-    """A message's thinking, and its reply without it.
+    """Return a message's thinking, and its reply without the thinking.
 
     Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
     ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags, the
@@ -291,7 +291,7 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def _message(response: httpx.Response) -> str:
-    """What the server says is wrong, on one line."""
+    """Return what the server says is wrong, on one line."""
     try:
         data = response.json()
     except (ValueError, RecursionError):
@@ -324,7 +324,7 @@ def _host(url: str) -> str:
 
 
 def authorization(spec: ModelSpec) -> dict[str, str]:
-    """The header that carries a model's API key, if it has one.
+    """Return the header that carries a model's API key, if it has one.
 
     Raises:
         ModelError: the environment variable that is to hold it does not.

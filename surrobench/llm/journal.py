@@ -113,11 +113,11 @@ class Journal:
         self._entries.setdefault(key, []).append(entry)
 
     def get(self, key: Call) -> list[Entry]:
-        """What is recorded for a call, in the order of the samples; empty if nothing is."""
+        """Return what is recorded for a call, in the order of the samples; empty if nothing is."""
         return self._entries.get(key, [])
 
     def of_run(self, run: str) -> list[Entry]:
-        """All entries of a run in the order they were asked."""
+        """Return all entries of a run in the order in which they were asked."""
         return [entry for key, entries in self._entries.items() if key.run == run for entry in entries]
 
     def entries(self) -> Iterator[Entry]:
@@ -125,11 +125,11 @@ class Journal:
         return chain.from_iterable(self._entries.values())
 
     def runs(self) -> set[str]:
-        """Ids of the runs that have entries."""
+        """Return the ids of the runs that have entries."""
         return {key.run for key in self._entries}
 
     def __len__(self) -> int:
-        """Number of completions."""
+        """Return the number of completions."""
         return sum(map(len, self._entries.values()))
 
     async def append(
@@ -234,7 +234,7 @@ def _open_for_appending(path: Path) -> Any:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """The whole lines of a file; what a killed process left half-written at its end is not one."""
+    """Return the whole lines of a file; what a killed process left half-written at its end is none."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:

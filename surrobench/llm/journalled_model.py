@@ -48,11 +48,11 @@ class JournalledModel:
     dead: ModelUnavailable | None = field(default=None, init=False)
 
     def request_hash(self, request: Complete) -> str:
-        """Hash of all that determines the answer, except the seed, which follows from the call."""
+        """Hash all that determines the answer, except the seed, which follows from the call."""
         return content_hash(chat_body(self.spec, replace(request, n=1), None))
 
-    async def complete(self, where: Call, request: Complete, slot: int | None) -> list[Completion]:
-        """The ``n`` completions of a call: those recorded, topped up by live ones.
+    async def complete(self, call: Call, request: Complete, slot: int | None) -> list[Completion]:
+        """Return the ``n`` completions of a call: the recorded ones, topped up by live ones.
 
         Raises:
             ReplayDiverged: the run asks something else than what was recorded, or the recording ends here.
@@ -60,26 +60,26 @@ class JournalledModel:
             ResultsError: the journal cannot be written.
         """
         hashed = self.request_hash(request)
-        recorded = self.journal.get(where)
+        recorded = self.journal.get(call)
         if any(entry.request != hashed for entry in recorded):
             raise ReplayDiverged(
-                f"Run {where.run} diverged at call {where.call}: its request is not the recorded one.",
+                f"Run {call.run} diverged at call {call.call}: its request is not the recorded one.",
                 "Use the versions, prompts and data it was recorded with, or another results folder (--out).",
             )
         completions = [entry.completion for entry in recorded]
         while len(completions) < request.n:
-            new = await self._ask(where, request, len(completions), slot)
-            await self.journal.append(where, hashed, request.purpose, request.messages, new)
+            new = await self._ask(call, request, len(completions), slot)
+            await self.journal.append(call, hashed, request.purpose, request.messages, new)
             completions += new
         return [
-            replace(completion, where=f"{where.call}.{where.attempt}.{sample}")
+            replace(completion, where=f"{call.call}.{call.attempt}.{sample}")
             for sample, completion in enumerate(completions[: request.n])
         ]
 
-    async def _ask(self, where: Call, request: Complete, have: int, slot: int | None) -> list[Completion]:
+    async def _ask(self, call: Call, request: Complete, have: int, slot: int | None) -> list[Completion]:
         if self.client is None:
             raise ReplayDiverged(
-                f"The recording has no answer for call {where.call} of run {where.run}.",
+                f"The recording has no answer for call {call.call} of run {call.run}.",
                 "It is of another suite or was cut short; leave out --replay to ask the model.",
             )
         if self.dead is not None:
@@ -87,7 +87,7 @@ class JournalledModel:
         missing = replace(request, n=request.n - have)
         try:
             # 31 bits, since several servers take a signed 32-bit seed.
-            seed = key("model", where.run, where.call, where.attempt, have) >> 33
+            seed = key("model", call.run, call.call, call.attempt, have) >> 33
             return await self.client.complete(missing, seed, slot)
         except ModelUnavailable as error:
             self.dead = error

@@ -56,7 +56,7 @@ class Proposal:
 
 
 def json_schema(view: ShownSpace, configurations: int = 1) -> dict[str, Any]:
-    """The schema of one configuration, or of an array of so many: choices as enums, ranges with their ends.
+    """Return the schema of a configuration, or of an array: choices as enums, ranges with their ends.
 
     Values are written as prompts write them (``prompts.number``). Conditional hyperparameters are optional.
     """
@@ -84,7 +84,7 @@ def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
 
 
 def parse_configuration(reply: Completion, view: ShownSpace, *, clip: bool, default: Matrix) -> Proposal:
-    """The configuration that a reply proposes.
+    """Read the configuration that a reply proposes.
 
     The first JSON object of the text counts; prose around it is ignored. Values that the space does not have
     but that lie within its range are snapped to the nearest one (``snapped:NAME``): a grid is not visible
@@ -105,7 +105,7 @@ def parse_configuration(reply: Completion, view: ShownSpace, *, clip: bool, defa
 def parse_configurations(
     reply: Completion, view: ShownSpace, k: int, *, clip: bool, default: Matrix
 ) -> list[Proposal]:
-    """The first k configurations that a reply lists, each by itself as in ``parse_configuration``.
+    """Read the first k configurations that a reply lists, each by itself as in ``parse_configuration``.
 
     Those that are missing are invalid: always k proposals. Where there are to be several, an object that
     holds nothing but objects, or lists of them, is their list: a server that lets a model write nothing but

@@ -94,7 +94,7 @@ def variant_folder(variant: str) -> Path | None:
 
 
 def shown_card(card: TaskCard, variant: Variant) -> TaskCard:
-    """The task card as a variant shows it; what it hides is None, and an anonymous metric is called y."""
+    """Return the task card as a variant shows it: what is hidden is None, an anonymous metric is y."""
     if variant == "no-dataset":
         return replace(card, dataset=None, rows=None, features=None, classes=None)
     if variant == "anonymous":
@@ -132,7 +132,7 @@ class ShownSpace:
         return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
 
     def only(self, columns: Sequence[int]) -> ShownSpace:
-        """The view of some hyperparameters alone, under the names they have here.
+        """Return the view of some hyperparameters alone, under the names they have here.
 
         Its space is theirs, without conditions; its columns are in the order of that space's ``names``.
         """
@@ -145,14 +145,14 @@ class ShownSpace:
         return view
 
     def write(self, x: Matrix) -> dict[str, Any]:
-        """A configuration, shape (d,), as prompts show it: name -> value, what is inactive left out."""
+        """Return a configuration, shape (d,), as prompts show it: name -> value, if active."""
         u = self.space.to_unit(x[None, :])[0] if self.variant == "anonymous" else x
         return {
             self.names[j]: self._written(j, x[j], u[j]) for j in range(self.space.d) if not np.isnan(x[j])
         }
 
     def to_vector(self, j: int, shown: float) -> float:
-        """A hyperparameter's value in the space's vector encoding, from that of ``hyperparameters[j]``."""
+        """Return a hyperparameter's value in the space's vector encoding, from the value that is shown."""
         if self._scaled(j):
             return float(self.space.column_from_unit(j, np.array([shown]))[0])
         return shown

@@ -21,7 +21,7 @@ REMEDY = "Fetch it with: surrobench data pull smollm2"
 
 
 def find_weights() -> Path:
-    """The GGUF file inside the installed package.
+    """Return the GGUF file inside the installed package.
 
     Raises:
         ModelError: it is not installed, or damaged.
@@ -42,7 +42,7 @@ def find_weights() -> Path:
 
 
 def weights_revision() -> str:
-    """Which weights are installed, for a run's identity: package and version.
+    """Return which weights are installed, for a run's identity: package and version.
 
     Raises:
         ModelError: they are not installed.

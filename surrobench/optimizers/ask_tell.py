@@ -18,10 +18,10 @@ class AskTell(Protocol):
     """A library behind two verbs, in the vector encoding and in losses."""
 
     def ask(self) -> Matrix:
-        """Shape (m, d): the configurations to evaluate next (one, or a generation); none to end the run."""
+        """Return the configurations to evaluate next, shape (m, d); none to end the run."""
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """What came of them, in the order asked; NaN for a failed evaluation."""
+        """Take the losses of the configurations asked for, in their order; NaN for a failed evaluation."""
 
 
 def ask_tell(task: Task, source: str, start: Callable[[], AskTell]) -> Steps:
@@ -77,7 +77,7 @@ class Translated:
         self.repairs: list[tuple[str, ...]] = []
 
     def ask(self) -> Matrix:
-        """Shape (m, d).
+        """Return the configurations that the method asks for, shape (m, d).
 
         Raises:
             UsageError: a mapping that is no configuration of the space.
@@ -118,7 +118,7 @@ class Translated:
         return kept, tuple(repairs)
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """What came of them, in the form asked."""
+        """Tell the method the losses, in the form in which it asked."""
         if isinstance(self._asked, Mapping):
             self._method.tell(self._space.decode(configurations)[0], float(losses[0]))
         elif _mappings(self._asked):

@@ -120,6 +120,6 @@ class Task:
         return ShownSpace(self.space, self.variant)
 
     def granted(self) -> list[tuple[Configuration, float]]:
-        """The initial design as mappings of name to value, each with its loss (NaN where it failed)."""
+        """Return the initial design: mappings of name to value, each with its loss (NaN where it failed)."""
         configurations = self.space.decode(self.initial.configurations)
         return list(zip(configurations, self.initial.losses.tolist(), strict=True))

@@ -70,16 +70,16 @@ class Optimizer:
         return function
 
     def signature(self) -> dict[str, inspect.Parameter]:
-        """The keyword parameters."""
+        """Return the keyword parameters."""
         parameters = annotated(self.function).parameters.values()
         return {parameter.name: parameter for parameter in parameters if parameter.kind is _KEYWORD_ONLY}
 
     def parameters(self) -> dict[str, Any]:
-        """The keyword parameters with their defaults."""
+        """Return the keyword parameters with their defaults."""
         return {name: parameter.default for name, parameter in self.signature().items()}
 
     def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All keyword parameters, those not given with their defaults.
+        """Return all keyword parameters, those not given with their defaults.
 
         Raises:
             UsageError: the function takes no such parameter, or not this value (see ``parameters.check``);
@@ -122,6 +122,6 @@ class Optimizer:
         return name, dict(parameters)
 
     def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether it, or the method that it hands over to, depends on the budget."""
+        """Return whether the method, or the one that it hands over to, depends on the budget."""
         after = self.after(parameters)
         return self.uses_horizon or (after is not None and after.uses_horizon)

@@ -34,7 +34,7 @@ def annotated(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def check(parameter: inspect.Parameter, value: Any) -> None:
-    """See that a parameter may have this value.
+    """Check that a parameter may have this value.
 
     A whole number is a number; true and false are none. None, which TOML cannot say, passes.
 
@@ -53,7 +53,7 @@ def check(parameter: inspect.Parameter, value: Any) -> None:
 
 
 def is_json(value: Any) -> bool:
-    """Whether a value can be written as JSON, and so can be part of a run's identity."""
+    """Return whether a value can be written as JSON, and so can be part of a run's identity."""
     try:
         json.dumps(value)
     except (TypeError, ValueError):

@@ -16,7 +16,7 @@ from surrobench.paths import find_file
 
 
 def follower(name: str) -> Optimizer:
-    """A method that can go on after another one's start, which enters its initial design.
+    """Return a method that can go on after another one's start, which enters its initial design.
 
     Raises:
         UnknownName: there is none of that name in the registry.
@@ -40,84 +40,95 @@ def _follows(name: str) -> bool:
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    "random": Optimizer("classical.random_search:random_search", "independent draws from the prior"),
-    "grid": Optimizer(
-        "classical.grid:grid", "full factorial, visited in a shuffled order", version=2, uses_horizon=True
+    "random": Optimizer(
+        "classical.random_search:random_search", "draws every configuration at random from the prior"
     ),
-    "sobol": Optimizer("classical.sobol:sobol", "scrambled Sobol' sequence (scipy)", seconds=2e-5),
+    "grid": Optimizer(
+        "classical.grid:grid", "goes through a full grid in random order", version=2, uses_horizon=True
+    ),
+    "sobol": Optimizer(
+        "classical.sobol:sobol", "takes the points of a scrambled Sobol' sequence (scipy)", seconds=2e-5
+    ),
     "latin-hypercube": Optimizer(
         "classical.latin_hypercube:latin_hypercube",
-        "one Latin hypercube of the size of the budget (scipy)",
+        "evaluates one Latin hypercube design that fills the budget (scipy)",
         seconds=1e-5,
         uses_horizon=True,
     ),
     "local-search": Optimizer(
         "classical.local_search:local_search",
-        "hill climbing in one hyperparameter at a time, first improvement, random restarts",
+        "changes one hyperparameter at a time, keeps the first improvement, and restarts at random",
         seconds=1.5e-4,
     ),
     "regularized-evolution": Optimizer(
         "classical.regularized_evolution:regularized_evolution",
-        "aging evolution: population 100, sample 25 as in its paper",
+        "mutates the best of 25 members of a population of 100; the oldest dies (as in its paper)",
         seconds=1.5e-4,
     ),
     "regularized-evolution-small": Optimizer(
         "classical.regularized_evolution:small_regularized_evolution",
-        "aging evolution for small budgets: population 20, sample 5",
+        "regularized evolution for small budgets: the best of 5 members of a population of 20",
         seconds=1.5e-4,
     ),
     "differential-evolution": Optimizer(
         "classical.differential_evolution:differential_evolution",
-        "rand/1/bin, F = CR = 0.5, population 20",
+        "evolves 20 members by differences between members (rand/1/bin, F = CR = 0.5)",
         seconds=1e-5,
     ),
-    "tpe": Optimizer("classical.tpe:tpe", "tree-structured Parzen estimator (Optuna)", seconds=4e-3),
+    "tpe": Optimizer(
+        "classical.tpe:tpe",
+        "tree-structured Parzen estimator: models where good and bad trials lie (Optuna)",
+        seconds=4e-3,
+    ),
     "tpe-multivariate": Optimizer(
         "classical.tpe:tpe_multivariate",
-        "TPE, jointly also for hyperparameters under conditions (Optuna)",
+        "TPE that models all hyperparameters jointly, conditional ones included (Optuna)",
         seconds=4e-3,
     ),
     "tpe-univariate": Optimizer(
-        "classical.tpe:tpe_univariate", "TPE, each hyperparameter for itself (Optuna)", seconds=6e-3
+        "classical.tpe:tpe_univariate", "TPE that models each hyperparameter by itself (Optuna)", seconds=6e-3
     ),
     "cma-es": Optimizer(
-        "classical.cma_es:cma_es", "covariance matrix adaptation with margin (cmaes)", version=2, seconds=8e-4
+        "classical.cma_es:cma_es",
+        "CMA-ES with margin: adapts a normal distribution to good trials (cmaes)",
+        version=2,
+        seconds=8e-4,
     ),
     "smac": Optimizer(
         "classical.smac:smac",
-        "Bayesian optimization, random forest (SMAC3)",
+        "Bayesian optimization with a random forest (SMAC3)",
         seconds=7e-2,
         uses_horizon=True,
         needs=SMAC,
     ),
     "gp": Optimizer(
         "classical.gp:gp",
-        "Bayesian optimization, Gaussian process (SMAC3)",
+        "Bayesian optimization with a Gaussian process (SMAC3)",
         seconds=8e-1,
         uses_horizon=True,
         needs=SMAC,
     ),
     "optuna-gp": Optimizer(
         "classical.optuna_gp:optuna_gp",
-        "Bayesian optimization, Gaussian process (Optuna)",
+        "Bayesian optimization with a Gaussian process (Optuna)",
         seconds=3e-1,
         needs=TORCH,
     ),
     "ngopt": Optimizer(
         "classical.ngopt:ngopt",
-        "a method chosen by space and budget (Nevergrad)",
+        "chooses a method by search space and budget (Nevergrad)",
         seconds=5e-3,
         uses_horizon=True,
         needs=NEVERGRAD,
     ),
     "successive-halving": Optimizer(
         "multi_fidelity.successive_halving:successive_halving",
-        "the best third of a rung goes on to three times the fidelity, in repeated brackets",
+        "starts many configurations at low fidelity; the best third goes on at three times the fidelity",
         multi_fidelity=True,
     ),
     "hyperband": Optimizer(
         "multi_fidelity.hyperband:hyperband",
-        "successive halving in brackets from many cheap configurations to few at full fidelity",
+        "repeats successive halving, from many cheap configurations to few at full fidelity",
         multi_fidelity=True,
     ),
     "asha": Optimizer(
@@ -128,32 +139,32 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "bohb": Optimizer(
         "multi_fidelity.bohb:bohb",
-        "Hyperband with configurations from kernel densities of good and bad ones",
+        "Hyperband that draws configurations where good trials are dense",
         seconds=5e-4,
         multi_fidelity=True,
     ),
     "dehb": Optimizer(
         "multi_fidelity.dehb:dehb",
-        "differential evolution on each rung of Hyperband's brackets",
+        "Hyperband that evolves the configurations of each fidelity (differential evolution)",
         seconds=1e-4,
         multi_fidelity=True,
     ),
     "proposals": Optimizer(
         "classical.proposals:proposals",
-        "configurations recorded elsewhere, from a file; no optimizer",
+        "evaluates configurations from a file, such as those that another program proposed",
         seconds=2e-4,
         reads="file",
     ),
     "karpathy-agent": Optimizer(
         "llm.karpathy_agent:karpathy_agent",
-        "a language model sees space and history and proposes the next configuration",
+        "a language model sees the search space and past trials, and proposes the next configuration",
         version=2,
         seconds=1.5,
         prompts="karpathy-agent",
     ),
     "zero-shot": Optimizer(
         "llm.zero_shot:zero_shot",
-        "a language model proposes the first configurations, a classical method goes on with them",
+        "a language model proposes the first configurations; a classical method goes on from there",
         seconds=0.3,
         prompts="zero-shot",
         then="then",
@@ -161,13 +172,13 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "opro": Optimizer(
         "llm.opro:opro",
-        "a language model proposes from the best trials, worst first: 8 replies to each prompt",
+        "a language model sees the best trials, worst first, and proposes: 8 replies to each prompt",
         seconds=1.5,
         prompts="opro",
     ),
     "opro-1": Optimizer(
         "llm.opro:opro_1",
-        "a language model proposes from the best trials, worst first: 1 reply to each prompt",
+        "a language model sees the best trials, worst first, and proposes: 1 reply to each prompt",
         seconds=1.5,
         prompts="opro",
     ),
@@ -179,13 +190,13 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "centaur": Optimizer(
         "llm.centaur:centaur",
-        "CMA-ES; a language model that sees its state proposes every third trial",
+        "CMA-ES, in which a language model that sees its state proposes every third trial",
         seconds=5e-1,
         prompts="centaur",
     ),
     "centaur-tpe": Optimizer(
         "llm.centaur_tpe:centaur_tpe",
-        "TPE; a language model that sees its state proposes every third trial",
+        "TPE, in which a language model that sees its state proposes every third trial",
         seconds=5e-1,
         prompts="centaur-tpe",
     ),
@@ -205,7 +216,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "llambo-optunahub": Optimizer(
         "llm.llambo_optunahub:llambo_optunahub",
-        "LLAMBO as ported to OptunaHub: random start, candidates classified, categoricals drawn",
+        "LLAMBO as on OptunaHub: starts at random, classifies candidates, draws categories",
         seconds=15.0,
         prompts="llambo-optunahub",
     ),
@@ -213,13 +224,13 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def located(name: str, folder: Path | None) -> str:
-    """An optimizer's name; ``FILE.py:NAME`` with its absolute path, see ``paths.find_file``."""
+    """Return an optimizer's name, ``FILE.py:NAME`` with its absolute path; see ``paths.find_file``."""
     file, colon, function = name.rpartition(":")
     return f"{find_file(file, folder)}:{function}" if colon and file.endswith(".py") else name
 
 
 def with_located_file(name: str, parameters: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """An optimizer's parameters, the file that it reads with its absolute path, see ``paths.find_file``."""
+    """Return an optimizer's parameters, the file that it reads with its absolute path."""
     reads = OPTIMIZERS[name].reads if name in OPTIMIZERS else None
     if reads is None or not isinstance(file := parameters.get(reads), str) or not file:
         return parameters
@@ -227,9 +238,9 @@ def with_located_file(name: str, parameters: dict[str, Any], folder: Path | None
 
 
 _brought: dict[str, Optimizer] = {}
-"""Those of the user that were asked for, by the name that runs know them by."""
+"""The user's optimizers that were asked for, by the name by which runs know them."""
 
-LEFT_OUT = {"hebo": "HEBO 0.3.6 (PyPI) needs numpy < 1.25, all else here numpy 2"}
+LEFT_OUT = {"hebo": "HEBO 0.3.6 (PyPI) needs numpy < 1.25, and surrobench needs numpy 2"}
 """Methods that one may look for, with the reason why they are not here."""
 
 

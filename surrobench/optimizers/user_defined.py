@@ -56,7 +56,7 @@ class UserOptimizer(Optimizer):
         return _as_steps(self.target, self.made_by)
 
     def signature(self) -> dict[str, inspect.Parameter]:
-        """Everything after task and generator, with defaults.
+        """Return all parameters after task and generator; each has a default.
 
         Raises:
             UsageError: a parameter has no default, or the optimizer cannot be called with task and generator.
@@ -116,7 +116,7 @@ def is_file(name: str) -> bool:
 
 
 def from_file(name: str) -> UserOptimizer:
-    """The optimizer ``FILE.py:NAME``.
+    """Return the optimizer ``FILE.py:NAME``, imported.
 
     Raises:
         UsageError: the file is missing, fails when it is imported, or has no such function; one line.
@@ -140,7 +140,7 @@ def from_file(name: str) -> UserOptimizer:
 
 @cache
 def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
-    """A user's file as a module, and the digits of its content and of the neighbours it imports.
+    """Return a user's file as a module, and the digits of its content and of the neighbours it imports.
 
     It is in a package made for it, so that ``from . import neighbour`` works, and neither takes the name of
     another module. It is compiled from the bytes that were hashed: bytecode left beside it could be older.
@@ -176,12 +176,12 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
 
 
 def offered() -> dict[str, EntryPoint]:
-    """The optimizers that installed packages offer, by name; nothing is imported."""
+    """Return the optimizers that installed packages offer, by name; nothing is imported."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def from_package(point: EntryPoint) -> UserOptimizer:
-    """The optimizer of an entry point.
+    """Return the optimizer of an entry point, imported.
 
     Raises:
         UsageError: it cannot be imported; one line.
@@ -220,7 +220,7 @@ def _entry(
 
 @cache
 def _as_steps(name: str, made_by: Callable[..., Any]) -> Callable[..., Steps]:
-    """What a user wrote as the generator function that the engine drives."""
+    """Return what a user wrote as the generator function that the engine drives."""
 
     def steps(task: Task, rng: Any, **parameters: Any) -> Steps:
         source = name.rpartition(":")[2]

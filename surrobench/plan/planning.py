@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from surrobench.benchmarks.base import Benchmark
-from surrobench.benchmarks.configuration_file import given, start
+from surrobench.benchmarks.configuration_file import configuration_file, granted_start
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
 from surrobench.optimizers.entry import Optimizer
@@ -69,7 +69,7 @@ def resolved(runs: Sequence[Run]) -> Plan:
         if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
     for digits, file in {item for run in runs for item in run.given.items()}:
-        if given(file).digits != digits:
+        if configuration_file(file).digits != digits:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
     return Plan(
         tuple(runs),
@@ -128,9 +128,9 @@ def _check_files(
             continue
         where = benchmarks[run.benchmark]
         if (digits := run.initial.removeprefix("file:")) in run.given:
-            start(run.given[digits], where, run.seed)
+            granted_start(run.given[digits], where, run.seed)
         if reads := optimizers[run.optimizer].reads:
-            file = given(run.arguments[reads])
+            file = configuration_file(run.arguments[reads])
             found = file.configurations(where.id, run.seed, run.parameters["of"])
             unknown = [sorted(values.keys() - set(where.space.names)) for values in found]
             if all(unknown):  # a column of another name; what one proposal has wrong is that trial's affair
@@ -152,11 +152,11 @@ def _run(
     method = suite.optimizers[label]
     parameters, initial, files = entry.resolve(method.parameters), suite.initial, {}
     if entry.reads:
-        found = given(parameters[entry.reads])
+        found = configuration_file(parameters[entry.reads])
         files[found.digits] = found.path
         parameters[entry.reads] = found.digits
     if initial.startswith("file:"):
-        found = given(initial.removeprefix("file:"))
+        found = configuration_file(initial.removeprefix("file:"))
         files[found.digits] = found.path
         initial = f"file:{found.digits}"
     return Run(

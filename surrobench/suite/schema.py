@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from surrobench.benchmarks.base import Noise
-from surrobench.benchmarks.configuration_file import given
+from surrobench.benchmarks.configuration_file import configuration_file
 from surrobench.benchmarks.registry import expand
 from surrobench.errors import DataError, UsageError
 from surrobench.llm.models import ModelSpec
@@ -276,7 +276,7 @@ class Suite(BaseModel):
         """How many trials the initial design has; one from a file: at most."""
         if self.initial.startswith("file:"):
             try:
-                return given(self.initial.removeprefix("file:")).largest()
+                return configuration_file(self.initial.removeprefix("file:")).largest()
             except UsageError as error:
                 raise Misfit(f"initial: {error}", "initial") from error
         if ":" in self.initial:

@@ -36,9 +36,9 @@ def without(*names: str, status: int = 400):
 
 
 def test_a_server_that_can_do_everything_is_asked_once() -> None:
-    able, server = seen(capable)
-    assert {name: getattr(able, name) for name in EVERYTHING} == EVERYTHING
-    assert able.lacks == []
+    found, server = seen(capable)
+    assert {name: getattr(found, name) for name in EVERYTHING} == EVERYTHING
+    assert found.lacks == []
     assert len(server.probes) == 1
     assert server.bodies == []
     assert server.probes[0]["max_tokens"] <= 64
@@ -47,27 +47,27 @@ def test_a_server_that_can_do_everything_is_asked_once() -> None:
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("name", ["seed", "n", "logprobs"])
 def test_what_it_refuses_is_found_out_one_by_one(name: str, status: int) -> None:
-    able, _ = seen(without(name, status=status))
+    found, _ = seen(without(name, status=status))
     expected = EVERYTHING | {{"n": "samples"}.get(name, name): False}
-    assert {name: getattr(able, name) for name in EVERYTHING} == expected
+    assert {name: getattr(found, name) for name in EVERYTHING} == expected
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 @pytest.mark.parametrize("name", ["seed", "n", "logprobs", "json_schema"])
 def test_passing_trouble_refuses_nothing(name: str, status: int) -> None:
-    able, _ = seen(without(name, status=status))
-    assert {name: getattr(able, name) for name in EVERYTHING} == EVERYTHING | {
+    found, _ = seen(without(name, status=status))
+    assert {name: getattr(found, name) for name in EVERYTHING} == EVERYTHING | {
         {"n": "samples"}.get(name, name): None
     }
-    assert able.lacks == []
+    assert found.lacks == []
 
 
 def test_what_to_fall_back_to_is_not_guessed() -> None:
     busy = without("json_object", status=429)
     refused = without("json_schema")
-    able, _ = seen(lambda body: refused(body) if "json_schema" in str(body) else busy(body))
-    assert (able.json_schema, able.json_object) == (None, None)
-    assert able.best("json_schema") == "json_schema"
+    found, _ = seen(lambda body: refused(body) if "json_schema" in str(body) else busy(body))
+    assert (found.json_schema, found.json_object) == (None, None)
+    assert found.best("json_schema") == "json_schema"
 
 
 @pytest.mark.parametrize(
@@ -81,30 +81,30 @@ def test_what_to_fall_back_to_is_not_guessed() -> None:
     ],
 )
 def test_the_best_way_of_constraining(answer: Any, best: str) -> None:
-    able, _ = seen(answer)
-    assert able.best("json_schema") == best
-    assert able.best("none") == "none"
+    found, _ = seen(answer)
+    assert found.best("json_schema") == best
+    assert found.best("none") == "none"
 
 
 @pytest.mark.parametrize("content", [None, "", "<think>They want me to", '{"surrobench": "pr'])
 def test_a_reply_that_was_cut_off_does_not_show_the_contrary(content: str | None) -> None:
-    able, _ = seen(lambda body: ok(content, finish_reason="length"))
-    assert able.json_schema is True
+    found, _ = seen(lambda body: ok(content, finish_reason="length"))
+    assert found.json_schema is True
 
 
 def test_a_server_that_gives_fewer_completions_and_counts_nothing() -> None:
-    able, _ = seen(lambda body: raw({"choices": [{"message": {"content": '{"surrobench": "probe"}'}}]}))
-    assert (able.json_schema, able.samples, able.logprobs, able.usage) == (True, False, False, False)
-    assert str(able).endswith("no several completions per request, no log-probabilities, no token counts")
+    found, _ = seen(lambda body: raw({"choices": [{"message": {"content": '{"surrobench": "probe"}'}}]}))
+    assert (found.json_schema, found.samples, found.logprobs, found.usage) == (True, False, False, False)
+    assert str(found).endswith("no several completions per request, no log-probabilities, no token counts")
 
 
 @pytest.mark.parametrize(
     "trouble", [error(503), error(401), error(404, "no such model"), rubbish(), drop(), raw({"choices": []})]
 )
 def test_trouble_leaves_everything_unknown(trouble: Behaviour) -> None:
-    able, _ = seen(lambda body: trouble)
-    assert able.best("json_schema") == "json_schema"
-    assert {getattr(able, name) for name in EVERYTHING} == {None}
+    found, _ = seen(lambda body: trouble)
+    assert found.best("json_schema") == "json_schema"
+    assert {getattr(found, name) for name in EVERYTHING} == {None}
 
 
 def test_no_server_is_unknown_and_no_url_is_an_error() -> None:
@@ -118,9 +118,9 @@ def test_a_seed_that_is_not_wanted_or_could_end_vllm_is_not_tried(monkeypatch: p
     _, server = seen(capable, seed=False)
     assert "seed" not in server.probes[0]
     monkeypatch.setattr("surrobench.llm.capabilities._server", lambda http, url: "vLLM 0.31.0")
-    able, server = seen(capable)
+    found, server = seen(capable)
     assert "seed" not in server.probes[0]
-    assert able.seed is None
+    assert found.seed is None
 
 
 def test_sampling_parameters_of_the_suite_are_probed_with() -> None:

@@ -33,7 +33,7 @@ _ENVIRONMENT = "SURROBENCH_YAHPO_DATA"
 
 
 def pulled_folder() -> Path:
-    """Where ``surrobench data pull yahpo`` keeps the data."""
+    """Return where ``surrobench data pull yahpo`` keeps the data."""
     return cache_dir() / "yahpo" / VERSION
 
 
@@ -94,7 +94,7 @@ def fetch_remedy(scenario: str = "") -> str:
 
 
 def require_folder(scenario: str = "") -> Path:
-    """The data folder, checked.
+    """Return the data folder, checked.
 
     Raises:
         DataError: there is none, or it holds another version; the message says what would help.
@@ -114,7 +114,7 @@ def require_folder(scenario: str = "") -> Path:
 
 
 def data_version(folder: Path) -> str | None:
-    """What the file ``VERSION`` says, or None."""
+    """Return what the file ``VERSION`` says, or None."""
     try:
         text = (folder / "VERSION").read_text()
     except (OSError, UnicodeDecodeError):
@@ -155,7 +155,7 @@ def scenario_names(folder: Path) -> list[str]:
 
 
 def read_facts(folder: Path, name: str) -> Facts:
-    """The facts of a scenario.
+    """Return the facts of a scenario.
 
     Raises:
         UnknownName: nothing is known of it.
@@ -205,7 +205,7 @@ def shipped() -> dict[str, dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the data.
+    """Read a JSON file of the data.
 
     Raises:
         DataError: it is missing or damaged.
@@ -218,7 +218,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def git_blob(data: bytes) -> str:
-    """The id git gives to a file's content, which is what the published tag lists."""
+    """Return the id that git gives to a file's content, which is what the published tag lists."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -233,7 +233,7 @@ def require_model(folder: Path, name: str) -> None:
 
 
 def read_model(folder: Path, name: str) -> bytes:
-    """The bytes of a scenario's network, checked against the published ones where those are known.
+    """Return the bytes of a scenario's network, checked against the published ones where those are known.
 
     Raises:
         DataError: it is missing or damaged.
@@ -251,7 +251,7 @@ def read_model(folder: Path, name: str) -> bytes:
 
 
 def damaged_model(folder: Path, name: str) -> DataError:
-    """The error for a network that is not the published one, or none at all."""
+    """Return the error for a network that is not the published one, or none at all."""
     return DataError(
         f"{folder / name / MODEL} is damaged or not that of version {VERSION}.", fetch_remedy(name)
     )

@@ -70,14 +70,14 @@ def reference(
 
 
 def search(scenario: FittedScenario, instance: str, objective: str) -> NDArray[np.float64]:
-    """Shape (SAMPLE + 1,): the best loss found by search, then the losses of the sample, ascending."""
-    where = scenario.instances.index(instance)
+    """Return the best loss found by search, then the sample's losses, ascending; shape (SAMPLE + 1,)."""
+    index = scenario.instances.index(instance)
     column = [known.name for known in scenario.objectives].index(objective)
     sign = scenario.objectives[column].sign
 
     def losses(U: Matrix) -> NDArray[np.float64]:
         X = scenario.space.from_unit(U)
-        values = scenario.evaluate(X, np.full(len(X), where, dtype=np.intp), None).values
+        values = scenario.evaluate(X, np.full(len(X), index, dtype=np.intp), None).values
         return np.asarray(sign * values[:, column])
 
     # In the unit cube, inactive coordinates kept: a child may inherit what its parent had no use for.

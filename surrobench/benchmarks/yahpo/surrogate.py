@@ -190,7 +190,7 @@ class Surrogate(Scenario):
                         ends.setdefault((row["instance"], row["metric"]), {})[row["statistic"]] = float(
                             row["value"]
                         )
-            return {where: (found["min"], found["max"]) for where, found in ends.items()}
+            return {names: (found["min"], found["max"]) for names, found in ends.items()}
         except FileNotFoundError:
             return {}  # what is found by search is used alone
         except (OSError, KeyError, ValueError) as error:

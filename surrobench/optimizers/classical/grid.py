@@ -17,7 +17,7 @@ _COUNTABLE = 2**62
 
 
 def grid(task: Task, rng: Generator) -> Steps:
-    """Full factorial over k values of each numeric hyperparameter and all categories, shuffled.
+    """Go through a full grid of k values of each numeric hyperparameter and all categories, shuffled.
 
     k is the largest number with k^d <= budget over the d numeric hyperparameters, but at least 2; values
     stand in the middle of k equal parts of the range, which keeps a coarse grid off the corners. The order

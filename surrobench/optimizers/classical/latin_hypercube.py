@@ -9,7 +9,7 @@ from surrobench.protocol.requests import Evaluate
 
 
 def latin_hypercube(task: Task, rng: Generator) -> Steps:
-    """One design of the size of the budget (``scipy.stats.qmc.LatinHypercube``, its defaults).
+    """Evaluate one design of the size of the budget (``scipy.stats.qmc.LatinHypercube``, its defaults).
 
     With n trials, each n-th part of every hyperparameter's prior holds one of them; for a conditional
     hyperparameter those in which it is inactive count too. The granted initial design is no part of it.

@@ -9,7 +9,7 @@ import json
 
 from numpy.random import Generator
 
-from surrobench.benchmarks.configuration_file import given
+from surrobench.benchmarks.configuration_file import configuration_file
 from surrobench.errors import UsageError
 from surrobench.llm.parse import parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
@@ -18,7 +18,7 @@ from surrobench.protocol.requests import Completion, Evaluate, Waste
 
 
 def proposals(task: Task, rng: Generator, *, file: str = "", of: str = "") -> Steps:
-    """The configurations that a file holds for this benchmark and seed, in their order; then it ends.
+    """Evaluate the configurations that a file holds for this benchmark and seed, in their order.
 
     A repeated configuration is evaluated again. A number between two values of a grid goes to the nearest
     (repair ``snapped:NAME``); what is no configuration of the space costs its trial.
@@ -29,7 +29,7 @@ def proposals(task: Task, rng: Generator, *, file: str = "", of: str = "") -> St
         file: the file, see ``surrobench.benchmarks.configuration_file``.
         of: whose configurations, where the file has a column ``method`` with several.
     """
-    for values in given(file).configurations(task.benchmark, task.seed, of):
+    for values in configuration_file(file).configurations(task.benchmark, task.seed, of):
         try:
             # To six digits: files print numbers that the grid has in full.
             yield Evaluate(task.space.encode([values]), source="recorded")

@@ -11,7 +11,7 @@ _BATCH = 1024
 
 
 def sobol(task: Task, rng: Generator) -> Steps:
-    """The first points of a Sobol' sequence scrambled by the seed (``scipy.stats.qmc.Sobol``).
+    """Evaluate the first points of a Sobol' sequence scrambled by the seed (``scipy.stats.qmc.Sobol``).
 
     The budget need not be a power of two; balance is only promised where it is. The granted initial design
     is no part of the sequence.

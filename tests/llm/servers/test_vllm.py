@@ -124,10 +124,10 @@ def schemas(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
 
 
 def test_it_can_do_all_that_a_study_wants(server: Server) -> None:
-    able = probe(asking(server), server.url)
-    assert able.server.startswith("vLLM ")
-    assert (able.json_schema, able.samples, able.logprobs, able.usage) == (True, True, True, True)
-    assert able.seed is None, "a seed ends the engine of this build, under load: it is not tried"
+    found = probe(asking(server), server.url)
+    assert found.server.startswith("vLLM ")
+    assert (found.json_schema, found.samples, found.logprobs, found.usage) == (True, True, True, True)
+    assert found.seed is None, "a seed ends the engine of this build, under load: it is not tried"
 
 
 def test_every_method_that_asks_a_model(

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from surrobench.benchmarks.configuration_file import given
+from surrobench.benchmarks.configuration_file import configuration_file
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import SuiteError, UsageError
 from surrobench.execution.shards import execute
@@ -230,7 +230,7 @@ def test_a_file_of_another_form_is_told_in_one_line(tmp_path, text, says):
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        given(str(path)).configurations("b", 0)
+        configuration_file(str(path)).configurations("b", 0)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
