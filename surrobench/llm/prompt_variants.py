@@ -220,3 +220,10 @@ def _renamed(hp: Hyperparameter, name: str) -> Hyperparameter:
     renamed = copy.copy(hp)
     renamed.name = name
     return renamed
+
+
+def method_name(method: str, model: str | None, variant: str | None = None) -> str:
+    """Return a method's name in tables: its label, its model, and the prompt variant unless it is "full"."""
+    if model is None:
+        return method
+    return f"{method} ({model})" if variant in (None, "full") else f"{method} ({model}, {variant})"

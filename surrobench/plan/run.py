@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from surrobench.benchmarks.base import Noise
-from surrobench.llm.prompt_variants import VARIANTS, Variant
+from surrobench.llm.prompt_variants import VARIANTS, Variant, method_name
 from surrobench.optimizers.llm.control import Control, control_named
 from surrobench.protocol.budget import Budget
 
@@ -92,10 +92,3 @@ class Run:
         if not self.prompts:  # no column for what hardly any study has
             del entry["prompts"]
         return entry
-
-
-def method_name(method: str, model: str | None, variant: str | None = None) -> str:
-    """How a method is called in tables: its label, its model, and what that is shown where not all."""
-    if model is None:
-        return method
-    return f"{method} ({model})" if variant in (None, "full") else f"{method} ({model}, {variant})"

@@ -217,7 +217,7 @@ def _expanded(labels: Sequence[str], known: Sequence[str]) -> list[str]:
 
 def _of_label(label: str, known: Sequence[str]) -> list[str]:
     """The method of that name; or of a label without its model, all of its language models, as they are shown
-    everything (as runs.method_name). A control in a model's place, and a model that something is hidden from,
+    everything (see ``method_name``). A control in a model's place, and a model that something is hidden from,
     are other methods: they count only where they are all there is.
     """
     if label in known:

@@ -157,7 +157,7 @@ def plan_power(
         alpha: family-wise level.
         seeds: the numbers of seeds to try; by default half, one, two and four times those that a method has
             in common with the control. A method with one such seed is shown with one only.
-        instances: ... of instances.
+        instances: the numbers of instances to try.
         simulations: studies for each size.
         seed: of the simulation.
         blocks: what an instance of the pilots is, for the notes.
@@ -169,9 +169,8 @@ def plan_power(
             control, or all have; or the control is asked for.
         ResultsError: the pilot has one instance, or no method besides the control.
     """
-    n = len(pilots[0].instances)
     others = _compared(pilots, control, methods)
-    if n < 2:
+    if (n := len(pilots[0].instances)) < 2:
         raise ResultsError("A pilot needs two benchmarks, and this has one.", "Run the suite on more.")
     groups = [_Pilot.of(pilot, control) for pilot in pilots]
     group_of = {method: group for group in groups for method in group.methods}
@@ -199,8 +198,9 @@ def plan_power(
             for method, j in of_count.items()
         ]
     rows.sort(key=lambda row: (shown.index(row.method), row.seeds))
-    notes = _notes(rows, groups, control, alpha, effect, blocks)
-    return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
+    return Plan(
+        tuple(rows), tuple(columns), wanted, tuple(_notes(rows, groups, control, alpha, effect, blocks))
+    )
 
 
 def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:

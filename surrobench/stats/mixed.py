@@ -139,9 +139,8 @@ def mixed_model(
     if unexplained <= rounding:
         unexplained = 0.0
         notes.append("the methods differ by the same on every instance: no variation to test against")
-    f = 0.0
-    if ms.method > rounding:
-        f = ms.method / unexplained if unexplained else float("inf")
+    ratio = ms.method / unexplained if unexplained else float("inf")
+    f = ratio if ms.method > rounding else 0.0
     of_method = losses.mean(axis=2).mean(axis=0)
     error = float(np.sqrt(2 * unexplained / (n * s)))
     return MixedModel(

@@ -13,7 +13,7 @@ from surrobench.benchmarks.configuration_file import given
 from surrobench.benchmarks.registry import expand
 from surrobench.errors import DataError, UsageError
 from surrobench.llm.models import ModelSpec
-from surrobench.llm.prompt_variants import VARIANTS, variant_folder, variant_name
+from surrobench.llm.prompt_variants import VARIANTS, method_name, variant_folder, variant_name
 from surrobench.llm.prompts import user_templates
 from surrobench.optimizers.llm.control import CONTROLS, PREFIX, control_named
 from surrobench.optimizers.registry import optimizer
@@ -235,9 +235,8 @@ class Suite(BaseModel):
     def _claims_about_the_study(self) -> Suite:
         names = {label: label for label in self.optimizers}
         for label, method in self.optimizers.items():
-            for model, variant in self.askings(method):  # as runs.method_name
-                shown = "" if variant in (None, "full") else f", {variant}"
-                names[f"{label} ({model}{shown})"] = label
+            for model, variant in self.askings(method):
+                names[method_name(label, model, variant)] = label
         for claim_name, claim in self.claims.items():
             for key, methods in claim.methods.items():
                 for name in methods:

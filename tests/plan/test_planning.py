@@ -8,10 +8,11 @@ import pytest
 
 from surrobench.errors import MissingLibrary, SuiteError
 from surrobench.libraries import Library
+from surrobench.llm.prompt_variants import method_name
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import identity
 from surrobench.plan.planning import plan
-from surrobench.plan.run import Run, method_name
+from surrobench.plan.run import Run
 from surrobench.suite.loading import parse_suite
 
 CLASSICAL = """\

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from surrobench.benchmarks.registry import scenario
 from surrobench.errors import ResultsError, UsageError
+from surrobench.llm.prompt_variants import method_name
 from surrobench.patterns import matching
 from surrobench.protocol.budget import ROUNDING, Budget
 from surrobench.results.folder import Results
@@ -66,13 +67,12 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
     plan = pl.concat(
         folder.plan().with_columns(folder=pl.lit(number, pl.UInt32)) for number, folder in enumerate(folders)
     )
-    plan = plan.with_columns(
-        method=pl.when(pl.col("llm").is_null())  # as runs.method_name
-        .then("optimizer")
-        .when(pl.col("variant").is_null() | (pl.col("variant") == "full"))
-        .then(pl.format("{} ({})", "optimizer", "llm"))
-        .otherwise(pl.format("{} ({}, {})", "optimizer", "llm", "variant"))
+    named = ["optimizer", "llm", "variant"]
+    names = plan.select(named).unique()
+    names = names.with_columns(
+        method=pl.Series([method_name(*row) for row in names.iter_rows()], dtype=pl.String)
     )
+    plan = plan.join(names, on=named, how="left", nulls_equal=True, maintain_order="left")
     if len(folders) == 1:
         return plan
     recorded = pl.concat(

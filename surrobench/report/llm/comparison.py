@@ -53,7 +53,7 @@ class Condition:
     """One way in which a method is run.
 
     Attributes:
-        name: the name in tables; see ``plan.run.method_name``.
+        name: the name in tables; see ``llm.prompt_variants.method_name``.
         method: the method's label.
         model: the label of the language model, or the slot control; None for the study's control, which is
             shown for orientation and compared with nothing.
