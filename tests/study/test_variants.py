@@ -145,7 +145,7 @@ def test_misleading_is_refused_where_there_are_no_names_to_permute(tmp_path: Pat
 
 
 def test_one_variant_named_twice_is_refused() -> None:
-    with pytest.raises(SuiteError, match="Two prompt variants are called .full."):
+    with pytest.raises(SuiteError, match="Two prompt variants are called"):
         planned(["m"], head='variants = ["full", "full"]')
 
 
