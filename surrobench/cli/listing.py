@@ -98,7 +98,10 @@ def _optimizers(patterns: Sequence[str]) -> Table:
 
     table = output.table("optimizer", "what it is, and its parameters")
     table.columns[0].no_wrap = True
-    table.caption = 'An optimizer of your own is named in a suite: method = "./FILE.py:NAME".'
+    table.caption = (
+        'More, in a suite: method = "./FILE.py:NAME" (an optimizer of your own), '
+        'method = "optuna:SAMPLER" (any sampler of Optuna, such as optuna:CmaEsSampler).'
+    )
     known = [*OPTIMIZERS, *(name for name in offered() if name not in OPTIMIZERS), *LEFT_OUT]
     for name in _matching("optimizer", patterns, known):
         if name in LEFT_OUT:

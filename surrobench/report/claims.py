@@ -283,3 +283,22 @@ def note(judged: Sequence[Judged]) -> str:
         "intervals, which are not corrected. The smallest corrected p that could be reached is "
         f"{smallest:.2g}."
     )
+
+
+_FRAME = {
+    "claim": pl.String, "says": pl.String, "verdict": pl.String, "n": pl.Int64, "advantage": pl.Float64,
+    "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "seeds": pl.Int64, "trials": pl.Int64,
+    "detectable": pl.Float64,
+}  # fmt: skip
+
+
+def claims_frame(judged: Sequence[Judged]) -> pl.DataFrame:
+    """Return a row per claim; ``advantage`` is the centre, with the ends of its interval."""
+    rows = [
+        (
+            one.name, one.claim.says, one.verdict, one.evidence.n, one.evidence.estimate, one.evidence.low,
+            one.evidence.high, one.p, one.seeds, one.trials, one.detectable,
+        )
+        for one in judged
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=_FRAME, orient="row")

@@ -18,6 +18,11 @@ METADATA = "surrobench"
 DELETE_AND_REPEAT = "Delete it and repeat the run command: only its runs are run again."
 
 
+def folder_of(scenario_key: str) -> str:
+    """Return the name of the folder that a scenario's files are in: ``FAMILY.SCENARIO``."""
+    return scenario_key.replace("/", ".", 1)
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a results folder for writing, against another process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -10,8 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from surrobench.errors import ResultsError
 from surrobench.llm.prompts import prompts_hash
 from surrobench.plan.plan import Plan
+from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
@@ -84,6 +87,27 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
         "commit": commit(),
         "sessions": [],
     }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a results folder.
+
+    Raises:
+        ResultsError: there is no results folder, its manifest is damaged, or a newer surrobench wrote it.
+    """
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
+    except FileNotFoundError:
+        raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
+    if version > SCHEMA_VERSION:
+        raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
+    return manifest
 
 
 def _continued(plan: Plan) -> dict[str, dict[str, bool]]:

@@ -14,6 +14,7 @@ from surrobench.llm.journal import Journal
 from surrobench.plan.plan import Plan
 from surrobench.results.files import disk_errors
 from surrobench.results.folder import Results
+from surrobench.results.recordings import read_recordings
 
 
 def open_journal(
@@ -67,7 +68,7 @@ def load_recorded(replay: Path | None, plan: Plan) -> Recorded:
     """Return the objective values of a recording; a journal alone has none, and the benchmarks are asked."""
     if replay is None or not (replay / "manifest.json").is_file():
         return {}
-    return Results(replay).recorded(plan.scenarios)
+    return read_recordings(Results(replay), plan.scenarios)
 
 
 def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:

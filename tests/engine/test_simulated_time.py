@@ -26,6 +26,7 @@ from surrobench.plan.planning import plan
 from surrobench.protocol.budget import Budget
 from surrobench.protocol.requests import Completion, Evaluate, Finished, Next, Submit, Waste
 from surrobench.results.folder import Results
+from surrobench.results.recordings import read_recordings
 from surrobench.results.run_records import Records
 from surrobench.suite.loading import parse_suite
 from tests.engine.test_loop import CAR, Register, assert_same, only, outcomes, register, run_of
@@ -649,7 +650,7 @@ def test_results_of_the_first_version_stay_readable(tmp_path: Path) -> None:
     old = trials(tmp_path)
     assert old.equals(new.select(old.columns))
     assert surrobench("rank", tmp_path, "--format", "json").out == rank
-    assert len(Results(tmp_path).recorded(plan(parse_suite(text)).scenarios)) == 4
+    assert len(read_recordings(Results(tmp_path), plan(parse_suite(text)).scenarios)) == 4
 
 
 def as_first_version(folder: Path) -> None:

@@ -23,9 +23,11 @@ from surrobench.report.data.load import joint_plan, usable_runs
 from surrobench.report.data.study_data import load_study
 from surrobench.results import files as results_files
 from surrobench.results.files import locked
-from surrobench.results.folder import MERGED, Results
+from surrobench.results.folder import Results
 from surrobench.results.manifest import make_manifest
+from surrobench.results.recordings import read_recordings
 from surrobench.results.schema import SCHEMA_VERSION
+from surrobench.results.writing import MERGED
 from surrobench.suite.loading import parse_suite
 from tests.studies import FCN, MLP, NAS, files, run, suite_text, trials
 
@@ -196,7 +198,7 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
     folder = create(tmp_path / "r")
     folder.write(outcomes)
     folder.merge()
-    recorded = Results(tmp_path / "r").recorded(plan(parse_suite(TEXT)).scenarios)
+    recorded = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)
     assert recorded.keys() == {outcome.run.id for outcome in outcomes}
     for outcome in outcomes:
         configurations, columns, _ = recorded[outcome.run.id]
@@ -212,7 +214,7 @@ def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
     )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
-    configurations, columns, _ = Results(tmp_path / "r").recorded(plan(parse_suite(TEXT)).scenarios)[
+    configurations, columns, _ = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)[
         done[0].run.id
     ]
     np.testing.assert_array_equal(configurations, done[0].configurations)
@@ -423,7 +425,7 @@ def test_damage_behind_intact_metadata_is_named_when_the_trials_are_read(tmp_pat
     damaged.write_bytes(data)
     results = Results(folder)  # the metadata, at the end of the file, is whole
     scenarios = plan(parse_suite(suite_text(MLP, NAS, trials=30))).scenarios
-    for read in (lambda: load_study(results), lambda: results.recorded(scenarios)):
+    for read in (lambda: load_study(results), lambda: read_recordings(results, scenarios)):
         with pytest.raises(ResultsError, match=r"nasbench201\.cell/all\.parquet is damaged\. Delete it"):
             read()
 
@@ -536,7 +538,7 @@ def test_a_forgotten_failure_gives_way_to_what_is_written_next(tmp_path, outcome
 
 @pytest.mark.parametrize("portion", [1, 12, 1 << 21])
 def test_trials_are_read_in_portions_of_whole_runs(tmp_path, outcomes, monkeypatch, portion):
-    monkeypatch.setattr("surrobench.results.folder._PORTION", portion)
+    monkeypatch.setattr("surrobench.results.reading._PORTION", portion)
     folder = create(tmp_path / "r")
     folder.write(outcomes[:7])
     folder.write(outcomes[5:])  # two runs in both
