@@ -276,12 +276,12 @@ def note(judged: Sequence[Judged]) -> str:
     alpha = (1 - level) / 2
     return (
         f"A claim holds if its one-sided test says so at p <= {alpha:.3g}; a claim with two bounds needs "
-        "both tests (TOST). A claim does not hold if the opposite test says so. Otherwise it is not "
-        f"resolved. Holm's method corrects the p-values for {m} claim{'s' if m > 1 else ''}. The p shown is that of "
-        "the verdict, or, where a claim is not resolved, that the claim holds. n counts instances; those of "
-        f"one data set count as one. Estimates are pseudomedians (sign test: medians) with {level:.0%} "
-        "intervals, which are not corrected. The smallest corrected p that could be reached is "
-        f"{smallest:.2g}."
+        "both tests (TOST). A claim does not hold if the opposite test says so. "
+        f"Otherwise it is not resolved. Holm's method corrects the p-values for {m} "
+        f"claim{'s' if m > 1 else ''}. The p shown is that of the verdict, or, where a claim is not "
+        "resolved, that the claim holds. n counts instances; those of one data set count as one. "
+        f"Estimates are pseudomedians (sign test: medians) with {level:.0%} intervals, which are not "
+        f"corrected. The smallest corrected p that could be reached is {smallest:.2g}."
     )
 
 
