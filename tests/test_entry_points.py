@@ -24,6 +24,7 @@ toys = fake_offers
 [surrobench.models]
 fake = fake_offers:server
 broken = fake_offers:broken
+late = fake_offers:late
 [surrobench.prompt_variants]
 brief = fake_offers.brief
 """
@@ -52,6 +53,11 @@ def server(spec, log):
 
 def broken(spec, log):
     raise RuntimeError("no licence")
+
+@contextmanager
+def late(spec, log):
+    raise RuntimeError("port is taken")
+    yield
 """
 
 
@@ -102,7 +108,9 @@ def test_a_server_is_started_and_stopped(tmp_path: Path) -> None:
         assert (url, log.read_text()) == ("http://127.0.0.1:1/m/v1", "started")
     assert log.read_text() == "stopped"
     with pytest.raises(ModelError, match="no licence"):
-        provided_server(ModelSpec(serve="broken"), log)
+        provided_server(ModelSpec(serve="broken"), log).__enter__()
+    with pytest.raises(ModelError, match="port is taken"):
+        provided_server(ModelSpec(serve="late"), log).__enter__()
     with pytest.raises(ValueError, match="did you mean 'fake'"):
         ModelSpec(serve="fakes")
 

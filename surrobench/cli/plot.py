@@ -13,7 +13,6 @@ from surrobench.cli.options import FILE, choice, counted, load, of_study
 from surrobench.paths import find_results
 
 if TYPE_CHECKING:
-    from surrobench.report.data.study_data import StudyData
     from surrobench.results.folder import Results
 
 KINDS = {
@@ -27,6 +26,8 @@ KINDS = {
     "origins": "sources that proposed the incumbents",
 }
 _UNITS = {"trials": "trials", "time": "seconds", "tokens": "tokens", "equivalents": "equivalents"}
+_OF_CURVES = ("measure", "anchor", "interval", "blocks", "log_x", "log_y")
+"""Options that ``draw.of_curves`` takes under the same names."""
 
 
 @click.command(
@@ -153,72 +154,29 @@ def _in_order(kind: str, results: tuple[Path, ...]) -> tuple[str, tuple[Path, ..
 
 
 def _chart(folders: list[Results], kind: str, options: dict[str, Any]) -> Any:
-    """Return the chart of one kind."""
-    from surrobench.report.figures.theme import COLUMN, PAGE
+    """Return the chart of one kind.
 
-    look = {"width": COLUMN if options["width"] == "column" else PAGE, "bare": options["bare"]}
-    if kind in {"proposals", "origins"}:
-        return _of_trials(folders, kind, options, look)
-    # Only what is drawn over it needs the curves by a unit.
-    curves = kind in {"curves", "targets", "profile"}
-    study = load(folders, options, units=(_UNITS[options["x"]],) if curves else ())
-    return (_of_curves if curves else _of_ranking)(study, kind, options, look)
-
-
-def _of_trials(folders: list[Results], kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
-    """Return a chart of the trials themselves, which no budget and no external results can change."""
+    Raises:
+        UsageError: an option says what counts, and the kind shows all trials.
+    """
     from surrobench.errors import UsageError
-    from surrobench.report.figures.data import load_origins, load_proposals
-    from surrobench.report.figures.proposals import origins_chart, parallel_coordinates
-
-    if given := counted(options):
-        raise UsageError(
-            f"{kind} shows all trials of the study's own runs, so {given[0]} has no meaning here.",
-            "Leave it out, or draw curves, targets, profile, cd, heatmap or wins.",
-        )
-    if kind == "origins":
-        found = load_origins(folders, choice=choice(options), partial=options["partial"])
-        return origins_chart(found, **look)
-    proposals = load_proposals(folders, choice=choice(options), seeds=options["seeds"])
-    return parallel_coordinates(proposals, colour=options["colour"], **look)
-
-
-def _of_ranking(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
-    """Return a chart of a ranking."""
-    from surrobench.report.figures.critical_difference import cd_chart
-    from surrobench.report.figures.matrix import heat_map, win_tie_loss
+    from surrobench.report.figures import draw
     from surrobench.report.ranking.pipeline import Wanted, rank_study
 
-    wanted = Wanted(anchor=options["anchor"], alpha=options["alpha"], blocks=options["blocks"])
-    ranking = rank_study(study, wanted)
-    if kind == "heatmap":
-        return heat_map(ranking, measure=options["measure"] or "rank", **look)
-    return cd_chart(ranking, **look) if kind == "cd" else win_tie_loss(ranking, **look)
-
-
-def _of_curves(study: StudyData, kind: str, options: dict[str, Any], look: dict[str, Any]) -> Any:
-    """Return a chart of step curves, or of where they end."""
-    from surrobench.errors import ResultsError, UsageError
-    from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
-
-    measure: Any = options["measure"] or "quantile"
-    if measure == "rank":
-        raise UsageError(f"{kind} shows a regret, not ranks.", "Choose --measure quantile or normalised.")
+    look = draw.look(options["width"], bare=options["bare"])
+    if kind in draw.TRIALS:
+        if given := counted(options):
+            raise UsageError(
+                f"{kind} shows all trials of the study's own runs, so {given[0]} has no meaning here.",
+                "Leave it out, or draw curves, targets, profile, cd, heatmap or wins.",
+            )
+        of_trials = {name: options[name] for name in ("partial", "seeds", "colour")}
+        return draw.of_trials(folders, kind, choice(options), **of_trials, **look)
+    if kind not in draw.CURVES:
+        wanted = Wanted(anchor=options["anchor"], alpha=options["alpha"], blocks=options["blocks"])
+        # Only what is drawn over a unit needs the curves by it.
+        ranking = rank_study(load(folders, options, units=()), wanted)
+        return draw.of_ranking(ranking, kind, options["measure"], **look)
     unit: Any = _UNITS[options["x"]]
-    # A profile compares at one point, which all runs must have been given; the others show all there is.
-    common = study.common_trials if kind == "profile" else None
-    everything = study.anytime(options["anchor"], common)
-    if everything.horizon(unit) <= 0:
-        raise ResultsError(f"No run has spent any {unit}.", "Draw over --x trials or --x time.")
-    curves = everything.curves(unit, measures=["quantile" if kind == "targets" else measure])
-    log_x = options["log_x"] if options["log_x"] is not None else kind == "targets" or unit != "trials"
-    over = None if options["interval"] == "none" else options["interval"]
-    clusters = study.blocks if options["blocks"] == "data-set" else {}
-    shared = {"control": study.control, "over": over, "clusters": clusters, **look}
-    if kind == "curves":
-        return anytime_chart(curves, measure=measure, log_x=log_x, log_y=options["log_y"], **shared)
-    if kind == "targets":
-        return targets_chart(curves, log_x=log_x, **shared)
-    # Where something else ended all runs before, these are not what they were compared after.
-    trials = common if everything.horizon("trials") == common else None
-    return profile_chart(curves, measure=measure, trials=trials, **shared)
+    drawn = {name: options[name] for name in _OF_CURVES}
+    return draw.of_curves(load(folders, options, units=(unit,)), kind, unit, **drawn, **look)

@@ -39,7 +39,7 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     if name is None:
         _list()
         return
-    from surrobench.cli.progress import Display
+    from surrobench.cli.heartbeat import display
     from surrobench.report.render.formats import render
     from surrobench.report.render.terminal import terminal
     from surrobench.reproduce import Means, paper
@@ -55,7 +55,7 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     made = []
     while True:
         # The bar is gone before a table is printed.
-        with Display(status, errors):
+        with display(status, errors):
             table = next(tables, None)
         if table is None:
             break

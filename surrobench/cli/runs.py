@@ -45,7 +45,7 @@ def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> 
     from surrobench.results.folder import Results
 
     folder = Results(results)
-    every = run_states(folder)
+    every = run_states([folder]).drop("folder")
     chosen = _chosen(every, options)
     shown = with_incumbents(folder, chosen.head(limit) if limit else chosen)
     if as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from surrobench.llm.models import ModelSpec
-    from surrobench.llm.servers.llama_cpp import Server
+    from surrobench.llm.servers.process import Server
 
 EMBEDDED = "smollm2"
 """Name of the embedded model, here and in ``surrobench data pull``."""

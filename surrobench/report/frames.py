@@ -23,6 +23,7 @@ from surrobench.llm.journal import Journal
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.external_results import others_beside
 from surrobench.report.data.load import Portion, RunFilter, joint_plan, limited, read_steps
+from surrobench.report.data.run_list import run_states
 from surrobench.results.folder import Results
 from surrobench.results.schema import common_schema
 from surrobench.stats.regret import Anchor, normalised_regret, quantile_regret
@@ -91,43 +92,23 @@ def _trials(source: Source, number: int) -> Iterator[pl.LazyFrame]:
 def runs_frame(source: Source) -> pl.DataFrame:
     """Return a row per run that the suites name, whether it is recorded or not.
 
-    ``state`` is ``ok``, ``exhausted`` (the optimizer ended by itself), ``failed`` (see ``error``),
-    ``unfinished`` (recorded for a smaller budget) or ``missing``. ``spent`` counts trials; budgets are
-    ``most_trials``, ``most_equivalents``, ``most_seconds`` and ``most_tokens``. Sums over the run's trials
-    follow.
+    ``state``, ``trials`` and ``error`` are those of ``run_states``; ``error`` is null where there is none.
+    Budgets are ``most_trials``, ``most_equivalents``, ``most_seconds`` and ``most_tokens``. Sums over the
+    run's trials follow.
 
     Raises:
         as ``Source.plan``
     """
     plan = source.plan()
-    recorded = pl.concat(
-        folder.recorded_runs().with_columns(folder=pl.lit(number, pl.UInt32))
-        for number, folder in enumerate(source.folders)
-    )
-    units = ("trials", "equivalents", "seconds", "tokens")
-    covers = pl.all_horizontal(  # as Budget.covers
-        pl.col(unit).is_null() | (pl.col(unit) >= pl.col(f"most_{unit}")).fill_null(False) for unit in units
-    )
-    state = pl.col("state")
-    finished = state.is_in(["exhausted", "failed"]) | covers
-    runs = plan.rename({unit: f"most_{unit}" for unit in units}).join(
-        recorded, on=["run", "folder"], how="left", maintain_order="left"
-    )
-    runs = runs.with_columns(
-        state=pl.when(state.is_null())
-        .then(pl.lit("missing"))
-        .when(finished)
-        .then(state)
-        .otherwise(pl.lit("unfinished")),
-        error=pl.when(pl.col("error") != "").then("error"),
-        spent=pl.col("spent").fill_null(0),
+    limits = {unit: f"most_{unit}" for unit in ("trials", "equivalents", "seconds", "tokens")}
+    runs = run_states(source.folders, source.choice).join(
+        plan.select("run", "folder", *limits).rename(limits), on=["run", "folder"], maintain_order="left"
     )
     totals = _totals(source, plan)
-    runs = runs.join(totals, on="run", how="left", maintain_order="left")
     folders = [str(folder.folder) for folder in source.folders]
-    limits = [f"most_{unit}" for unit in units]
-    return runs.select(
-        "run", *NAMES, "state", "error", "spent", *limits, *totals.columns[1:],
+    return runs.join(totals, on="run", how="left", maintain_order="left").select(
+        "run", *NAMES, "state", pl.when(pl.col("error") != "").then("error"), "trials", *limits.values(),
+        *totals.columns[1:],
         folder=pl.col("folder").replace_strict(dict(enumerate(folders)), return_dtype=pl.String),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from surrobench.engine.outcome import Progress
-from surrobench.llm.journalled_model import JournalledModel
+from surrobench.llm.journalled_model import CompletionClient, JournalledModel
 
 
 @dataclass
@@ -32,6 +32,11 @@ class Status:
 
     _interrupted: bool = False
     _stop: Callable[[], None] | None = None
+
+    @property
+    def clients(self) -> list[CompletionClient]:
+        """The clients of the models that are asked; their counters go on as well."""
+        return [model.client for model in self.models if model.client is not None]
 
     def interrupt(self) -> None:
         """End the study as Ctrl-C does; for a study that runs in another thread than the one that is told."""

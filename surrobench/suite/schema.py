@@ -211,7 +211,8 @@ class Suite(BaseModel):
             for name, variant, folder in zip(names, written, folders, strict=True):
                 if names.count(name) > 1 or (name in VARIANTS and name != variant):
                     raise UsageError(
-                        f"Two prompt variants are called {name!r}.", "Rename one of the folders."
+                        f"Two prompt variants are called {name!r}.",
+                        "Name each variant once, and give folders names of their own.",
                     )
                 if folder and own is None:
                     raise UsageError(f"{label} has no prompts that {name} could replace.")

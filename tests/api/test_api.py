@@ -18,7 +18,8 @@ import threadpoolctl
 
 import surrobench
 from surrobench import api
-from surrobench.errors import ResultsError, SuiteError, UnknownName, UsageError
+from surrobench.cli.plot import KINDS
+from surrobench.errors import ResultsError, SuiteError, SurrobenchError, UnknownName, UsageError
 from tests.studies import FCN, MLP, files, suite_text
 from tests.studies import run as run_suite
 
@@ -250,7 +251,7 @@ def test_incumbents_are_the_last_points_of_the_curves_and_in_the_trials(study):
 def test_runs_say_their_state(study, tmp_path):
     runs = study.runs()
     assert runs["state"].to_list() == ["ok"] * 12
-    assert runs["spent"].to_list() == runs["most_trials"].to_list() == [6] * 12
+    assert runs["trials"].to_list() == runs["most_trials"].to_list() == [6] * 12
     assert study.complete
     assert repr(study).startswith("<Study tiny: 3 methods on 2 benchmarks, 12 of 12 runs finished; ")
     part = surrobench.run(SUITE, tmp_path / "r", seeds=1, methods=["random"], progress=False)
@@ -300,13 +301,35 @@ def test_a_ranking_has_every_form(study):
         study.rank(budget=7)
 
 
-@pytest.mark.parametrize("kind", ["curves", "targets", "profile", "cd", "heatmap", "wins", "origins"])
+def test_a_ranking_of_each_scenario_has_a_group(study):
+    ranking = study.rank(group_by="scenario")
+    frame = ranking.to_frame()
+    assert frame.columns[0] == "group"
+    assert sorted(frame["group"].unique()) == ["hpobench/mlp", FCN.rpartition("/")[0]]
+    assert [one["group"] for one in ranking.to_dict()["groups"]] == sorted(frame["group"].unique())
+    assert len(ranking.answer.splitlines()) == 2
+    assert ranking.to_latex().count(r"\begin{table}") >= 2
+    with pytest.raises(UsageError, match="one ranking, and group_by makes several"):
+        ranking.plot("cd")
+    with pytest.raises(UnknownName, match="Did you mean 'family'"):
+        study.rank(group_by="famliy")
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"proposals"}))
 def test_every_figure_displays_without_a_network(study, kind):
     bundle = study.plot(kind)._repr_mimebundle_()
     assert "<iframe" in bundle["text/html"]
     assert not any(f'src="{start}' in bundle["text/html"] for start in ("http", "//"))
     with pytest.raises(UnknownName, match="Did you mean 'curves'"):
         study.plot("curvs")
+
+
+def test_proposals_are_drawn_of_one_benchmark(study, folder):
+    with pytest.raises(SurrobenchError, match="benchmark"):
+        study.plot("proposals")
+    chart = surrobench.load(folder, benchmarks=MLP, methods="tpe").plot("proposals")
+    assert "<iframe" in chart._repr_mimebundle_()["text/html"]
+    assert "tpe" in chart.to_json()
 
 
 def test_power_and_claims_are_frames(folder, study, tmp_path):

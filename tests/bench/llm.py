@@ -33,7 +33,8 @@ from rich.table import Table
 from surrobench.llm.client import chat_body
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
-from surrobench.llm.servers.llama_cpp import Server, embedded_server
+from surrobench.llm.servers.llama_cpp import embedded_server
+from surrobench.llm.servers.process import Server
 from surrobench.llm.servers.vllm import vllm_server
 from surrobench.seeding import key
 from surrobench.study.options import Options

@@ -78,7 +78,7 @@ def test_a_profile_compares_after_the_trials_that_all_were_given(tmp_path, unequ
         (("curvs", "--out", "x.svg"), "Did you mean 'curves'"),
         (("curves", "--out", "x.gif"), ".svg, .png, .pdf, .html"),
         (("curves", "--out", "x.svg", "--x", "tokens"), "No run has spent any tokens"),
-        (("curves", "--out", "x.svg", "--measure", "rank"), "--measure quantile or normalised"),
+        (("curves", "--out", "x.svg", "--measure", "rank"), "Choose the measure quantile or normalised"),
         (("proposals", "--out", "x.svg"), "--benchmark"),
         (("heatmap", "--out", "x.svg", "--method", "sobl"), "Did you mean 'sobol'"),
         (("proposals", "--out", "x.svg", "--benchmark", MLP, "--seed", "99"), "no run"),

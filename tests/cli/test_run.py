@@ -236,7 +236,7 @@ def test_misuse_is_one_line_with_its_remedy(words, says, tmp_path, monkeypatch):
 
 
 def test_a_line_now_and_then_says_how_far_a_study_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("surrobench.cli.progress.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("surrobench.cli.heartbeat.SECONDS", 0.2)
     with FaultyServer(lambda body: answer(body, delay=0.3)) as server:
         path = write(tmp_path, suite_text(models={"m": server.url}, trials=6, seeds=1))
         done = surrobench("run", path, "--jobs", 1, "--out", tmp_path / "r")

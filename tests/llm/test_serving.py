@@ -21,7 +21,8 @@ from surrobench.errors import ModelError, UsageError
 from surrobench.llm.capabilities import capabilities, lacking
 from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
 from surrobench.llm.servers import supervisor as keeper
-from surrobench.llm.servers.llama_cpp import embedded_server, free_port
+from surrobench.llm.servers.llama_cpp import embedded_server
+from surrobench.llm.servers.process import free_port
 from surrobench.llm.servers.vllm import PYTHON, Installation, find_vllm, server_command, vllm_server
 from surrobench.suite.loading import parse_suite
 from tests.studies import suite_text, surrobench

@@ -197,5 +197,5 @@ def test_the_embedded_model_ends_with_a_killed_study(tmp_path):
         }
         os.kill(process.pid, signal.SIGKILL)
         process.wait(LIMIT)
-    assert len(children) == 1
+    assert len(children) == 2, "a supervisor and the server"
     wait_for(lambda: gone(children), "the end of the embedded model")

@@ -7,7 +7,8 @@ manager that starts an OpenAI-compatible server for the ``ModelSpec``, gives its
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -20,11 +21,12 @@ def provided() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=PROVIDERS)}
 
 
-def provided_server(spec: ModelSpec, log: Path) -> AbstractContextManager[str]:
-    """Start the server of a model that a package provides; the context gives its base URL.
+@contextmanager
+def provided_server(spec: ModelSpec, log: Path) -> Iterator[str]:
+    """Run the server of a model that a package provides while the context is open; yield its base URL.
 
     Raises:
-        ModelError: no installed package provides it, or the package fails.
+        ModelError: no installed package provides it, or the package does not start it.
     """
     point = provided().get(spec.serve or "")
     if point is None:
@@ -32,8 +34,9 @@ def provided_server(spec: ModelSpec, log: Path) -> AbstractContextManager[str]:
             f"No installed package provides the models of serve = {spec.serve!r}.",
             "Install the package, or name a running server by its url.",
         )
-    try:
-        server: AbstractContextManager[str] = point.load()(spec, log)
-    except Exception as error:  # whatever another's package raises
-        raise ModelError(f"{point.value} does not start {spec.model}: {in_one_line(error)}.") from error
-    return server
+    with ExitStack() as stack:
+        try:
+            url: str = stack.enter_context(point.load()(spec, log))
+        except Exception as error:  # whatever another's package raises
+            raise ModelError(f"{point.value} does not start {spec.model}: {in_one_line(error)}.") from error
+        yield url

@@ -2,7 +2,7 @@
 
 The end of standard input also comes when the parent is killed, so no server outlives the study that started
 it. The supervisor leads a process group (its parent starts it in a session of its own), which holds the
-server and every process that the server starts: a vLLM server is half a dozen, and one that is
+server and every process that the server starts. A vLLM server is half a dozen processes, and one that is
 killed cannot end the others itself. Only the standard library is used: the script is run by path.
 """
 
@@ -35,6 +35,7 @@ def main(command: list[str]) -> None:
         ended.set()
 
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, lambda *_: None)  # the parent decides when the server may go
     for watch in (watch_parent, watch_server):
         threading.Thread(target=watch, daemon=True).start()
     ended.wait()
@@ -42,7 +43,7 @@ def main(command: list[str]) -> None:
         server.terminate()
         server.wait(GRACE)
     server.kill()
-    if os.getpgrp() == os.getpid():  # not where somebody tries this out in a shell
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # not where somebody tries this out in a shell
         os.killpg(0, signal.SIGKILL)  # this process, too
 
 

@@ -5,15 +5,12 @@ vLLM brings torch and wants a Python environment of its own; all that is needed 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +18,7 @@ from pathlib import Path
 
 from surrobench.errors import ModelError
 from surrobench.llm.models import ModelSpec
-from surrobench.llm.servers import supervisor
-from surrobench.llm.servers.llama_cpp import Server, free_port, is_healthy, last_line, reachable
+from surrobench.llm.servers.process import Server, free_port, running_server
 
 PYTHON = "SURROBENCH_VLLM_PYTHON"
 """Environment variable: the Python of vLLM's environment."""
@@ -32,11 +28,8 @@ INSTALL = (
 )
 START_LIMIT = 3600.0
 """Seconds until /health must answer: a large model is loaded, compiled and may have to be downloaded."""
-STOP_LIMIT = supervisor.GRACE + 5.0
 SEQUENCES = 256
 """Sequences in flight at least, per copy of the model; the samples of one request are several."""
-_RAISED = re.compile(r"(?:\(.*?\) )?(?:ERROR [^\]]*\] )?((?:[\w.]*(?:Error|Exception)|[\w.]+: error): .*)")
-"""A line of a log with an exception, whoever wrote it, or with a complaint about arguments."""
 _FIND = """
 import importlib.metadata as metadata, importlib.util, json, os
 package = importlib.util.find_spec("vllm")
@@ -141,7 +134,7 @@ def server_command(
 def vllm_server(
     spec: ModelSpec, log: Path, host: str = "127.0.0.1", port: int | None = None
 ) -> Iterator[Server]:
-    """A vLLM server, running while the context is open.
+    """Run a vLLM server while the context is open.
 
     Args:
         spec: the model, and how it is served.
@@ -155,52 +148,6 @@ def vllm_server(
     """
     port = free_port(host, port or 0)
     command = server_command(find_vllm(spec.python), spec, host, port)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    before = log.stat().st_size if log.exists() else 0
-    url = f"http://{reachable(host)}:{port}/v1"
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [sys.executable, "-I", supervisor.__file__, *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            env={"VLLM_NO_USAGE_STATS": "1", **os.environ},
-            # Ctrl-C reaches every process of the terminal; the parent decides when the server may go.
-            start_new_session=True,
-        ) as child,
-    ):
-        try:
-            _wait_until_healthy(child, url, log, before)
-            yield Server(url, child)
-        finally:
-            _stop(child)
-
-
-def _wait_until_healthy(child: subprocess.Popen[bytes], url: str, log: Path, before: int) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while child.poll() is None and time.monotonic() < deadline:
-        if is_healthy(url):
-            return
-        time.sleep(0.2)
-    raise ModelError(f"vLLM did not start: {_problem(log, before)}.", f"Its log: {log}")
-
-
-def _problem(log: Path, before: int) -> str:
-    """The line of a log, after so many bytes of it, that says best why a server did not start."""
-    lines = log.read_bytes()[before:].decode(errors="replace").splitlines()
-    # The first error is the cause; those that follow are of processes that lost their partner.
-    raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "")
-    return raised[:300].strip().rstrip(".") or last_line(log)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    assert child.stdin is not None  # for the type checker: it is a pipe
-    child.stdin.close()
-    try:
-        child.wait(STOP_LIMIT)
-    except subprocess.TimeoutExpired:
-        child.kill()
-    # The supervisor ends the whole group, unless it was killed itself.
-    with contextlib.suppress(OSError):
-        os.killpg(child.pid, signal.SIGKILL)
+    environment = {"VLLM_NO_USAGE_STATS": "1"}
+    with running_server("vLLM", command, host, port, log, START_LIMIT, environment) as server:
+        yield server

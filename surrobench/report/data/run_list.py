@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -9,8 +10,7 @@ import polars as pl
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.journal import Journal
-from surrobench.protocol.budget import Budget
-from surrobench.report.data.load import joint_plan, read_steps
+from surrobench.report.data.load import RunFilter, joint_plan, read_steps
 from surrobench.results.folder import Results
 
 State = Literal["ok", "exhausted", "failed", "half-finished", "to do"]
@@ -19,29 +19,47 @@ STATES: tuple[State, ...] = get_args(State)
 _LIMITS = ("trials", "equivalents", "seconds", "tokens")
 
 
-def run_states(folder: Results) -> pl.DataFrame:
-    """Return a row for each run that the suite of a folder names.
+def run_states(folders: Sequence[Results], choice: RunFilter | None = None) -> pl.DataFrame:
+    """Return a row for each run that the suites of some folders name.
 
     The columns are ``run`` (its id), ``method`` (its name in tables), ``optimizer`` (its label in the suite),
-    ``llm``, ``variant``, ``benchmark``, ``seed``, ``state``, ``trials`` (how many are stored), and ``error``
-    (why it failed, else empty).
+    ``llm``, ``variant``, ``benchmark``, ``seed``, ``state``, ``trials`` (how many are stored), ``error``
+    (why it failed, else empty), and the number of its ``folder``.
+
+    Args:
+        folders: the results.
+        choice: which runs; by default all.
+
+    Raises:
+        ResultsError: two folders contradict each other.
+        UnknownName: a pattern of the choice matches nothing.
     """
-    records = folder.records()
-    begun = Journal(folder.journal_path).runs() - records.keys()
-    plan = joint_plan([folder])
-    states: list[State] = []
-    for row in plan.select("run", *_LIMITS).iter_rows(named=True):
-        record = records.get(row["run"])
-        if record is not None and record.finishes(Budget(*(row[limit] for limit in _LIMITS))):
-            states.append(record.state)  # type: ignore[arg-type] # parked runs are not stored
-        else:
-            states.append("half-finished" if row["run"] in begun else "to do")
-    stored = [records.get(run) for run in plan["run"]]
-    return plan.select(
+    plan = (choice or RunFilter()).of(joint_plan(folders))
+    recorded = pl.concat(
+        folder.recorded_runs().with_columns(folder=pl.lit(number, pl.UInt32))
+        for number, folder in enumerate(folders)
+    )
+    rows = plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left", suffix="_recorded")
+    covers = pl.all_horizontal(  # as Budget.covers
+        pl.col(f"{limit}_recorded").is_null()
+        | (pl.col(f"{limit}_recorded") >= pl.col(limit)).fill_null(False)
+        for limit in _LIMITS
+    )
+    finished = (pl.col("state") == "exhausted") | (pl.col("state").is_not_null() & covers)
+    begun: set[str] = set()
+    if rows.select(finished.fill_null(False).all()).item() is False:  # else no journal needs to be read
+        begun = {run for folder in folders for run in Journal(folder.journal_path).runs()}
+    begun -= set(recorded["run"])
+    return rows.select(
         *("run", "method", "optimizer", "llm", "variant", "benchmark", "seed"),
-        state=pl.Series(states, dtype=pl.String),
-        trials=pl.Series([record.trials if record else 0 for record in stored], dtype=pl.UInt32),
-        error=pl.Series([record.error if record else "" for record in stored], dtype=pl.String),
+        state=pl.when(finished.fill_null(False))
+        .then("state")
+        .when(pl.col("run").is_in(list(begun)))
+        .then(pl.lit("half-finished"))
+        .otherwise(pl.lit("to do")),
+        trials=pl.col("spent").fill_null(0).cast(pl.UInt32),
+        error=pl.col("error").fill_null(""),
+        folder="folder",
     )
 
 

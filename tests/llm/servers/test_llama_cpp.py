@@ -16,7 +16,8 @@ from surrobench.errors import ModelError, RequestRefused
 from surrobench.llm.client import Client
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers import llama_cpp as server_module
-from surrobench.llm.servers.llama_cpp import Server, embedded_server
+from surrobench.llm.servers.llama_cpp import embedded_server
+from surrobench.llm.servers.process import Server
 from surrobench.llm.weights import weights_revision
 from surrobench.protocol.requests import Complete, Completion, Message
 
