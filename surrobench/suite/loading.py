@@ -23,10 +23,15 @@ from surrobench.suite.schema import SCHEMA_VERSION, Method, Misfit, Suite, unkno
 
 
 def load_suite(name: str) -> tuple[Suite, str]:
-    """A suite and its text, from a file or by the name of one in ``suites/``.
+    """Read a suite from a file, or by the name of a file in ``suites/``.
+
+    Returns:
+        suite: the suite.
+        text: the text of its file.
 
     Raises:
-        SuiteError: it cannot be read or is not valid; the message names the key, its line and the near miss.
+        SuiteError: the suite cannot be read or is not valid; the message names the key, its line and the near
+            miss.
     """
     path = Path(name)
     if not path.is_file():
@@ -45,11 +50,11 @@ def load_suite(name: str) -> tuple[Suite, str]:
 
 
 def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) -> Suite:
-    """A suite from its TOML text.
+    """Read a suite from its TOML text.
 
     Args:
-        text: TOML.
-        origin: named in errors.
+        text: the TOML text.
+        origin: what errors call the text.
         folder: where the user's own files are looked for first; they are found in the current folder, too.
 
     Raises:
@@ -127,7 +132,7 @@ def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None
 
 
 def _locate(values: dict[str, Any], folder: Path | None) -> None:
-    """Name the user's optimizers, tables and other files by absolute paths; what is ill-formed is left."""
+    """Name the user's optimizers, tables and other files by absolute paths; ill-formed values are left."""
     methods = values.get("optimizers")
     for label, method in methods.items() if isinstance(methods, dict) else []:
         if not isinstance(method, dict):
@@ -155,7 +160,7 @@ def _locate_prompts(values: dict[str, Any], folder: Path | None) -> None:
 
 
 def _first_problem(error: ValidationError, text: str) -> str:
-    """The first of pydantic's findings as one line: key, what is wrong, near miss, and where it stands."""
+    """Return the first of pydantic's findings as one line: key, what is wrong, near miss, and line."""
     problems = error.errors()
     # A misspelt key comes before the missing one it was meant to be.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
@@ -182,12 +187,12 @@ def _first_problem(error: ValidationError, text: str) -> str:
 
 
 def _at(number: int | None, text: str) -> str:
-    """The end of a message: the line it is about, or just a full stop where that is not known."""
+    """Return the end of a message: the line that it is about, or a full stop if the line is not known."""
     return f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
 
 
 def _keys_beside(keys: list[str]) -> list[str]:
-    """The keys that are allowed where an unknown one was found."""
+    """Return the keys that are allowed where an unknown one was found."""
     tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec, "claims": Claim}
     owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
     if owner is Claim and len(keys) > 3:
@@ -196,7 +201,7 @@ def _keys_beside(keys: list[str]) -> list[str]:
 
 
 def _line(keys: list[str], text: str) -> int | None:
-    """Number of the line where a key stands: ``key = ...``, or its table's header."""
+    """Return the number of the line where a key stands: ``key = ...``, or its table's header."""
     if not keys:
         return None
     table = ""

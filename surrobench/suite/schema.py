@@ -34,7 +34,7 @@ def unknown_name(kind: str, name: str, known: Any) -> str:
 
 
 class Misfit(ValueError):
-    """A value that is well-formed but fits nothing else in the suite; ``keys`` say where it stands."""
+    """A well-formed value does not fit the rest of the suite; ``keys`` say where it stands."""
 
     def __init__(self, message: str, *keys: str) -> None:
         super().__init__(message)
@@ -194,7 +194,7 @@ class Suite(BaseModel):
             own: the folder of the method's own templates, if it has any.
 
         Raises:
-            Misfit: one of them is not.
+            Misfit: a variant is unknown, or a folder does not fit.
         """
         if method.prompts and own is None:
             message = f"optimizers.{label} has no prompts that could be replaced"
@@ -222,7 +222,7 @@ class Suite(BaseModel):
             raise Misfit(f"{'.'.join(at)}: {error}", *at) from error
 
     def replaced_prompts(self, method: Method, variant: str | None, own: str | None) -> dict[str, str]:
-        """Return the user's templates that a method is run with: file name -> text; the variant's win.
+        """Return the user's templates that a method is run with, by file name; those of the variant win.
 
         Args:
             method: the method.
@@ -260,9 +260,9 @@ class Suite(BaseModel):
         return self
 
     def askings(self, method: Method) -> list[tuple[str | None, str | None]]:
-        """Each model that a method is run with, and what that is shown; (None, None) if it asks none.
+        """Return each model that a method is run with, and the prompt variant that the model is shown.
 
-        A slot control reads no prompt: it has no variant.
+        A method without a model has (None, None). A slot control reads no prompt, and so has no variant.
         """
         if not method.models:
             return [(None, None)]
@@ -275,13 +275,17 @@ class Suite(BaseModel):
         ]
 
     def budget(self, method: Method) -> Budget:
-        """What each run of a method may spend."""
+        """Return what each run of a method may spend."""
         trials = self.trials if method.trials is None else min(method.trials, self.trials or method.trials)
         return Budget(trials, self.equivalents, self.seconds, self.tokens)
 
     @property
     def granted(self) -> int:
-        """How many trials the initial design has; one from a file: at most."""
+        """How many trials the initial design has; if it is from a file, how many it has at most.
+
+        Raises:
+            Misfit: the file cannot be read.
+        """
         if self.initial.startswith("file:"):
             try:
                 return given(self.initial.removeprefix("file:")).largest()
@@ -292,10 +296,10 @@ class Suite(BaseModel):
         return int(self.initial == "default")
 
     def benchmark_ids(self) -> list[str]:
-        """The ids of the study's benchmarks, patterns expanded.
+        """Return the ids of the study's benchmarks, with patterns expanded.
 
         Raises:
-            DataError: data is missing, of any of them, or, with ``missing = "skip"``, of all.
+            DataError: the data of a benchmark is missing; with ``missing = "skip"``, the data of all.
         """
         if self.missing == "error":
             return expand(self.benchmarks)
@@ -305,11 +309,16 @@ class Suite(BaseModel):
         return expand(here)
 
     def left_out(self) -> list[str]:
-        """Benchmarks and patterns that are left out because their data is missing."""
+        """Return the benchmarks and patterns that are left out because their data is missing."""
         return list(self.present()[1]) if self.missing == "skip" else []
 
     def present(self) -> tuple[list[str], dict[str, DataError]]:
-        """The benchmarks whose data is here, and the others with what is missing."""
+        """Divide the benchmarks by whether their data is here.
+
+        Returns:
+            here: the benchmarks and patterns whose data is here.
+            errors: the others, each with the error that says what is missing.
+        """
         here, errors = [], {}
         for pattern in self.benchmarks:
             try:
