@@ -77,10 +77,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a Parquet file with its metadata, atomically."""
-    # In memory first: Polars says of a full disk that the file is "out of specification".
+    # In memory first: Polars says of a full disk that the file is "out of specification". A copy of the
+    # bytes, not a view: one that outlives a failed write keeps the buffer in use, which crashes Python 3.12.
     data = io.BytesIO()
     frame.write_parquet(data, metadata=metadata or {})
-    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getbuffer()))
+    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getvalue()))
 
 
 def _atomically(path: Path, write: Any) -> None:

@@ -19,7 +19,7 @@ from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
 from surrobench.paths import data_dir, find_file, find_folder
 from surrobench.suite.claims import Claim, Pair
-from surrobench.suite.schema import Method, Misfit, Suite, unknown_name
+from surrobench.suite.schema import SCHEMA_VERSION, Method, Misfit, Suite, unknown_name
 
 
 def load_suite(name: str) -> tuple[Suite, str]:
@@ -104,6 +104,10 @@ def _toml(value: Any) -> str:
 
 def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None) -> Suite:
     """Return the suite that parsed TOML says; see ``parse_suite`` for arguments and errors."""
+    schema = values.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:  # before its unknown keys are found wrong
+        where = _at(_line(["schema"], text), text).rstrip(".")
+        raise SuiteError(f"{origin} is written for a newer surrobench{where}.", "Upgrade surrobench.")
     written = values.get("benchmarks")
     _locate(values, folder)
     try:
@@ -188,7 +192,7 @@ def _keys_beside(keys: list[str]) -> list[str]:
     owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
     if owner is Claim and len(keys) > 3:
         owner = Pair
-    return list(owner.model_fields)
+    return [field.alias or key for key, field in owner.model_fields.items()]
 
 
 def _line(keys: list[str], text: str) -> int | None:

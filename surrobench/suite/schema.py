@@ -20,6 +20,9 @@ from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import UNLIMITED, Budget
 from surrobench.suite.claims import Claim
 
+SCHEMA_VERSION = 1
+"""Counts up when the keys of a suite change their meaning; older suites stay readable."""
+
 
 def unknown_name(kind: str, name: str, known: Any) -> str:
     """Say that a name is unknown, and which one was probably meant."""
@@ -65,6 +68,10 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # It says how to read the suite, and is no part of what is studied: the suite's hash does without it.
+    schema_version: int = Field(default=SCHEMA_VERSION, alias="schema", ge=1, strict=True, exclude=True)
+    """The version of the suite format that the file is written in. A newer version than surrobench knows is
+    refused."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``."""
     description: str = ""
@@ -204,7 +211,8 @@ class Suite(BaseModel):
             for name, variant, folder in zip(names, written, folders, strict=True):
                 if names.count(name) > 1 or (name in VARIANTS and name != variant):
                     raise UsageError(
-                        f"Two prompt variants are called {name!r}.", "Rename one of the folders."
+                        f"Two prompt variants are called {name!r}.",
+                        "Name each variant once, and give folders names of their own.",
                     )
                 if folder and own is None:
                     raise UsageError(f"{label} has no prompts that {name} could replace.")
