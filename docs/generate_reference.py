@@ -148,7 +148,7 @@ def suite_keys() -> str:
             if shape.get("default") is None and not field.is_required():
                 default = "" if field.default_factory is None else "empty"
             text = _markup(" ".join(docs.get(key, "").split())).replace("|", "\\|")
-            parts.append(f"| `{key}` | {_type(shape)} | {default} | {text} |")
+            parts.append(f"| `{field.alias or key}` | {_type(shape)} | {default} | {text} |")
         parts.append("")
     return GENERATED + "\n".join(parts)
 

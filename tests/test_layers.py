@@ -50,7 +50,6 @@ numbers that are there."""
 AT_THE_ROOT = {
     "__init__",
     "__main__",
-    "api",
     "arrays",
     "errors",
     "libraries",

@@ -12,9 +12,8 @@ from surrobench.cli.command import FORMAT, Command, option
 from surrobench.cli.options import FILE, of_study
 
 if TYPE_CHECKING:
-    from surrobench.report.data.study_data import StudyData
     from surrobench.report.ranking.model import Ranking
-    from surrobench.report.ranking.pipeline import Wanted
+    from surrobench.report.ranking.pipeline import GroupBy, Wanted
     from surrobench.results.folder import Results
 
 
@@ -128,7 +127,7 @@ if TYPE_CHECKING:
     "--check", is_flag=True, section="Output", help="Exit with status 1 unless all claims of the suite hold."
 )
 def command(
-    results: tuple[Path, ...], form: Any, figure: Path | None, by: str | None, check: bool, **options: Any
+    results: tuple[Path, ...], form: Any, figure: Path | None, by: Any, check: bool, **options: Any
 ) -> None:
     """Rank the methods of the studies in RESULTS, one folder or several.
 
@@ -253,14 +252,14 @@ def _check_claims(ranking: Ranking, folder: Results) -> None:
 
 
 def _rankings(
-    folders: list[Results], by: str | None, wanted: Wanted, options: dict[str, Any]
+    folders: list[Results], by: GroupBy | None, wanted: Wanted, options: dict[str, Any]
 ) -> list[Ranking]:
     """Return one ranking, or one for each group; the last holds the suite's claims."""
     from surrobench.cli.options import choice, load
     from surrobench.cli.progress import bar
     from surrobench.report.data.load import RunFilter
     from surrobench.report.ranking.extra_columns import with_claims
-    from surrobench.report.ranking.pipeline import rank_study
+    from surrobench.report.ranking.pipeline import rank_groups
 
     study = load(
         folders,
@@ -269,18 +268,10 @@ def _rankings(
         area=wanted.metric == "auc",
         test_metric=wanted.test_metric,
     )
-    rankings = [rank_study(part, wanted, group, bar("sampling")) for group, part in _parts(study, by)]
+    rankings = rank_groups(study, wanted, by, bar("sampling"))
     whole = not by and choice(options) == RunFilter()
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, partial=options["partial"])
     return rankings
-
-
-def _parts(study: StudyData, by: str | None) -> list[tuple[str, StudyData]]:
-    """Return the groups by name; without ``by`` the whole study under an empty name."""
-    if by is None:
-        return [("", study)]
-    depth = 1 if by == "family" else 2
-    return list(study.split(lambda name: "/".join(name.split("/")[:depth])))
 
 
 def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:

@@ -180,18 +180,13 @@ def _study(suite_name: str | None, options: dict[str, Any]) -> tuple[Suite, str,
 
 def _part_of_recording(replay: Path, part: Selection, suite: Suite) -> Selection:
     """Return which part of a suite a recording can answer, and say so where that is not the whole."""
-    from surrobench.results.folder import Results
-    from surrobench.suite.selection import Selection
+    from surrobench.study.options import recorded_part
 
-    folder = replay if replay.is_dir() else replay.parent
-    if not (folder / "manifest.json").is_file():
+    found = recorded_part(replay, part, suite)
+    if found is None:
         return part
-    recorded = Selection.recorded(Results(folder).manifest)
-    if recorded == Selection():
-        return part
-    part = recorded if part == Selection() else part.within(recorded, suite)
-    output.say(f"The recording holds a part of the suite, which is replayed: {part}.")
-    return part
+    output.say(f"The recording holds a part of the suite, which is replayed: {found}.")
+    return found
 
 
 def _estimate(suite: Suite, part: Selection, out: Path, options: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from surrobench.engine.loop import Timing, drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
 from surrobench.plan.plan import Plan
-from surrobench.plan.planning import resolved
+from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
 
 SHARD_SECONDS = 3.0
@@ -46,10 +46,11 @@ def execute(
     reevaluate: bool = False,
     recording: Path | None = None,
 ) -> tuple[list[Outcome], Timing]:
-    """Execute a shard, as a worker does.
+    """Execute a shard.
 
     Args:
-        runs: the shard.
+        runs: the shard: in a worker as plain runs, whose names are resolved there; in the study's own process
+            as a part of its plan.
         recorded: see ``engine.loop.drive``.
         reevaluate: see ``engine.loop.drive``.
         recording: the folder that ``recorded`` is from; it may carry benchmarks whose data is not here.
@@ -63,6 +64,8 @@ def execute(
     """
     if recording is not None:
         remember(recording)
+    if isinstance(runs, Plan):
+        check_unedited(runs)
     outcomes: list[Outcome] = []
-    timing = drive(resolved(runs), outcomes.append, recorded=recorded, reevaluate=reevaluate)
+    timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
     return outcomes, timing

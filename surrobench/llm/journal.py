@@ -5,8 +5,9 @@ sample) and carries the hash of its request, so a resumed or replayed run gets e
 before, and one that asks something else is an error ("diverged at call k") instead of a wrong answer.
 
 The prompt is kept as the number of characters it shares with the run's previous prompt and the rest, since
-prompts are mostly append-only. Every time a journal is opened for writing, a line with the versions of the
-libraries that shape requests is added.
+prompts are mostly append-only. A session under other versions of the libraries that shape requests than the
+last one first adds a line with these versions and with the version of the journal's schema. Journals that
+state none are of version 1.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from typing import Any, NamedTuple
 
 from surrobench.errors import ResultsError
 from surrobench.protocol.requests import Completion, Message
+
+SCHEMA_VERSION = 1
+"""Counts up when the lines of a journal change; older journals stay readable."""
 
 
 class Call(NamedTuple):
@@ -58,7 +62,8 @@ class Journal:
     """All completions of a results folder, in memory by call, and the file they are appended to.
 
     Raises:
-        ResultsError: the file is damaged, other than by a write cut short at its end.
+        ResultsError: the file is damaged, other than by a write cut short at its end; or a newer surrobench
+            wrote it.
     """
 
     def __init__(self, path: Path, *, versions: dict[str, str] | None = None) -> None:
@@ -84,12 +89,14 @@ class Journal:
             try:
                 self._file = _open_for_appending(path)
                 if versions != self.versions:
-                    self._write(_encode({"versions": versions}))
+                    self._write(_encode({"versions": versions, "schema_version": SCHEMA_VERSION}))
             except OSError as error:
                 self.close()
                 raise self._unwritable(error) from error
 
     def _read(self, line: dict[str, Any]) -> None:
+        if line.get("schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
+            raise ResultsError(f"{self.path} was written by a newer surrobench.", "Upgrade surrobench.")
         if "versions" in line:
             self.versions = line["versions"]
             return

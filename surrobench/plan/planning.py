@@ -63,7 +63,21 @@ def resolved(runs: Sequence[Run]) -> Plan:
     """Return a plan of the plain data of runs, as a worker gets them.
 
     Raises:
-        UsageError: a file of the user is not what it was when the runs were planned.
+        UsageError: see ``check_unedited``.
+    """
+    check_unedited(runs)
+    return Plan(
+        tuple(runs),
+        {name: benchmark(name) for name in dict.fromkeys(run.benchmark for run in runs)},
+        {name: optimizer(name) for name in dict.fromkeys(run.optimizer for run in runs)},
+    )
+
+
+def check_unedited(runs: Sequence[Run]) -> None:
+    """Check that the user's files are what they were when some runs were planned.
+
+    Raises:
+        UsageError: a file is not.
     """
     for name, file, version in {(run.optimizer, run.file, run.file_version) for run in runs if run.file}:
         if optimizer(f"{file}:{name.rpartition(':')[2]}").version != version:
@@ -71,11 +85,6 @@ def resolved(runs: Sequence[Run]) -> Plan:
     for digits, file in {item for run in runs for item in run.given.items()}:
         if configuration_file(file).digits != digits:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
-    return Plan(
-        tuple(runs),
-        {name: benchmark(name) for name in dict.fromkeys(run.benchmark for run in runs)},
-        {name: optimizer(name) for name in dict.fromkeys(run.optimizer for run in runs)},
-    )
 
 
 def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Iterator[Run]:

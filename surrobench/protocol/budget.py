@@ -1,4 +1,4 @@
-"""What a run may spend, and what it has: trials, full-fidelity equivalents, simulated seconds, tokens."""
+"""Limit what a run may spend: trials, full-fidelity equivalents, simulated seconds, tokens."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 UNLIMITED = sys.maxsize
-"""The horizon where only time or tokens are limited."""
+"""The horizon of a run of which only time or tokens are limited."""
 MOST = 1_000_000
-"""Trials of a run whose trials are not limited."""
+"""How many trials end a run whose trials are not limited."""
 ROUNDING = 1e-9
-"""Of sums of equivalents: three thirds make one trial."""
+"""The rounding error of sums of equivalents: three thirds make one trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits of a run; it ends at the first that is reached. None: no limit of that kind.
+    """Holds the limits of a run, which ends at the first that it reaches; None stands for no limit.
 
     Attributes:
-        trials: evaluations, of whatever fidelity, the initial design included. Where neither they nor
-            equivalents are limited, ``MOST`` of them end a run that takes no simulated time.
-        equivalents: the same, each counted as its share of a full-fidelity trial.
-        seconds: simulated seconds on the run's workers; what is unfinished then is dropped.
-        tokens: of the language model, in and out; no call is begun once they are spent.
+        trials: number of evaluations of any fidelity, the initial design included. If neither trials nor
+            equivalents are limited, ``MOST`` trials end a run that takes no simulated time.
+        equivalents: number of evaluations, each counted as its share of a full-fidelity trial.
+        seconds: simulated seconds on the run's workers; trials that are unfinished then are dropped.
+        tokens: tokens of the language model, in and out; no call is begun once they are spent.
     """
 
     trials: int | None = None
@@ -38,7 +38,7 @@ class Budget:
     tokens: int | None = None
 
     def covers(self, other: Budget) -> bool:
-        """Whether a run that ended at this budget holds all that one with the ``other`` would."""
+        """Return whether a run that ended at this budget holds all that one with the ``other`` would."""
         return all(
             mine is None or (theirs is not None and mine >= theirs)
             for mine, theirs in (
@@ -51,12 +51,12 @@ class Budget:
 
     @property
     def horizon(self) -> int:
-        """How many full-fidelity trials it allows, ``UNLIMITED`` where only time or tokens are limited."""
+        """How many full-fidelity trials fit; ``UNLIMITED`` if only time or tokens are limited."""
         whole = UNLIMITED if self.equivalents is None else int(self.equivalents + ROUNDING)
         return whole if self.trials is None else min(self.trials, whole)
 
     def __str__(self) -> str:
-        """The limits in words."""
+        """Return the limits in words."""
         parts = {
             "trials": self.trials,
             "full-fidelity equivalents": self.equivalents,
@@ -67,5 +67,5 @@ class Budget:
 
 
 def budget_of(values: Mapping[str, Any]) -> Budget:
-    """The budget in a mapping with the keys of ``Budget``, others ignored."""
+    """Return the budget in a mapping that has the keys of ``Budget``; other keys are ignored."""
     return Budget(values["trials"], values["equivalents"], values["seconds"], values["tokens"])

@@ -1,4 +1,4 @@
-"""What an optimizer may ask for, and the answers it gets.
+"""Define what an optimizer may ask for, and the answers that it gets.
 
 An optimizer is a generator that yields these requests (see ``surrobench/optimizers/base.py``); the engine
 answers all pending requests of a kind at once. Objective values are losses here: lower is better for every
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-"""A batch of configurations, shape (m, d), in ConfigSpace's vector encoding; NaN = inactive."""
+"""A batch of configurations, shape (m, d), in ConfigSpace's vector encoding; NaN where inactive."""
 
 Purpose = Literal["propose", "predict", "classify", "reflect"]
 FinishReason = Literal["stop", "length", "refusal"]
 
 
 class Message(NamedTuple):
-    """One message of a chat: who speaks (``system``, ``user`` or ``assistant``) and what."""
+    """Holds one message of a chat: its role (``system``, ``user`` or ``assistant``) and its text."""
 
     role: str
     content: str
@@ -37,28 +37,29 @@ class Evaluate:
 
     configurations: Matrix
     source: str = "optimizer"
-    """Who proposed them: a word such as ``random``, ``tpe`` or ``llm``."""
+    """Who proposed the configurations: a word such as ``random``, ``tpe`` or ``llm``."""
     repairs: tuple[str, ...] = ()
     """What was mended in a model's proposal before it could be evaluated, e.g. ``snapped:width``."""
     fidelity: Mapping[str, float] | None = None
-    """At which fidelity, name to value such as ``{"epoch": 10}``; what is not named is full. The same for all
-    rows. Legal values are in ``Task.fidelities``."""
+    """The fidelity of all rows, name to value such as ``{"epoch": 10}``; what is not named is full. Legal
+    values are in ``Task.fidelities``."""
     continued_from: float | None = None
-    """Value of the first fidelity at which training goes on, every row having been evaluated there before by
-    this run; only the difference is paid for. None: training starts anew. Needs ``Fidelity.resumable``."""
+    """The value of the first fidelity from which training goes on. This run must have evaluated every row
+    there before, and only the difference is paid for. None: training starts anew. It needs
+    ``Fidelity.resumable``."""
     reply: str = ""
-    """The completion they were read from, if they were: its ``Completion.where``."""
+    """The completion that the configurations were read from, if any: its ``Completion.where``."""
     unit: bool = False
-    """Whether the rows are points of the unit cube, which ``SearchSpace.from_unit`` maps: for all runs at
-    once, so that a method that asks for one configuration at a time does not map it on its own."""
+    """Whether the rows are points of the unit cube, which ``SearchSpace.from_unit`` maps. The engine maps
+    the rows of all runs at once, which is faster than one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
     """Start one trial on a free worker, in simulated time, and go on without waiting for it.
 
-    Answered at once by its ticket (an integer, 0 for the first of the run). At most ``Task.workers`` trials
-    may be under way; ``Next`` waits for one.
+    The answer comes at once: its ticket, an integer, 0 for the first of the run. At most ``Task.workers``
+    trials may be under way; ``Next`` waits for one.
     """
 
     configuration: Matrix
@@ -73,16 +74,16 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Wait until the next submitted trial finishes, in simulated time: answered by a ``Finished``.
+    """Wait until the next submitted trial finishes, in simulated time; the answer is a ``Finished``.
 
-    Of trials that finish at the same time, the one submitted first comes first. A value is not to be had
-    before its trial has finished; what is unfinished when the budget ends is dropped.
+    Of trials that finish at the same time, the one submitted first comes first. No value is known before its
+    trial has finished. A trial that is unfinished when the budget ends is dropped.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer to ``Next``: a submitted trial with its observed loss.
+    """Answers ``Next`` with a submitted trial and its observed loss.
 
     Attributes:
         ticket: the answer that ``Submit`` got.
@@ -102,12 +103,12 @@ class Waste:
     reason: str
     source: str = "llm"
     reply: str = ""
-    """The completion it was read from: its ``Completion.where``."""
+    """The completion that the proposal was read from: its ``Completion.where``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The answer to ``Evaluate`` and ``Waste``.
+    """Answers ``Evaluate`` and ``Waste``.
 
     Attributes:
         configurations: shape (m, d), as evaluated (snapped to the benchmark's grid).
@@ -130,33 +131,33 @@ class Complete:
     purpose: Purpose
     n: int = 1
     schema: Mapping[str, Any] | None = None
-    """JSON schema the reply must satisfy, for servers that constrain decoding."""
+    """The JSON schema that the reply must satisfy, for servers that constrain decoding."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """The method's published sampling parameters (temperature, top_p, max_tokens); the suite's win."""
+    """The method's published sampling parameters (temperature, top_p, max_tokens). Those of the suite win."""
     attempt: int = 0
     """0 for the first try of a call; a re-ask of the same call counts up."""
     configurations: int = 1
-    """Of a proposal: how many configurations a reply is to list (more than one: as a JSON array). It tells a
-    slot control (``optimizers.llm.control``) what to answer; the model is told by the prompt."""
+    """How many configurations the reply to a proposal lists; more than one are a JSON array. The number tells
+    a slot control (``optimizers.llm.control``) what to answer; the prompt tells a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One reply of the language model."""
+    """Holds one reply of the language model."""
 
     text: str
     finish_reason: FinishReason
     tokens_in: int
-    """Prompt tokens; counted once per request (0 for the samples after the first)."""
+    """The number of prompt tokens, counted once per request: 0 for the samples after the first."""
     tokens_out: int
     latency: float
-    """Seconds from sending the request to its last byte; per request, as ``tokens_in``."""
+    """Seconds from sending the request to the last byte of its reply, counted once per request."""
     thinking: str = ""
-    """What a reasoning model wrote before its reply, which is no part of it; ``tokens_out`` counts it."""
+    """What a reasoning model wrote before its reply; not in ``text``, but counted in ``tokens_out``."""
     tokens_thinking: int = 0
-    """How many of ``tokens_out`` were for thinking, where the server tells; per request, as ``tokens_in``."""
+    """How many of ``tokens_out`` were for thinking, if the server tells, counted once per request."""
     where: str = ""
-    """Which completion of the run it is, as in its journal: ``call.attempt.sample``."""
+    """Which completion of the run this is, as in the journal: ``call.attempt.sample``."""
 
 
 Request = Evaluate | Submit | Next | Waste | Complete | Sequence[Complete]

@@ -275,10 +275,30 @@ def note(judged: Sequence[Judged]) -> str:
     smallest = min(1.0, max(one.evidence.smallest_p for one in judged) * m)
     alpha = (1 - level) / 2
     return (
-        "A claim holds if a one-sided test says so (of two bounds, both: TOST), does not hold if the "
-        f"opposite test does, at p <= {alpha:.3g} corrected by Holm over {m} claim{'s' if m > 1 else ''}; "
-        "else it is not resolved. n counts instances, those of one data set as one. "
-        f"Estimates are pseudomedians (sign test: medians) with {level:.0%} "
-        "intervals, not corrected. p: of what the verdict says; of what is not resolved, that it holds. "
-        f"Smallest corrected p that could be reached: {smallest:.2g}."
+        f"A claim holds if its one-sided test says so at p <= {alpha:.3g}; a claim with two bounds needs "
+        "both tests (TOST). A claim does not hold if the opposite test says so. "
+        f"Otherwise it is not resolved. Holm's method corrects the p-values for {m} "
+        f"claim{'s' if m > 1 else ''}. The p shown is that of the verdict, or, where a claim is not "
+        "resolved, that the claim holds. n counts instances; those of one data set count as one. "
+        f"Estimates are pseudomedians (sign test: medians) with {level:.0%} intervals, which are not "
+        f"corrected. The smallest corrected p that could be reached is {smallest:.2g}."
     )
+
+
+_FRAME = {
+    "claim": pl.String, "says": pl.String, "verdict": pl.String, "n": pl.Int64, "advantage": pl.Float64,
+    "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "seeds": pl.Int64, "trials": pl.Int64,
+    "detectable": pl.Float64,
+}  # fmt: skip
+
+
+def claims_frame(judged: Sequence[Judged]) -> pl.DataFrame:
+    """Return a row per claim; ``advantage`` is the centre, with the ends of its interval."""
+    rows = [
+        (
+            one.name, one.claim.says, one.verdict, one.evidence.n, one.evidence.estimate, one.evidence.low,
+            one.evidence.high, one.p, one.seeds, one.trials, one.detectable,
+        )
+        for one in judged
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=_FRAME, orient="row")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import polars as pl
 
 from surrobench.arrays import Floats
 from surrobench.errors import ResultsError, UnknownName, UsageError
@@ -333,3 +334,22 @@ def _in_common(groups: Sequence[_Pilot]) -> str:
         return seeds(group) + (f" after {trials} trials" if trials else "")
 
     return "; " + "; ".join(f"{', '.join(group.methods)}: {extent(group)}" for group in groups)
+
+
+_FRAME = {
+    "method": pl.String, "seeds": pl.Int64, "instances": pl.Int64, "power": pl.Float64, "error": pl.Float64,
+    "effect": pl.Float64, "observed": pl.Float64, "detectable": pl.Float64, "needed": pl.Int64,
+}  # fmt: skip
+
+
+def power_frame(plan: Plan) -> pl.DataFrame:
+    """Return a row per method, number of seeds and of instances; ``error`` is the power's standard error."""
+    rows = [
+        (
+            row.method, row.seeds, n, one.value, one.error, row.effect, row.observed, row.detectable,
+            row.needed,
+        )
+        for row in plan.rows
+        for n, one in zip(plan.instances, row.power, strict=True)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=_FRAME, orient="row")

@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a results folder for writing, against another process.
 
     Raises:
-        ResultsError: somebody else holds it.
+        ResultsError: another process holds it.
     """
     try:
         import fcntl
@@ -49,18 +49,22 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def just_merged(path: Path) -> ResultsError:
-    """Say that another process has merged a file away."""
+    """Return the error that another process has merged a file away."""
     return ResultsError(f"{path} has just been merged by another process.", "Repeat the command.")
 
 
 def damaged_file(path: Path, remedy: str) -> ResultsError:
-    """Say that a file is damaged, and what to do."""
+    """Return the error that a file is damaged, with what to do about it."""
     return ResultsError(f"{path} is damaged.", remedy)
 
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about a full or read-only disk into one line."""
+    """Turn what the operating system says about a full or read-only disk into one line.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -77,10 +81,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a Parquet file with its metadata, atomically."""
-    # In memory first: Polars says of a full disk that the file is "out of specification".
+    # In memory first: Polars says of a full disk that the file is "out of specification". A copy of the
+    # bytes, not a view: one that outlives a failed write keeps the buffer in use, which crashes Python 3.12.
     data = io.BytesIO()
     frame.write_parquet(data, metadata=metadata or {})
-    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getbuffer()))
+    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getvalue()))
 
 
 def _atomically(path: Path, write: Any) -> None:

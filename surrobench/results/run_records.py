@@ -1,8 +1,8 @@
-"""What a results file says of its runs, beside their trials: as columns, a record object only on demand.
+"""Hold what a results file says of its runs, beside their trials, as columns.
 
-Ranking needs the ids, states and budgets of a hundred thousand runs; parsing and building an object for each
-would take longer than reading their trials. A column whose values repeat is stored as the different values
-and a code per run.
+A record object is built only on demand. Ranking needs the ids, states and budgets of a hundred thousand runs;
+parsing and building an object for each would take longer than reading their trials. A column whose values
+repeat is stored as the different values and a code per run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from surrobench.protocol.budget import Budget
 
 
 class Ending(NamedTuple):
-    """How a recorded run ended, and the budget it had."""
+    """Says how a recorded run ended, and which budget it had."""
 
     state: RunState
     error: str
@@ -40,16 +40,16 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a results folder says of a run, beside its trials."""
+    """Holds what a results folder says of a run, beside its trials."""
 
     run: Run
     state: RunState
     error: str
     trials: int
-    """How many it has spent."""
+    """How many trials the run has spent."""
     thinking: tuple[float, ...] = ()
     answers: Mapping[str, int] = field(default_factory=dict)
-    """Both: see ``engine.outcome.Outcome``."""
+    """For ``thinking`` and ``answers``, see ``engine.outcome.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
         """Return whether nothing is left to do within a budget, see ``Ending``."""
@@ -57,7 +57,7 @@ class RunRecord:
 
 
 class Records(Sequence[RunRecord]):
-    """The records of one file, in the order of its rows.
+    """Holds the records of one file, in the order of its rows.
 
     Args:
         columns: field of a run (and ``state``, ``error``, ``spent``) -> its values, one per run.
@@ -69,15 +69,15 @@ class Records(Sequence[RunRecord]):
 
     @staticmethod
     def of(records: Sequence[RunRecord]) -> Records:
-        """From objects."""
+        """Make the columns of record objects."""
         return Records(_transposed([_entry(record) for record in records]))
 
     @staticmethod
     def from_json(stored: Any) -> Records:
-        """From the metadata of a file: a list of records up to version 2, columns since.
+        """Read the records from the metadata of a file: a list of records up to version 2, columns since.
 
         Raises:
-            ValueError, KeyError, TypeError, IndexError: it is neither.
+            ValueError, KeyError, TypeError, IndexError: the metadata is neither.
         """
         if isinstance(stored, list):
             columns = _transposed(stored)
@@ -88,17 +88,17 @@ class Records(Sequence[RunRecord]):
         return Records(columns)
 
     def shown_in_full(self) -> Records:
-        """The same with the one prompt variant that there was before there were others."""
+        """Return the records with the one prompt variant that there was before there were others."""
         models = self._columns.get("model", [])
         return Records({**self._columns, "variant": ["full" if model else None for model in models]})
 
     def as_json(self) -> dict[str, Any]:
-        """The columns, each as short as it can be."""
+        """Return the columns as JSON values, each as short as it can be."""
         return {"n": len(self), "columns": {name: _encoded(column) for name, column in self._columns.items()}}
 
     @cached_property
     def spent(self) -> NDArray[np.int64]:
-        """Shape (n,): how many trials each run has, so many rows in the file."""
+        """How many trials, and so many rows in the file, each run has, shape (n,)."""
         return np.array(self._columns["spent"], dtype=np.int64)
 
     @property
@@ -107,7 +107,7 @@ class Records(Sequence[RunRecord]):
         return self._columns["benchmark"]
 
     def frame(self) -> pl.DataFrame:
-        """Columns run, state, error, spent, and the budget: trials, equivalents, seconds, tokens."""
+        """Return per run: run, state, error, spent, and its budget: trials, equivalents, seconds, tokens."""
         limits = {"trials": pl.UInt32, "equivalents": pl.Float64, "seconds": pl.Float64, "tokens": pl.UInt64}
         nothing = [None] * len(self)
         return pl.DataFrame(

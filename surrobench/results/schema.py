@@ -1,4 +1,4 @@
-"""The tables of a results folder: a row per trial, a row per planned run."""
+"""Make the tables of a results folder: a row per trial, a row per planned run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 4
 
 
 def common_schema() -> dict[str, Any]:
-    """Columns every scenario has, in their order."""
+    """Return the columns that every scenario has, in their order, with their types."""
     return {
         "run": pl.String,
         "benchmark": pl.String,
@@ -117,17 +117,17 @@ def trials_frame(outcomes: Sequence[Outcome], scenario: Scenario) -> pl.DataFram
 
 
 def _series(parts: list[Any]) -> pl.Series:
-    """Floats with null where nothing was observed."""
+    """Return floats with null where nothing was observed."""
     return pl.Series(np.concatenate(parts), dtype=pl.Float64).fill_nan(None)
 
 
 def floats(column: pl.Series) -> Any:
-    """A column as an array, NaN where nothing was observed."""
+    """Return a column as an array, with NaN where nothing was observed."""
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def plan_frame(runs: Sequence[Run]) -> pl.DataFrame:
-    """The runs a suite names, so that missing ones can be listed."""
+    """Return a row per run that a suite names, so that missing runs can be listed."""
     return pl.DataFrame(
         {
             "run": [run.id for run in runs],

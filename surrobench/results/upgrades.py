@@ -1,4 +1,4 @@
-"""Read trials that older versions stored as today's schema has them."""
+"""Upgrade trials that older versions of surrobench stored."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import polars as pl
 from surrobench.results.schema import common_schema
 
 WITHOUT_VARIANTS = 3
-"""The last version whose trials knew neither prompt variants nor the reply they were read from."""
+"""The last schema version whose trials name neither a prompt variant nor the reply they were read from."""
 SHOWN_BEFORE = pl.when(pl.col("llm").is_not_null()).then(pl.lit("full"))
-"""The variant of what was run up to that version."""
+"""The prompt variant of the trials that were run up to that version."""
 WITHOUT_CLOCK = 1
-"""The last version whose trials knew neither several workers nor shares of a trial."""
+"""The last schema version without several workers and without shares of a trial."""
 
 
 def as_now(trials: pl.LazyFrame, version: int) -> pl.LazyFrame:
-    """Trials of an older version of the schema as they are now."""
+    """Return trials of an older version of the schema with the columns of the present one."""
     now = trials.with_columns(variant=SHOWN_BEFORE, reply=pl.lit(None, pl.String))
     if version <= WITHOUT_CLOCK:
         now = now.with_columns(

@@ -7,9 +7,10 @@ hyperparameter is inactive). No function here builds a ``Configuration`` object:
 
 Two encodings occur:
 
-- *vector*: ConfigSpace's, what benchmarks look up and results are decoded from;
-- *unit cube*: what model-based optimizers search. Continuous hyperparameters are the same in both; the
-  values of a discrete one are bins of equal width, so that uniform in the cube is the space's prior.
+- *vector*: ConfigSpace's encoding, which benchmarks look up and results are decoded from;
+- *unit cube*: the encoding that model-based optimizers search. Continuous hyperparameters are the same in
+  both. The values of a discrete one are bins of equal width, so that a uniform draw from the cube is a draw
+  from the space's prior.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ Hyperparameter = (
 
 
 def supported(hp: object) -> Hyperparameter:
-    """Return the hyperparameter, or raise ``DataError`` where its kind is not supported."""
+    """Return a hyperparameter whose kind is supported.
+
+    Raises:
+        DataError: its kind is not supported.
+    """
     if isinstance(hp, Hyperparameter):
         return hp
     raise DataError(
@@ -58,7 +63,7 @@ def supported(hp: object) -> Hyperparameter:
 
 
 def values_of(hp: Hyperparameter) -> list[Any] | None:
-    """The list of a hyperparameter's values in the order of their indices; None for ranges."""
+    """Return the list of a hyperparameter's values in the order of their indices; None for a range."""
     if isinstance(hp, CategoricalHyperparameter):
         return list(hp.choices)
     if isinstance(hp, OrdinalHyperparameter):
@@ -69,7 +74,7 @@ def values_of(hp: Hyperparameter) -> list[Any] | None:
 
 
 def bounds_of(hp: Hyperparameter) -> tuple[float, float]:
-    """Lowest and highest value of a range (integers as integers), or of a list of numbers."""
+    """Return the lowest and the highest value of a range (integers as integers), or of a list of numbers."""
     if isinstance(hp, UniformFloatHyperparameter | UniformIntegerHyperparameter):
         return hp.lower, hp.upper
     choices = values_of(hp) or []
@@ -77,19 +82,19 @@ def bounds_of(hp: Hyperparameter) -> tuple[float, float]:
 
 
 def is_integer(hp: Hyperparameter) -> bool:
-    """Whether the hyperparameter is a range of integers."""
+    """Return whether a hyperparameter is a range of integers."""
     return isinstance(hp, UniformIntegerHyperparameter)
 
 
 def is_log(hp: Hyperparameter) -> bool:
-    """Whether the hyperparameter lives on a log scale; ordinal ones say so in ``meta={"log": True}``."""
+    """Return whether a hyperparameter has a log scale; an ordinal one says so in ``meta={"log": True}``."""
     if isinstance(hp, OrdinalHyperparameter):
         return bool((hp.meta or {}).get("log", False))
     return bool(getattr(hp, "log", False))
 
 
 def describe(hp: Hyperparameter) -> str:
-    """A hyperparameter's range in words, for error messages and tables."""
+    """Describe a hyperparameter's range in words, for error messages and tables."""
     choices = values_of(hp)
     if choices is not None:
         return f"one of {', '.join(map(str, choices))}"
@@ -99,10 +104,10 @@ def describe(hp: Hyperparameter) -> str:
 
 
 def nearest(hp: Hyperparameter, value: Any) -> float:
-    """Vector value of the legal value nearest to ``value`` on the hyperparameter's own scale.
+    """Return, in the vector encoding, the legal value nearest to ``value`` on the hyperparameter's own scale.
 
     Raises:
-        UsageError: ``value`` is no number where one is needed, or an unknown category.
+        UsageError: ``value`` is an unknown category, or no number although the hyperparameter is numeric.
     """
     choices = values_of(hp)
     origin = first_code(hp)
@@ -127,18 +132,18 @@ def nearest(hp: Hyperparameter, value: Any) -> float:
 
 
 def value_of(hp: Hyperparameter, x: float) -> Any:
-    """The plain Python value that a hyperparameter has at ``x`` in the vector encoding."""
+    """Return the plain Python value that a hyperparameter has at ``x`` in the vector encoding."""
     return values_at(hp, np.array([x])).tolist()[0]
 
 
 def first_code(hp: Hyperparameter) -> float:
-    """Return the vector encoding of the first value."""
+    """Return the vector encoding of a hyperparameter's first value."""
     # ConfigSpace numbers a constant's only value 1, all others from 0.
     return float(isinstance(hp, Constant))
 
 
 def level_count(hp: Hyperparameter) -> int:
-    """Return how many values there are; 0 where they are continuous."""
+    """Return how many values a hyperparameter has; 0 if it is continuous."""
     choices = values_of(hp)
     if choices is not None:
         return len(choices)

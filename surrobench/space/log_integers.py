@@ -1,4 +1,4 @@
-"""Integers on a logarithmic scale, which ConfigSpace gives unequal shares of the unit interval."""
+"""Map hyperparameters whose values are not equally probable, such as integers on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def log_edges(hp: Hyperparameter, index: Any) -> Matrix:
 
 
 class LogIntegers:
-    """The integers on a log scale, all at once, with their vector values from a table.
+    """Maps all integers on a log scale at once, with their vector values from a table.
 
-    The same numbers as ``uneven_from_unit``, for a seventh of the time where a configuration is drawn alone.
+    The numbers are those of ``uneven_from_unit``, in a seventh of the time if a configuration is drawn alone.
     """
 
     LARGEST = 100_000  # values of a hyperparameter that is worth a table
@@ -51,7 +51,7 @@ class LogIntegers:
         self._vectors = np.concatenate([np.empty(0), *tables])
 
     def from_unit(self, U: Matrix) -> Matrix:
-        """Shape (m, number of columns): unit cube to vector encoding."""
+        """Map the unit cube to the vector encoding, both of shape (m, number of columns)."""
         share = (self._low * self._ratio**U - self._low) / self._span
         index = np.minimum(np.maximum(np.floor(share * self._levels), 0.0), self._levels - 1.0)
         return np.asarray(self._vectors[(index + self._first).astype(np.intp)])
@@ -70,7 +70,7 @@ def uneven_from_unit(hp: Hyperparameter, u: Matrix) -> Matrix:
 
 
 def uneven_to_unit(hp: Hyperparameter, x: Matrix) -> Matrix:
-    """Invert ``uneven_from_unit``: the middle of each value's part; NaN stays NaN."""
+    """Invert ``uneven_from_unit``: map each value to the middle of its part; NaN stays NaN."""
     active = ~np.isnan(x)
     u = np.full(len(x), np.nan)
     if isinstance(hp, CategoricalHyperparameter):
@@ -87,7 +87,7 @@ def uneven_to_unit(hp: Hyperparameter, x: Matrix) -> Matrix:
 
 
 def condition_holds(condition: Any, X: Matrix) -> Mask:
-    """Shape (m,): where a condition holds. A condition on an inactive parent never does."""
+    """Return where a condition holds, shape (m,). A condition on an inactive parent never holds."""
     if isinstance(condition, Conjunction):
         parts = [condition_holds(part, X) for part in condition.components]
         combine = np.logical_and if isinstance(condition, AndConjunction) else np.logical_or

@@ -42,10 +42,10 @@ from surrobench.space.log_integers import (
 
 
 class SearchSpace:
-    """A ConfigSpace whose batches are matrices; columns follow ``names``.
+    """Wraps a ConfigSpace whose batches are matrices; columns follow ``names``.
 
     Raises:
-        DataError: for what has no array form here (normal or beta priors, forbidden clauses).
+        DataError: the space has what has no array form here (normal or beta priors, forbidden clauses).
     """
 
     def __init__(self, config_space: ConfigurationSpace) -> None:
@@ -83,24 +83,28 @@ class SearchSpace:
 
     @cached_property
     def is_continuous(self) -> Mask:
-        """Shape (d,): floating-point hyperparameters."""
+        """Which hyperparameters are floating-point numbers, shape (d,)."""
         return np.asarray(self.levels == 0)
 
     @cached_property
     def is_categorical(self) -> Mask:
-        """Shape (d,): hyperparameters without an order."""
+        """Which hyperparameters have values without an order, shape (d,)."""
         return np.array([isinstance(hp, CategoricalHyperparameter) for hp in self.hyperparameters])
 
     @cached_property
     def default(self) -> Matrix:
-        """Shape (d,): the space's own default configuration."""
+        """The default configuration that the space itself states, shape (d,)."""
         return np.asarray(self.config_space.get_default_configuration().get_array(), dtype=np.float64)
 
     def __getitem__(self, name: str) -> Hyperparameter:
         return self.hyperparameters[self.column(name)]
 
     def column(self, name: str) -> int:
-        """The column of a hyperparameter in every matrix."""
+        """Return the column of a hyperparameter in every matrix.
+
+        Raises:
+            UsageError: the space has no hyperparameter of that name.
+        """
         if name not in self._column:
             raise UsageError(f"No hyperparameter {name!r}.", f"The space has {', '.join(self.names)}.")
         return self._column[name]
@@ -108,14 +112,14 @@ class SearchSpace:
     # ------------------------------------------------------------------ drawing
 
     def sample(self, n: int, rng: Generator) -> Matrix:
-        """Shape (n, d): independent draws from the space's prior.
+        """Draw independent configurations from the space's prior, shape (n, d).
 
         Rows are drawn in order: the first rows of a longer sample are those of a shorter one.
         """
         return self.from_unit(rng.random((n, self.d)))
 
     def from_unit(self, U: Matrix) -> Matrix:
-        """Unit cube, shape (m, d), to vector encoding; what is inactive becomes NaN."""
+        """Map the unit cube, shape (m, d), to the vector encoding; inactive hyperparameters become NaN."""
         U = np.asarray(U, dtype=np.float64)
         index = np.minimum(np.floor(U * self._bins), self._last)
         X = np.where(self.is_continuous, U, self.origin + index / self._intervals)
@@ -127,7 +131,7 @@ class SearchSpace:
         return self.deactivate(X)
 
     def to_unit(self, X: Matrix) -> Matrix:
-        """Vector encoding to unit cube: discrete values at the middle of their bins; NaN stays."""
+        """Map the vector encoding to the unit cube, discrete values to the middle of their bins."""
         X = np.asarray(X, dtype=np.float64)
         index = np.rint((X - self.origin) * self._intervals)
         U = np.where(self.is_continuous, X, (index + 0.5) / np.maximum(self.levels, 1))
@@ -136,7 +140,7 @@ class SearchSpace:
         return U
 
     def column_from_unit(self, j: int, u: Matrix) -> Matrix:
-        """Shape (m,): column ``j`` of ``from_unit``, as if its conditions held."""
+        """Return column ``j`` of ``from_unit`` as if its conditions held, shape (m,)."""
         if (hp := self._uneven.get(j)) is not None:
             return uneven_from_unit(hp, u)
         if self.levels[j] == 0:
@@ -145,7 +149,7 @@ class SearchSpace:
         return np.asarray(self.origin[j] + index / self._intervals[j])
 
     def middles(self, j: int) -> Matrix:
-        """Shape (levels of j,): the unit-cube coordinate of every value; empty for a continuous one."""
+        """Return the unit-cube coordinate of every value of column ``j``; empty if continuous."""
         index = np.arange(self.levels[j])
         hp = self._uneven.get(j)
         if hp is None:
@@ -162,11 +166,11 @@ class SearchSpace:
         return bool(self._conditions)
 
     def conditions(self, j: int) -> list[Any]:
-        """The conditions of column ``j``, all of which must hold for it to be active."""
+        """Return the conditions of column ``j``, all of which must hold for the column to be active."""
         return self._conditions.get(j, [])
 
     def deactivate(self, X: Matrix) -> Matrix:
-        """The same configurations with NaN for every hyperparameter whose conditions do not hold."""
+        """Return configurations with NaN for every hyperparameter whose conditions do not hold."""
         if not self._conditions:
             return X
         X = X.copy()
@@ -179,17 +183,22 @@ class SearchSpace:
         return X
 
     def is_active(self, j: int, x: Matrix) -> bool:
-        """Whether column ``j`` is active in the partial configuration ``x`` (shape (d,)), parents set."""
+        """Return whether column ``j`` is active in ``x``, shape (d,), once its parents are set."""
         return all(
             bool(condition_holds(condition, x[None, :])[0]) for condition in self._conditions.get(j, ())
         )
 
     def legal(self, X: Matrix) -> Mask:
-        """Shape (m,): rows whose values are all in the space and active exactly where they should be."""
+        """Return which rows have values in the space, active exactly where they should be, shape (m,)."""
         return self.check(X)[0]
 
     def check(self, X: Matrix) -> tuple[Mask, Matrix]:
-        """``legal`` and ``snap`` at once: shapes (m,) and (m, d)."""
+        """Do ``legal`` and ``snap`` at once.
+
+        Returns:
+            legal: which rows are legal, shape (m,).
+            snapped: the nearest values that exist, shape (m, d).
+        """
         X = np.asarray(X, dtype=np.float64)
         inactive = np.isnan(X)
         snapped = self.snap(X)
@@ -204,7 +213,7 @@ class SearchSpace:
         return np.asarray(legal), snapped
 
     def snap(self, X: Matrix) -> Matrix:
-        """The nearest values that exist: discrete ones rounded, all clipped to their range; NaN stays."""
+        """Return the nearest values that exist, rounded if discrete and clipped to their range; NaN stays."""
         X = np.asarray(X, dtype=np.float64)
         index = np.clip(np.rint((X - self.origin) * self._intervals), 0, self._last)
         snapped = np.where(self.is_continuous, np.clip(X, 0.0, 1.0), self.origin + index / self._intervals)
@@ -217,7 +226,7 @@ class SearchSpace:
     # ------------------------------------------------------------------ values
 
     def columns(self, X: Matrix) -> dict[str, tuple[NDArray[Any], Mask]]:
-        """For each hyperparameter its typed values, shape (m,), and where it is active.
+        """Return, for each hyperparameter, its typed values and where it is active, both of shape (m,).
 
         The value at an inactive place is arbitrary: use the mask.
         """
@@ -228,7 +237,7 @@ class SearchSpace:
         return out
 
     def decode(self, X: Matrix) -> list[Configuration]:
-        """One mapping per row, name to plain Python value; inactive hyperparameters are left out."""
+        """Return a mapping per row, name to plain Python value; inactive hyperparameters are left out."""
         X = np.atleast_2d(X)
         rows: list[Configuration] = [{} for _ in range(len(X))]
         for name, (values, active) in self.columns(X).items():
@@ -238,10 +247,10 @@ class SearchSpace:
         return rows
 
     def encode(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Shape (m, d): mappings to vector encoding.
+        """Return mappings in the vector encoding, shape (m, d).
 
         Raises:
-            UsageError: an unknown, missing, inactive or illegal hyperparameter, named.
+            UsageError: a hyperparameter is unknown, missing, inactive or illegal; the message names it.
         """
         X = np.full((len(configurations), self.d), np.nan)
         for i, configuration in enumerate(configurations):
@@ -255,7 +264,7 @@ class SearchSpace:
         return X
 
     def from_columns(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
-        """Shape (m, d): the inverse of ``columns`` with None where inactive, for values known to be legal."""
+        """Invert ``columns``, shape (m, d): values that are known to be legal, and None where inactive."""
         out = []
         for hp in self.hyperparameters:
             values, choices = columns[hp.name], values_of(hp)
@@ -292,5 +301,5 @@ class SearchSpace:
         return vector
 
     def nearest(self, name: str, value: Any) -> float:
-        """``nearest`` of one of the hyperparameters."""
+        """Return the legal value nearest to ``value``, see ``hyperparameter.nearest``."""
         return nearest(self[name], value)

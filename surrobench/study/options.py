@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from surrobench.results.folder import Results
+from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -30,3 +28,23 @@ class Options:
     """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
     part: Selection = field(default_factory=Selection)
     """Which part of the suite is run."""
+
+
+def recorded_part(replay: Path, part: Selection, suite: Suite) -> Selection | None:
+    """Return which part of a suite a recording can answer; None where it holds the whole.
+
+    Args:
+        replay: a results folder or its journal.
+        part: what is asked for.
+        suite: the suite.
+
+    Raises:
+        SurrobenchError: it holds none of what is asked for; see ``Selection.within``.
+    """
+    folder = replay if replay.is_dir() else replay.parent
+    if not (folder / "manifest.json").is_file():
+        return None
+    recorded = Selection.recorded(Results(folder).manifest)
+    if recorded == Selection():
+        return None
+    return recorded if part == Selection() else part.within(recorded, suite)

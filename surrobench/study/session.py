@@ -293,11 +293,12 @@ class _Session:
 
     async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
         waiting: set[asyncio.Future[Any]] = set()
+        here = isinstance(executor, InlineExecutor)
         for shard in shards:
             recorded = {run.id: self._recorded[run.id] for run in shard if run.id in self._recorded}
             future = executor.submit(
                 execute,
-                shard,
+                self._work.pending.only(shard) if here else shard,
                 recorded,
                 reevaluate=self._options.reevaluate,
                 recording=self._options.replay,

@@ -1,18 +1,18 @@
-"""What a suite claims before anything is run: ``[claims.NAME]``, judged by ``surrobench rank``.
+"""State what a suite claims before anything is run: ``[claims.NAME]``, judged by ``surrobench rank``.
 
-The *advantage* of a group of methods over another is the second's regret less the first's, on each instance:
-positive where the first is better. A group's regret is the mean over its methods; a label that is run with
-several models stands for all of them, with nothing hidden from them; ``"label (model)"`` for one,
-``"label (model, anonymous)"`` for one under a prompt variant, ``"label (control:random)"`` for the control in
-its place. A claim says where the advantage lies:
+The *advantage* of one group of methods over another is the regret of the second less the regret of the first,
+on each instance. It is positive where the first is better. A group's regret is the mean over its methods. A
+label that is run with several models stands for all of them, with nothing hidden from them.
+``"label (model)"`` names one model, ``"label (model, anonymous)"`` one model under a prompt variant, and
+``"label (control:random)"`` the slot control in the model's place. A claim says where the advantage lies:
 
     better = A, than = B                above the margin, 0 unless given
     no_worse = A, than = B, margin = m  above -m
     equal = A, to = B, margin = m       between -m and m
     gap = {better = A, than = B}, smaller_than = {better = C, than = D}
-                                        that of C over D less that of A over B above the margin
+                                        C's over D less A's over B lies above the margin
 
-How it is judged, and what the three verdicts mean, stands in ``stats.verdict``.
+``stats.verdict`` says how a claim is judged, and what the three verdicts mean.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Metric = Literal["quantile", "log-quantile", "normalised"]
-"""Which regret: quantile regret, its decimal logarithm (0.3 is a factor of two), normalised regret (anchor
-median, unclipped). Lower is better."""
+"""The kind of regret: quantile regret, its decimal logarithm (0.3 is a factor of two), or normalised regret
+(anchor median, unclipped). Lower is better."""
 SignTest = Literal["wilcoxon", "sign"]
-"""The signed-rank test of Wilcoxon, or the sign test, which asks less of the differences."""
+"""Wilcoxon's signed-rank test, or the sign test, which assumes less of the differences."""
 
 
 def _listed(value: Any) -> Any:
@@ -102,7 +102,7 @@ class Claim(BaseModel):
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """The pair whose advantage is meant; of a gap, the one it is less than, and the gap."""
+        """The pair whose advantage is meant; for a gap, first the pair with the larger advantage."""
         if self.gap and self.smaller_than:
             return self.smaller_than, self.gap
         first, second = self.better or self.no_worse or self.equal, self.than or self.to
@@ -110,7 +110,7 @@ class Claim(BaseModel):
 
     @property
     def region(self) -> tuple[float, float]:
-        """Where the advantage is claimed to lie, both ends excluded."""
+        """The interval in which the advantage is claimed to lie, both ends excluded."""
         margin = self.margin or 0.0
         if self.equal:
             return -margin, margin
@@ -118,7 +118,7 @@ class Claim(BaseModel):
 
     @property
     def methods(self) -> dict[str, list[str]]:
-        """Key -> the labels named there."""
+        """The labels that the claim names, by the key that names them."""
         named = {}
         for key in ("better", "no_worse", "equal", "than", "to"):
             if group := getattr(self, key):

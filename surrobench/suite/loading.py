@@ -19,14 +19,19 @@ from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
 from surrobench.paths import data_dir, find_file, find_folder
 from surrobench.suite.claims import Claim, Pair
-from surrobench.suite.schema import Method, Misfit, Suite, unknown_name
+from surrobench.suite.schema import SCHEMA_VERSION, Method, Misfit, Suite, unknown_name
 
 
 def load_suite(name: str) -> tuple[Suite, str]:
-    """A suite and its text, from a file or by the name of one in ``suites/``.
+    """Read a suite from a file, or by the name of a file in ``suites/``.
+
+    Returns:
+        suite: the suite.
+        text: the text of its file.
 
     Raises:
-        SuiteError: it cannot be read or is not valid; the message names the key, its line and the near miss.
+        SuiteError: the suite cannot be read or is not valid; the message names the key, its line and the near
+            miss.
     """
     path = Path(name)
     if not path.is_file():
@@ -45,11 +50,11 @@ def load_suite(name: str) -> tuple[Suite, str]:
 
 
 def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) -> Suite:
-    """A suite from its TOML text.
+    """Read a suite from its TOML text.
 
     Args:
-        text: TOML.
-        origin: named in errors.
+        text: the TOML text.
+        origin: what errors call the text.
         folder: where the user's own files are looked for first; they are found in the current folder, too.
 
     Raises:
@@ -104,6 +109,10 @@ def _toml(value: Any) -> str:
 
 def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None) -> Suite:
     """Return the suite that parsed TOML says; see ``parse_suite`` for arguments and errors."""
+    schema = values.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:  # before its unknown keys are found wrong
+        where = _at(_line(["schema"], text), text).rstrip(".")
+        raise SuiteError(f"{origin} is written for a newer surrobench{where}.", "Upgrade surrobench.")
     written = values.get("benchmarks")
     _locate(values, folder)
     try:
@@ -123,7 +132,7 @@ def _checked(values: dict[str, Any], text: str, origin: str, folder: Path | None
 
 
 def _locate(values: dict[str, Any], folder: Path | None) -> None:
-    """Name the user's optimizers, tables and other files by absolute paths; what is ill-formed is left."""
+    """Name the user's optimizers, tables and other files by absolute paths; ill-formed values are left."""
     methods = values.get("optimizers")
     for label, method in methods.items() if isinstance(methods, dict) else []:
         if not isinstance(method, dict):
@@ -151,7 +160,7 @@ def _locate_prompts(values: dict[str, Any], folder: Path | None) -> None:
 
 
 def _first_problem(error: ValidationError, text: str) -> str:
-    """The first of pydantic's findings as one line: key, what is wrong, near miss, and where it stands."""
+    """Return the first of pydantic's findings as one line: key, what is wrong, near miss, and line."""
     problems = error.errors()
     # A misspelt key comes before the missing one it was meant to be.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
@@ -178,21 +187,21 @@ def _first_problem(error: ValidationError, text: str) -> str:
 
 
 def _at(number: int | None, text: str) -> str:
-    """The end of a message: the line it is about, or just a full stop where that is not known."""
+    """Return the end of a message: the line that it is about, or a full stop if the line is not known."""
     return f" (line {number}: {text.splitlines()[number - 1].strip()})" if number else "."
 
 
 def _keys_beside(keys: list[str]) -> list[str]:
-    """The keys that are allowed where an unknown one was found."""
+    """Return the keys that are allowed where an unknown one was found."""
     tables: dict[str, type[BaseModel]] = {"optimizers": Method, "models": ModelSpec, "claims": Claim}
     owner = tables.get(keys[0], Suite) if len(keys) > 1 else Suite
     if owner is Claim and len(keys) > 3:
         owner = Pair
-    return list(owner.model_fields)
+    return [field.alias or key for key, field in owner.model_fields.items()]
 
 
 def _line(keys: list[str], text: str) -> int | None:
-    """Number of the line where a key stands: ``key = ...``, or its table's header."""
+    """Return the number of the line where a key stands: ``key = ...``, or its table's header."""
     if not keys:
         return None
     table = ""

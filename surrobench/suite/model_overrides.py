@@ -11,13 +11,17 @@ from surrobench.suite.schema import Suite
 
 
 def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
-    """The suite with models from the command line: label -> (URL, model name).
+    """Return a suite with models from the command line.
 
-    A label the suite knows is redirected (its revision is kept if the model's name is the same); a new one is
-    added to every method that uses a language model.
+    A label that the suite knows is redirected; its revision is kept if the model's name is the same. A new
+    label is added to every method that uses a language model.
+
+    Args:
+        suite: the suite.
+        flags: label -> URL and name of the model.
 
     Raises:
-        UsageError: no method does; or a label is that of a slot control.
+        UsageError: no method uses a language model; or a label is that of a slot control.
     """
     if not flags:
         return suite

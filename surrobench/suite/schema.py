@@ -20,6 +20,9 @@ from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import UNLIMITED, Budget
 from surrobench.suite.claims import Claim
 
+SCHEMA_VERSION = 1
+"""Counts up when the keys of a suite change their meaning; older suites stay readable."""
+
 
 def unknown_name(kind: str, name: str, known: Any) -> str:
     """Say that a name is unknown, and which one was probably meant."""
@@ -31,7 +34,7 @@ def unknown_name(kind: str, name: str, known: Any) -> str:
 
 
 class Misfit(ValueError):
-    """A value that is well-formed but fits nothing else in the suite; ``keys`` say where it stands."""
+    """A well-formed value does not fit the rest of the suite; ``keys`` say where it stands."""
 
     def __init__(self, message: str, *keys: str) -> None:
         super().__init__(message)
@@ -65,6 +68,10 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # It says how to read the suite, and is no part of what is studied: the suite's hash does without it.
+    schema_version: int = Field(default=SCHEMA_VERSION, alias="schema", ge=1, strict=True, exclude=True)
+    """The version of the suite format that the file is written in. A newer version than surrobench knows is
+    refused."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``."""
     description: str = ""
@@ -187,7 +194,7 @@ class Suite(BaseModel):
             own: the folder of the method's own templates, if it has any.
 
         Raises:
-            Misfit: one of them is not.
+            Misfit: a variant is unknown, or a folder does not fit.
         """
         if method.prompts and own is None:
             message = f"optimizers.{label} has no prompts that could be replaced"
@@ -204,7 +211,8 @@ class Suite(BaseModel):
             for name, variant, folder in zip(names, written, folders, strict=True):
                 if names.count(name) > 1 or (name in VARIANTS and name != variant):
                     raise UsageError(
-                        f"Two prompt variants are called {name!r}.", "Rename one of the folders."
+                        f"Two prompt variants are called {name!r}.",
+                        "Name each variant once, and give folders names of their own.",
                     )
                 if folder and own is None:
                     raise UsageError(f"{label} has no prompts that {name} could replace.")
@@ -214,7 +222,7 @@ class Suite(BaseModel):
             raise Misfit(f"{'.'.join(at)}: {error}", *at) from error
 
     def replaced_prompts(self, method: Method, variant: str | None, own: str | None) -> dict[str, str]:
-        """Return the user's templates that a method is run with: file name -> text; the variant's win.
+        """Return the user's templates that a method is run with, by file name; those of the variant win.
 
         Args:
             method: the method.
@@ -252,9 +260,9 @@ class Suite(BaseModel):
         return self
 
     def askings(self, method: Method) -> list[tuple[str | None, str | None]]:
-        """Each model that a method is run with, and what that is shown; (None, None) if it asks none.
+        """Return each model that a method is run with, and the prompt variant that the model is shown.
 
-        A slot control reads no prompt: it has no variant.
+        A method without a model has (None, None). A slot control reads no prompt, and so has no variant.
         """
         if not method.models:
             return [(None, None)]
@@ -267,13 +275,17 @@ class Suite(BaseModel):
         ]
 
     def budget(self, method: Method) -> Budget:
-        """What each run of a method may spend."""
+        """Return what each run of a method may spend."""
         trials = self.trials if method.trials is None else min(method.trials, self.trials or method.trials)
         return Budget(trials, self.equivalents, self.seconds, self.tokens)
 
     @property
     def granted(self) -> int:
-        """How many trials the initial design has; one from a file: at most."""
+        """How many trials the initial design has; if it is from a file, how many it has at most.
+
+        Raises:
+            Misfit: the file cannot be read.
+        """
         if self.initial.startswith("file:"):
             try:
                 return configuration_file(self.initial.removeprefix("file:")).largest()
@@ -284,10 +296,10 @@ class Suite(BaseModel):
         return int(self.initial == "default")
 
     def benchmark_ids(self) -> list[str]:
-        """The ids of the study's benchmarks, patterns expanded.
+        """Return the ids of the study's benchmarks, with patterns expanded.
 
         Raises:
-            DataError: data is missing, of any of them, or, with ``missing = "skip"``, of all.
+            DataError: the data of a benchmark is missing; with ``missing = "skip"``, the data of all.
         """
         if self.missing == "error":
             return expand(self.benchmarks)
@@ -297,11 +309,16 @@ class Suite(BaseModel):
         return expand(here)
 
     def left_out(self) -> list[str]:
-        """Benchmarks and patterns that are left out because their data is missing."""
+        """Return the benchmarks and patterns that are left out because their data is missing."""
         return list(self.present()[1]) if self.missing == "skip" else []
 
     def present(self) -> tuple[list[str], dict[str, DataError]]:
-        """The benchmarks whose data is here, and the others with what is missing."""
+        """Divide the benchmarks by whether their data is here.
+
+        Returns:
+            here: the benchmarks and patterns whose data is here.
+            errors: the others, each with the error that says what is missing.
+        """
         here, errors = [], {}
         for pattern in self.benchmarks:
             try:

@@ -1,4 +1,4 @@
-"""What a command line changes of a suite: its models, and which part of it is run."""
+"""Choose which part of a suite is run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from surrobench.suite.schema import Suite
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a suite is run; the rest can follow, in the same results folder or in one of its own.
+    """Selects a part of a suite; the rest can follow, in the same results folder or in another.
 
     Attributes:
-        benchmarks: patterns of ids, as a shell knows them; none for all.
-        methods: patterns of labels; none for all.
-        seeds: how many of each method at most.
+        benchmarks: shell-style patterns of ids; none for all.
+        methods: shell-style patterns of labels; none for all.
+        seeds: how many seeds of each method at most; None for all.
     """
 
     benchmarks: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Selection:
 
     @staticmethod
     def recorded(manifest: Mapping[str, Any]) -> Selection:
-        """The part that was run last in a results folder; the whole where its manifest names none."""
+        """Return the part that was run last in a results folder; the whole if its manifest names none."""
         found = manifest["suite"].get("part")
         return (
             Selection(tuple(found["benchmarks"]), tuple(found["methods"]), found["seeds"])
@@ -37,13 +37,13 @@ class Selection:
         )
 
     def of(self, suite: Suite) -> Suite:
-        """The suite with this part of it only, and the control, which everything is compared with.
+        """Return the suite with this part of it only, and with the control, which all else is compared with.
 
-        Its claims stay as they are, since they are about the whole.
+        The claims stay as they are, since they are about the whole suite.
 
         Raises:
             UnknownName: a pattern matches nothing in the suite.
-            DataError: ... or only what may be in data that is missing.
+            DataError: a pattern matches nothing, and data of the suite is missing that it may mean.
         """
         changed: dict[str, object] = {}
         if self.benchmarks:
@@ -61,19 +61,19 @@ class Selection:
         return suite.model_copy(update=changed)
 
     def within(self, other: Selection, suite: Suite) -> Selection:
-        """What this and another part of a suite have in common, by names."""
+        """Return what this and another part of a suite have in common, by names."""
         common = self.of(other.of(suite))
         return Selection(tuple(common.benchmark_ids()), tuple(common.optimizers), common.seeds)
 
     def __str__(self) -> str:
-        """In words; nothing where it is the whole."""
+        """Return the selection in words; nothing if it is the whole suite."""
         seeds = f"at most {self.seeds} seed{'s' * (self.seeds > 1)}" if self.seeds else ""
         parts = [seeds, " ".join(self.methods), " ".join(self.benchmarks)]
         return "; ".join(filter(None, parts))
 
 
 def extent(suite: Suite) -> dict[str, int | None]:
-    """How many benchmarks, methods and seeds a suite has; None benchmarks where data is missing."""
+    """Count the benchmarks, methods and seeds of a suite; None for benchmarks if data is missing."""
     try:
         benchmarks = len(suite.benchmark_ids())
     except DataError:
@@ -83,7 +83,7 @@ def extent(suite: Suite) -> dict[str, int | None]:
 
 
 def _benchmarks(suite: Suite, patterns: Sequence[str]) -> list[str]:
-    """The ids that patterns mean; that other data of the suite is missing does not matter."""
+    """Return the ids that match patterns; other data of the suite may be missing."""
     here, missing = suite.present()
     try:
         return matching("benchmark", patterns, expand(here))

@@ -301,6 +301,20 @@ def test_a_ranking_has_every_form(study):
         study.rank(budget=7)
 
 
+def test_a_ranking_of_each_scenario_has_a_group(study):
+    ranking = study.rank(group_by="scenario")
+    frame = ranking.to_frame()
+    assert frame.columns[0] == "group"
+    assert sorted(frame["group"].unique()) == ["hpobench/mlp", FCN.rpartition("/")[0]]
+    assert [one["group"] for one in ranking.to_dict()["groups"]] == sorted(frame["group"].unique())
+    assert len(ranking.answer.splitlines()) == 2
+    assert ranking.to_latex().count(r"\begin{table}") >= 2
+    with pytest.raises(UsageError, match="one ranking, and group_by makes several"):
+        ranking.plot("cd")
+    with pytest.raises(UnknownName, match="Did you mean 'family'"):
+        study.rank(group_by="famliy")
+
+
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"proposals"}))
 def test_every_figure_displays_without_a_network(study, kind):
     bundle = study.plot(kind)._repr_mimebundle_()

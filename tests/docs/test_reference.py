@@ -38,7 +38,7 @@ def first_cells(title: str) -> list[str]:
 def keys_of(kind: type[BaseModel], seen: set[type]) -> set[str]:
     """Every key of a pydantic model and of the models in it, found without the script's help."""
     seen.add(kind)
-    keys = set(kind.model_fields)
+    keys = {field.alias or key for key, field in kind.model_fields.items()}
     for definition in kind.model_json_schema().get("$defs", {}).values():
         keys |= set(definition.get("properties", {}))
     return keys

@@ -131,7 +131,7 @@ def test_the_error_of_a_worker_is_one_line_that_names_it(tmp_path, two, monkeypa
     assert done.error.endswith(": No data of YAHPO Gym. Fetch it with: surrobench data pull yahpo\n")
 
 
-def lacking_data(runs, recorded, *, reevaluate):
+def lacking_data(runs, recorded, **options):
     raise DataError("No data of YAHPO Gym.", "Fetch it with: surrobench data pull yahpo")
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
+import json
 import os
 import tempfile
 import time
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surrobench.errors import ResultsError
-from surrobench.llm.journal import Call, Journal
+from surrobench.llm.journal import SCHEMA_VERSION, Call, Journal
 from surrobench.protocol.requests import Completion, Message
 
 VERSIONS = {"numpy": "2.0", "surrobench": "0.1"}
@@ -170,6 +171,39 @@ def test_each_change_of_versions_is_written_once(tmp_path: Path) -> None:
         Journal(path, versions=versions).close()
     assert path.read_bytes().count(b'{"versions":') == 2
     assert Journal(path).versions == {"numpy": "2.1"}
+
+
+def test_a_new_journal_states_its_schema_version(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    three_calls(path)
+    first, *others = map(json.loads, path.read_text().splitlines())
+    assert first == {"versions": VERSIONS, "schema_version": SCHEMA_VERSION}
+    assert not any("schema_version" in line for line in others)
+
+
+def test_a_journal_without_a_schema_version_is_read_and_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    stated = b',"schema_version":%d' % SCHEMA_VERSION
+    new = three_calls(path)
+    old = new.replace(stated, b"")
+    assert len(old) < len(new)
+    path.write_bytes(old)
+    assert Journal(path).versions == VERSIONS
+    write(path, [(Call("r", 3, 0), chat("more"), ("vier",))])
+    assert path.read_bytes().startswith(old)
+    assert len(Journal(path)) == 4
+
+
+@pytest.mark.parametrize("versions", [None, VERSIONS], ids=["read", "append"])
+def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path, versions: dict[str, str] | None) -> None:
+    path = tmp_path / "journal.jsonl"
+    line = {"versions": VERSIONS, "schema_version": SCHEMA_VERSION + 1}
+    newer = (json.dumps(line) + '\n{"what": "nobody knows yet"}\n').encode()
+    path.write_bytes(newer)
+    with pytest.raises(ResultsError) as caught:
+        Journal(path, versions=versions)
+    assert str(caught.value) == f"{path} was written by a newer surrobench. Upgrade surrobench."
+    assert path.read_bytes() == newer
 
 
 def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:

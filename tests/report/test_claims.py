@@ -125,7 +125,7 @@ def test_too_few_instances_resolve_nothing_and_say_so():
     assert found.detectable == float("inf")
     assert "n = 3 instances are too few at any size" in how(found)
     assert row(found)[HEADINGS.index("interval")] == "none"
-    assert "could be reached: 0.12" in note([found])
+    assert "could be reached is 0.12" in note([found])
 
 
 def test_the_order_of_methods_instances_and_seeds_does_not_matter():

@@ -20,8 +20,8 @@ from surrobench.study.journal_files import open_journal
 RECORDING = Path("results/recordings/llm-quick")
 ALL = [
     RECORDING,
-    pytest.param(RECORDING.parent / "default-seed", marks=pytest.mark.yahpo),
-    pytest.param(RECORDING.parent / "ferreira2026", marks=pytest.mark.yahpo),
+    RECORDING.parent / "default-seed",
+    RECORDING.parent / "ferreira2026",
 ]
 
 
@@ -75,7 +75,6 @@ def test_it_replays_without_a_model(recording: Path, tmp_path: Path, monkeypatch
     assert again.sort(order).equals(trials_of(recording).sort(order))
 
 
-@pytest.mark.yahpo
 @pytest.mark.parametrize("name", ["default-seed", "ferreira2026"])
 def test_the_documentation_says_how_the_claims_of_a_recording_were_judged(name: str) -> None:
     done = CliRunner().invoke(group, ["rank", str(RECORDING.parent / name), "--format", "json"])

@@ -108,8 +108,8 @@ def test_ids_are_the_same_where_nothing_changed() -> None:
     [
         (["control:rnadom"], {}, "'control:rnadom'; did you mean 'control:random'? (line "),
         (["n"], {}, "unknown model of optimizers.karpathy-agent 'n'"),
-        (["m"], {"head": 'variants = ["anonymos"]'}, "not 'anonymos'; did you mean 'anonymous'? (line "),
-        (["m"], {"method": 'variants = ["misleding"]'}, "did you mean 'misleading'?"),
+        (["m"], {"head": 'variants = ["anonymos"]'}, "'anonymos'. Did you mean 'anonymous'?"),
+        (["m"], {"method": 'variants = ["misleding"]'}, "Did you mean 'misleading'?"),
         (["m"], {"head": "variants = []"}, "variants"),
         (["m"], {"method": "[models.'control:random']\nurl = 'http://x'"}, "'control:' are slot controls"),
     ],
@@ -145,7 +145,7 @@ def test_misleading_is_refused_where_there_are_no_names_to_permute(tmp_path: Pat
 
 
 def test_one_variant_named_twice_is_refused() -> None:
-    with pytest.raises(SuiteError, match=r"'karpathy-agent \(m\)' and 'karpathy-agent \(m\)' are the same"):
+    with pytest.raises(SuiteError, match="Two prompt variants are called"):
         planned(["m"], head='variants = ["full", "full"]')
 
 

@@ -9,7 +9,10 @@ import pytest
 from surrobench.errors import SuiteError, UsageError
 from surrobench.paths import data_dir
 from surrobench.plan.planning import plan
-from surrobench.suite.loading import load_suite, parse_suite
+from surrobench.results.manifest import make_manifest
+from surrobench.seeding import content_hash
+from surrobench.suite.loading import load_suite, parse_suite, suite_from_dict
+from surrobench.suite.schema import SCHEMA_VERSION
 from tests.studies import run, trials
 
 TEXT = """\
@@ -55,6 +58,28 @@ def test_every_shipped_suite_is_valid_and_bears_its_files_name(path: Path) -> No
     assert suite.description
     assert text == path.read_text()
     assert load_suite(str(path)) == (suite, text)
+
+
+def test_a_suite_may_state_its_schema_and_stays_the_same_study() -> None:
+    stated, plain = parse_suite(f"schema = {SCHEMA_VERSION}\n{TEXT}"), parse_suite(TEXT)
+    assert stated == plain
+    assert [run.id for run in plan(stated)] == [run.id for run in plan(plain)]
+    hashes = [make_manifest(plan(suite), "")["suite"]["hash"] for suite in (stated, plain)]
+    assert hashes[0] == hashes[1] == content_hash(plain.model_dump(mode="json"))
+    assert not {"schema", "schema_version"} & plain.model_dump(mode="json").keys()
+
+
+def test_a_suite_of_a_newer_schema_is_refused_before_its_keys_are() -> None:
+    newer = f"schema = {SCHEMA_VERSION + 1}"
+    says = problem('name = "study"', f'{newer}\nname = "study"\nnewer_key = 1')
+    assert says == f"study.toml is written for a newer surrobench (line 1: {newer}). Upgrade surrobench."
+    with pytest.raises(SuiteError, match=r"^The suite is written for a newer surrobench\. Upgrade"):
+        suite_from_dict({"schema": SCHEMA_VERSION + 1, "name": "study"})
+
+
+@pytest.mark.parametrize("wrong", ['"1"', "0", "1.5", "true"])
+def test_a_schema_is_a_positive_integer(wrong: str) -> None:
+    assert "schema: " in problem('name = "study"', f'schema = {wrong}\nname = "study"')
 
 
 def test_there_are_shipped_suites() -> None:

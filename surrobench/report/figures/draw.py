@@ -28,6 +28,7 @@ Measure = Literal["rank", "quantile", "normalised"]
 Interval = Literal["seeds", "instances", "none"]
 Width = Literal["column", "page"]
 CURVES: tuple[str, ...] = get_args(OfCurves)
+RANKING: tuple[str, ...] = get_args(OfRanking)
 TRIALS: tuple[str, ...] = get_args(OfTrials)
 
 

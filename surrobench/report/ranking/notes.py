@@ -91,7 +91,7 @@ def notes_of(tested: Tested, settings: RankingSettings, scope: Scope) -> list[No
         Note(
             "scope",
             f"n = {blocks_in_words(overall.n, scope.clusters)}. The value of an instance is the mean of "
-            f"{extent(scope.seeds, scope.trials)}: two seeds of one instance are not two data sets.",
+            f"{extent(scope.seeds, scope.trials)}, since two seeds of one instance are not two data sets.",
         ),
         Note(
             "metric",
@@ -148,11 +148,11 @@ def _of_control(tested: Tested, settings: RankingSettings) -> list[Note]:
     m = len(versus.comparisons)
     none = "." if versus.smallest_p <= alpha else ", so no difference can be significant."
     text = (
-        f"Each method is compared with the control {settings.control} by Wilcoxon's signed-rank test "
-        f"(two-sided, ranks of zeros split), {NAMES[settings.correction]} over {m} "
-        f"comparison{'s' * (m > 1)}. * marks p <= {alpha:g}. Effect: matched-pairs rank-biserial "
-        f"correlation, positive where better than the control. Smallest corrected p that n = "
-        f"{versus.n} could reach: {versus.smallest_p:.3g}{none}"
+        f"Wilcoxon's signed-rank test (two-sided, ranks of zeros split) compares each method with the "
+        f"control, {settings.control}. The p-values are corrected for {m} comparison{'s' * (m > 1)} "
+        f"({NAMES[settings.correction]}). A star marks p <= {alpha:g}. The effect is the matched-pairs "
+        f"rank-biserial correlation, which is positive where a method is better than the control. The "
+        f"smallest corrected p that n = {versus.n} could reach is {versus.smallest_p:.3g}{none}"
     )
     return [Note("control", text)]
 
@@ -189,10 +189,10 @@ def unresolved_caption(ranking: Ranking) -> str:
     """Return what a reader of the table of unresolved methods must know."""
     measure = MEASURES[ranking.metric].replace("_", " ")
     return (
-        f"n = {ranking.friedman.n} does not tell these methods from {ranking.control}. "
-        f"Needed: the difference in {measure} that the test would find with {POWER:.0%} power, at the "
-        "least favourable step of the correction. Observed: pseudomedian, positive where better. See: "
-        "surrobench power."
+        f"n = {ranking.friedman.n} is too few to tell these methods from {ranking.control}. "
+        f"Needed: the difference in {measure} that the test would find in {POWER:.0%} of such studies, at "
+        "the strictest step of the correction. Observed: the pseudomedian of the differences; positive "
+        "means better than the control. surrobench power says how many data sets would be enough."
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
+from surrobench.errors import UnknownName
 from surrobench.report.data.study_data import Blocks, StudyData
 from surrobench.report.ranking.build import rank_methods
 from surrobench.report.ranking.extra_columns import with_intervals, with_target, with_test_metric
@@ -14,6 +16,8 @@ from surrobench.report.ranking.notes import of_shared_data_sets
 from surrobench.stats.correction import Correction
 from surrobench.stats.regret import Anchor
 from surrobench.stats.steps import Unit
+
+GroupBy = Literal["family", "scenario"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,33 @@ class Wanted:
     test_metric: bool = False
     extra_tests: Sequence[ExtraTestName] = ()
     rope: float = ROPE
+
+
+def rank_groups(
+    study: StudyData,
+    wanted: Wanted,
+    by: GroupBy | None = None,
+    progress: Callable[[Sequence[int]], Iterator[int]] = iter,
+) -> list[Ranking]:
+    """Rank the methods on each family or scenario of a study, or on the whole of it.
+
+    Args:
+        study: see ``rank_study``.
+        wanted: what to show.
+        by: what the groups are; None: the whole study is the only one, without a name.
+        progress: see ``with_extra_tests``.
+
+    Raises:
+        UnknownName: there are no such groups.
+        SurrobenchError: see ``rank_study``.
+    """
+    if by is None:
+        return [rank_study(study, wanted, "", progress)]
+    if by not in get_args(GroupBy):
+        raise UnknownName("group", by, get_args(GroupBy))
+    depth = 1 if by == "family" else 2
+    groups = study.split(lambda name: "/".join(name.split("/")[:depth]))
+    return [rank_study(part, wanted, group, progress) for group, part in groups]
 
 
 def rank_study(

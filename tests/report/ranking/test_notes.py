@@ -34,7 +34,7 @@ def test_what_is_not_resolved_says_what_was_needed():
     }
     assert {one.method for one in ranking.unresolved} == undecided
     assert all(one.needed > 0 for one in ranking.unresolved)
-    assert "n = 8 does not tell these methods from random" in unresolved_caption(ranking)
+    assert "n = 8 is too few to tell these methods from random" in unresolved_caption(ranking)
 
 
 def test_where_nothing_could_be_found_nothing_is_called_unresolved():

@@ -50,7 +50,7 @@ def test_every_format_shows_every_method_and_its_model():
 
 def test_text_formats_state_n_test_correction_effect_and_the_smallest_reachable_p():
     for text in (render(ranking(), "markdown"), render(ranking(), "latex"), printed(ranking(), 2000)):
-        for expected in ("n = 8", "Wilcoxon", "Holm", "rank-biserial", "could reach: 0.0156", "Nemenyi"):
+        for expected in ("n = 8", "Wilcoxon", "Holm", "rank-biserial", "could reach is 0.0156", "Nemenyi"):
             assert expected in text
 
 

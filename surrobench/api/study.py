@@ -1,33 +1,13 @@
-"""Run, open, rank and draw studies from a script or a notebook: the Python interface of surrobench.
-
-    import surrobench
-
-    study = surrobench.run("quick")          # a suite's file or name, or a dictionary; resumes what is there
-    study.rank()                             # in a notebook: a table; .to_latex(), .to_frame(), ...
-    study.plot("curves")                     # an Altair chart, which needs no network
-    study.trials()                           # a Polars frame of every trial of every benchmark
-
-What ``surrobench`` itself offers (``surrobench.__all__``) is the only promised surface: all else, modules and
-their functions, may change in any version. What is promised is deprecated before it changes: for at least
-one minor version the old form goes on working and gives a ``DeprecationWarning`` that names the new one, and
-CHANGELOG.md lists it. Columns may be added to frames, and keys to dictionaries, in any version; none is
-renamed or removed without that.
-
-This file is long because it is the interface in one place, and most of it is documentation.
-
-Errors that a user can mend are of ``surrobench.SurrobenchError``; their message ends in the remedy.
-"""
+"""The results of a study as a script or a notebook gets them: frames, rankings and figures."""
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from surrobench.errors import SurrobenchError, UsageError
+from surrobench.api.ranking import Ranking
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,150 +17,20 @@ if TYPE_CHECKING:
     from surrobench.report.figures.draw import Interval, Kind, Measure, OfRanking, Width
     from surrobench.report.frames import Source
     from surrobench.report.ranking import model
+    from surrobench.report.ranking.pipeline import GroupBy
     from surrobench.results.folder import Results
     from surrobench.stats.correction import Correction
     from surrobench.stats.regret import Anchor
     from surrobench.stats.steps import Unit
     from surrobench.study.summary import Summary
-    from surrobench.suite.schema import Suite
-
-__all__ = ["Ranking", "Study", "StudyWarning", "SurrobenchError", "load", "run"]
 
 Patterns = str | Sequence[str]
 """Names or patterns as a shell knows them, such as ``hpobench/mlp/*``; one or several."""
 
 
-class StudyWarning(UserWarning):
-    """Says that runs of a study failed or are not finished.
-
-    Example:
-        >>> import surrobench
-        >>> issubclass(surrobench.StudyWarning, UserWarning)
-        True
-    """
-
-
-def run(
-    suite: str | Path | Mapping[str, Any],
-    out: str | Path | None = None,
-    *,
-    jobs: int = 1,
-    progress: bool = True,
-    seeds: int | None = None,
-    benchmarks: Patterns = (),
-    methods: Patterns = (),
-    models: Mapping[str, tuple[str, str]] | None = None,
-    replay: str | Path | None = None,
-    reevaluate: bool = False,
-    retry_failed: bool = False,
-    discard_unfinished: bool = False,
-    cluster: str | None = None,
-) -> Study:
-    """Run a suite and return its study; what is finished is not run again.
-
-    An interrupted study is resumed by the same call. A script needs no ``if __name__ == "__main__"``, and a
-    notebook or a coroutine can call it as it is; a coroutine that must not be held up awaits
-    ``asyncio.to_thread(surrobench.run, ...)``.
-
-    Args:
-        suite: a TOML file, the name of a suite that comes with surrobench, or a dictionary with the same
-            keys.
-        out: results folder; by default ``results/NAME``, of a replay ``results/NAME-replay``.
-        jobs: worker processes for the methods that ask no language model.
-        progress: show a progress bar, in a terminal or a notebook.
-        seeds: run at most so many seeds of each method.
-        benchmarks: run only these; what is left can follow later.
-        methods: run only these, and the control.
-        models: label -> (URL, model): ask this server instead, or in addition.
-        replay: a results folder or a journal that serves all completions, so that no model is needed.
-        reevaluate: with ``replay``, compare objective values with the recorded ones.
-        retry_failed: run again what has failed.
-        discard_unfinished: start half-finished runs anew instead of resuming them.
-        cluster: address of a Dask scheduler, whose workers take the place of processes.
-
-    Returns:
-        The study, whether or not all runs succeeded: see ``Study.complete`` and ``Study.problems``.
-
-    Raises:
-        SuiteError: the suite is not valid.
-        UnknownName: a pattern matches nothing.
-        ResultsError: the folder cannot be used.
-        KeyboardInterrupt: Ctrl-C; what is finished is stored.
-
-    Warns:
-        StudyWarning: runs failed, or a model's server does not answer.
-
-    Example:
-        >>> import surrobench
-        >>> suite = {"name": "tiny", "benchmarks": ["hpobench/mlp/car"], "trials": 5, "seeds": 2}
-        >>> suite["optimizers"] = {"random": {}, "sobol": {}}
-        >>> surrobench.run(suite, progress=False).complete
-        True
-    """
-    from surrobench.study.options import Options
-    from surrobench.study.session import run_study
-    from surrobench.study.watched import watched
-    from surrobench.suite.model_overrides import add_models
-    from surrobench.suite.selection import Selection
-
-    if jobs < 1:
-        raise UsageError(f"jobs = {jobs} is no number of processes.", "Give 1 or more.")
-    if reevaluate and replay is None:
-        raise UsageError("reevaluate goes with replay.")
-    loaded, text = _suite(suite)
-    loaded = add_models(loaded, models or {})
-    part = Selection(_several(benchmarks), _several(methods), seeds)
-    recording = Path(replay) if replay is not None else None
-    if recording is not None and (recorded := _recorded_part(recording)) != Selection():
-        part = recorded if part == Selection() else part.within(recorded, loaded)
-    folder = Path(out) if out is not None else Path("results") / (loaded.name + "-replay" * bool(recording))
-    options = Options(folder, jobs, recording, reevaluate, retry_failed, discard_unfinished, cluster, part)
-    summary = watched(lambda status: run_study(loaded, text, options, status), progress=progress)
-    study = Study([folder], summary=summary)
-    if problems := study.problems:
-        reason, runs = next(iter(problems.items()))
-        count = sum(map(len, problems.values()))
-        warnings.warn(
-            f"{count} of {summary.total} runs did not finish: {runs[0]}: {reason} Study.problems lists all.",
-            StudyWarning,
-            stacklevel=2,
-        )
-    return study
-
-
-def load(
-    *folders: str | Path,
-    external: Patterns | Path | Sequence[Path] = (),
-    benchmarks: Patterns = (),
-    methods: Patterns = (),
-    models: Patterns = (),
-    variants: Patterns = (),
-) -> Study:
-    """Open results folders as one study.
-
-    Args:
-        folders: made by ``run`` or the command line.
-        external: CSV files with results of others: method, benchmark, seed, trial, value.
-        benchmarks: only these count.
-        methods: only these count; labels, with or without the model in brackets.
-        models: of the methods with a language model, only those with these.
-        variants: of the methods with a language model, only those that were shown these prompt variants.
-
-    Raises:
-        ResultsError: a folder holds no results, or a file cannot be read.
-
-    Example:
-        >>> import surrobench
-        >>> surrobench.load("results/tiny", methods="random").trials().height
-        10
-    """
-    from surrobench.report.data.load import RunFilter
-
-    if not folders:
-        raise UsageError("No results folder is named.", 'For example: surrobench.load("results/quick")')
-    files: list[str | Path] = [external] if isinstance(external, str | Path) else [*external]
-    choice = RunFilter(_several(benchmarks), _several(methods), _several(models), _several(variants))
-    return Study([Path(folder) for folder in folders], choice, [Path(file) for file in files])
+def several(patterns: Patterns) -> tuple[str, ...]:
+    """Return one pattern or several as a tuple."""
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
 class Study:
@@ -320,6 +170,7 @@ class Study:
         budget: int | None = None,
         control: str | None = None,
         *,
+        group_by: GroupBy | None = None,
         equivalents: float | None = None,
         seconds: float | None = None,
         anchor: Anchor = "median",
@@ -341,6 +192,7 @@ class Study:
             metric: what ranks and tests use: ``quantile`` or ``normalised`` regret, its ``log``, or ``auc``.
             budget: trials that count; by default the suite's.
             control: the method that the others are compared with; by default the suite's.
+            group_by: rank each ``family`` or ``scenario`` of benchmarks by itself.
             equivalents: full-fidelity equivalents that count.
             seconds: simulated seconds that count.
             anchor: the reference value whose normalised regret is 1: ``median`` or ``worst``.
@@ -358,10 +210,11 @@ class Study:
 
         Raises:
             ResultsError: runs are missing, and ``partial`` is false.
+            UnknownName: ``group_by`` is neither.
         """
         from surrobench.report.data.load import RunFilter
         from surrobench.report.ranking.extra_columns import with_claims
-        from surrobench.report.ranking.pipeline import Wanted, rank_study
+        from surrobench.report.ranking.pipeline import Wanted, rank_groups
 
         wanted = Wanted(
             metric, anchor, alpha, correction, posthoc, blocks, intervals, target, unit, test_metric,
@@ -375,9 +228,10 @@ class Study:
             test_metric=test_metric,
             partial=partial,
         )
-        ranking = rank_study(study, wanted)
-        whole = self._choice == RunFilter()
-        return Ranking(with_claims(ranking, self._results, whole=whole, partial=partial))
+        rankings = rank_groups(study, wanted, group_by)
+        whole = group_by is None and self._choice == RunFilter()
+        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, partial=partial)
+        return Ranking(rankings)
 
     def claims(self, alpha: float = 0.05, *, partial: bool = False) -> pl.DataFrame:
         """Judge the claims that the suite states, and return a row for each with its ``verdict``.
@@ -389,43 +243,9 @@ class Study:
             alpha: family-wise level over the claims.
             partial: leave out benchmarks on which a run is missing.
         """
-        import polars as pl
+        from surrobench.report.claims import claims_frame, judge
 
-        from surrobench.report.claims import judge
-
-        rows = [
-            {
-                "claim": one.name,
-                "says": one.claim.says,
-                "verdict": one.verdict,
-                "n": one.evidence.n,
-                "advantage": one.evidence.estimate,
-                "low": one.evidence.low,
-                "high": one.evidence.high,
-                "p": one.p,
-                "seeds": one.seeds,
-                "trials": one.trials,
-                "detectable": one.detectable,
-            }
-            for one in judge(self._results, alpha, partial=partial)
-        ]
-        texts, numbers = ("claim", "says", "verdict"), ("advantage", "low", "high", "p", "detectable")
-        schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(("n", "seeds", "trials"), pl.Int64)
-        names = (
-            "claim",
-            "says",
-            "verdict",
-            "n",
-            "advantage",
-            "low",
-            "high",
-            "p",
-            "seeds",
-            "trials",
-            "detectable",
-        )
-        of = {**schema, **dict.fromkeys(numbers, pl.Float64)}
-        return pl.DataFrame(rows, schema={name: of[name] for name in names})
+        return claims_frame(judge(self._results, alpha, partial=partial))
 
     def power(
         self,
@@ -457,16 +277,14 @@ class Study:
             A row per method, number of seeds and of instances: the power with its standard error; ``needed``
             is the fewest instances with the power asked for, null where 200 are too few.
         """
-        import polars as pl
-
         from surrobench.report.data.seed_array import cells_beside
-        from surrobench.report.power import plan_power
+        from surrobench.report.power import plan_power, power_frame
 
         study = self._load(None, control=control, partial=partial)
         planned = plan_power(
             cells_beside(study, study.control),
             study.control,
-            methods=_several(methods),
+            methods=several(methods),
             effect=effect,
             wanted=power,
             alpha=alpha,
@@ -474,19 +292,7 @@ class Study:
             instances=instances,
             simulations=simulations,
         )
-        return pl.DataFrame(
-            [
-                {
-                    "method": row.method, "seeds": row.seeds, "instances": n, "power": one.value,
-                    "error": one.error, "effect": row.effect, "observed": row.observed,
-                    "detectable": row.detectable, "needed": row.needed,
-                }
-                for row in planned.rows
-                for n, one in zip(planned.instances, row.power, strict=True)
-            ],
-            schema_overrides={"needed": pl.Int64},
-            infer_schema_length=None,
-        )  # fmt: skip
+        return power_frame(planned)
 
     def plot(
         self,
@@ -531,8 +337,9 @@ class Study:
         if kind in draw.TRIALS:
             return draw.of_trials(self._results, kind, self._choice, partial=partial, **look)
         if kind not in draw.CURVES:
-            ranking = self.rank(anchor=anchor, partial=partial)
-            return draw.of_ranking(ranking._ranking, kind, measure, **look)
+            return self.rank(anchor=anchor, partial=partial).plot(
+                cast("OfRanking", kind), measure=measure, width=width, bare=bare
+            )
         study = self._load(None, units=(x,), partial=partial)
         return draw.of_curves(
             study,
@@ -580,123 +387,3 @@ class Study:
         for results in self._results:
             stack.enter_context(results.reading())
         return stack
-
-
-class Ranking:
-    """The methods of a study from best to worst, with tests against the control. Made by ``Study.rank``.
-
-    A notebook shows it as a table.
-
-    Example:
-        >>> import surrobench
-        >>> ranking = surrobench.load("results/tiny").rank()
-        >>> ranking.to_frame().columns[:2]
-        ['seeds', 'trials']
-        >>> "tab:tiny" in ranking.to_latex(label="tab:tiny", notes=False)
-        True
-    """
-
-    def __init__(self, ranking: model.Ranking) -> None:
-        self._ranking = ranking
-
-    @property
-    def answer(self) -> str:
-        """One sentence that says which method ranks first, and whether it is better than the control."""
-        from surrobench.report.ranking.verdict_sentence import verdict_sentence
-
-        return verdict_sentence(self._ranking)
-
-    def __repr__(self) -> str:
-        rows = [
-            f"{rank:6.2f}  {method}"
-            for rank, method in zip(self._ranking.mean_rank[:5], self._ranking.methods, strict=False)
-        ]
-        more = len(self._ranking.methods) - len(rows)
-        rows += [f"        and {more} more"] if more > 0 else []
-        return "\n".join([self.answer, "  rank  method", *rows])
-
-    def _repr_html_(self) -> str:
-        """Return the ranking as an HTML table, for notebooks."""
-        return self._render("html")
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per method with every digit, and the columns of ``surrobench rank --format csv``."""
-        import io
-
-        import polars as pl
-
-        return pl.read_csv(io.StringIO(self._render("csv")), infer_schema_length=None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all that is needed to check the ranking: the object of ``surrobench rank --format json``."""
-        found: dict[str, Any] = json.loads(self._render("json"))
-        return found
-
-    def to_markdown(self) -> str:
-        """Return the ranking as Markdown."""
-        return self._render("markdown")
-
-    def to_latex(
-        self, label: str | None = None, caption: str | None = None, notes: bool | Sequence[str] = True
-    ) -> str:
-        """Return the ranking as a LaTeX table, for a document with booktabs.
-
-        Args:
-            label: name for references; by default there is none.
-            caption: plain text; by default what is ranked.
-            notes: whether the notes stand below the table; or other notes.
-        """
-        return self._render("latex", label=label, caption=caption, notes=notes)
-
-    def plot(
-        self,
-        kind: OfRanking = "cd",
-        *,
-        measure: Measure | None = None,
-        width: Width = "column",
-        bare: bool = False,
-    ) -> Any:
-        """Return a figure of this ranking as an Altair chart: ``cd``, ``heatmap`` or ``wins``.
-
-        Args:
-            kind: a critical-difference diagram, ranks on all instances, or wins and losses of all pairs.
-            measure: in a heatmap: ``rank``, ``quantile`` or ``normalised``.
-            width: of a printed ``column`` or ``page``.
-            bare: leave out title and notes.
-        """
-        from surrobench.errors import UnknownName
-        from surrobench.report.figures import draw
-
-        kinds = ("cd", "heatmap", "wins")
-        if kind not in kinds:
-            raise UnknownName("figure of a ranking", kind, kinds)
-        return draw.of_ranking(self._ranking, kind, measure, **draw.look(width, bare=bare))
-
-    def _render(self, form: Any, **options: Any) -> str:
-        from surrobench.report.render.ranking_tables import render
-
-        return render([self._ranking], form, **options)
-
-
-# ---------------------------------------------------------------------- arguments
-
-
-def _suite(suite: str | Path | Mapping[str, Any]) -> tuple[Suite, str]:
-    """Return a suite and its TOML text."""
-    from surrobench.suite.loading import load_suite, suite_from_dict
-
-    return suite_from_dict(suite, Path()) if isinstance(suite, Mapping) else load_suite(str(suite))
-
-
-def _several(patterns: Patterns) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
-
-
-def _recorded_part(replay: Path) -> Any:
-    """Return which part of its suite a recording holds."""
-    from surrobench.results.folder import Results
-    from surrobench.suite.selection import Selection
-
-    folder = replay if replay.is_dir() else replay.parent
-    found = (folder / "manifest.json").is_file()
-    return Selection.recorded(Results(folder).manifest) if found else Selection()
