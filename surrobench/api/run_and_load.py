@@ -106,7 +106,7 @@ def load(
     """Open results folders as one study.
 
     Args:
-        folders: made by ``run`` or the command line.
+        folders: made by ``run`` or the command line; or names of recordings that surrobench carries.
         external: CSV files with results of others: method, benchmark, seed, trial, value.
         benchmarks: only these count.
         methods: only these count; labels, with or without the model in brackets.
@@ -121,13 +121,14 @@ def load(
         >>> surrobench.load("results/tiny", methods="random").trials().height
         10
     """
+    from surrobench.paths import find_results
     from surrobench.report.data.load import RunFilter
 
     if not folders:
         raise UsageError("No results folder is named.", 'For example: surrobench.load("results/quick")')
     files: list[str | Path] = [external] if isinstance(external, str | Path) else [*external]
     choice = RunFilter(several(benchmarks), several(methods), several(models), several(variants))
-    return Study([Path(folder) for folder in folders], choice, [Path(file) for file in files])
+    return Study([find_results(Path(folder)) for folder in folders], choice, [Path(file) for file in files])
 
 
 def _suite(suite: str | Path | Mapping[str, Any], models: Mapping[str, tuple[str, str]]) -> tuple[Suite, str]:

@@ -151,8 +151,7 @@ def plan_power(
         pilots: its quantile regrets, as ``cells_beside`` makes them: all on the same instances, the control
             in each, every other method in one of them.
         control: what the others are compared with.
-        methods: whose power is shown; by default all but the control. The others are tested, too: how far
-            Holm corrects one method depends on them.
+        methods: whose power is shown; by default all but the control. Holm's method counts all, anyway.
         effect: the difference in quantile regret to be found; by default each method's observed one.
         wanted: the power asked for, in (0, 1).
         alpha: family-wise level.
@@ -199,9 +198,8 @@ def plan_power(
             for method, j in of_count.items()
         ]
     rows.sort(key=lambda row: (shown.index(row.method), row.seeds))
-    return Plan(
-        tuple(rows), tuple(columns), wanted, tuple(_notes(rows, groups, control, alpha, effect, blocks))
-    )
+    notes = _notes(rows, groups, control, alpha, effect, blocks)
+    return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
 
 
 def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:

@@ -54,7 +54,7 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
 
     Args:
         text: the TOML text.
-        origin: what errors call the text.
+        origin: what errors call the text. The name of a TOML file also names the study, if nothing else does.
         folder: where the user's own files are looked for first; they are found in the current folder, too.
 
     Raises:
@@ -64,6 +64,8 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
+    if origin.endswith(".toml"):
+        values.setdefault("name", Path(origin).stem)
     return _checked(values, text, origin, folder)
 
 

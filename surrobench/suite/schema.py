@@ -73,7 +73,8 @@ class Suite(BaseModel):
     """The version of the suite format that the file is written in. A newer version than surrobench knows is
     refused."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``."""
+    """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``. A file
+    that leaves the key out gives the study its own name."""
     description: str = ""
     """What the study is about, in a sentence."""
     benchmarks: list[str] = Field(min_length=1)

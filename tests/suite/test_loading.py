@@ -437,3 +437,14 @@ def test_a_start_that_leaves_nothing_or_is_not_there_is_told_with_its_line(tmp_p
     (tmp_path / "start.csv").unlink()
     with pytest.raises(SuiteError, match=r"initial: .* cannot be read: No such file .*\(line 5: "):
         parse_suite(text)
+
+
+def test_a_file_names_its_study_where_nothing_else_does(tmp_path: Path) -> None:
+    text = 'benchmarks = ["hpobench/mlp/car"]\ntrials = 3\nseeds = 1\noptimizers = { random = {} }\n'
+    (tmp_path / "mine.toml").write_text(text)
+    assert load_suite(str(tmp_path / "mine.toml"))[0].name == "mine"
+    (tmp_path / "mine.toml").write_text('name = "other"\n' + text)
+    assert load_suite(str(tmp_path / "mine.toml"))[0].name == "other"
+    (tmp_path / "My suite.toml").write_text(text)
+    with pytest.raises(SuiteError, match="name"):
+        load_suite(str(tmp_path / "My suite.toml"))

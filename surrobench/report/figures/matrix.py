@@ -52,8 +52,7 @@ def heat_map(
 
     Args:
         ranking: the ranking to show.
-        measure: ``rank``, or the mean over seeds of the ``quantile`` or ``normalised`` regret, which are
-            coloured by their logarithm.
+        measure: ``rank``, or the mean ``quantile`` or ``normalised`` regret, coloured by its logarithm.
         width: the width of the figure, in points.
         bare: whether to leave out title and notes.
 

@@ -2,12 +2,10 @@
 
 A *condition* is a method with one model that is shown one prompt variant, or the method with a slot control
 in the model's place. Conditions are compared within their method, with a base that is fixed before any result
-is seen:
-
-- by variant, the base is the same method and model that is shown everything (``full``). What is lost when
-  names and data set are hidden was prior knowledge; what is left is search;
-- by model, the base is the slot control of the method: ``control:random`` if it was run, else
-  ``control:default``, else ``control:tpe``. What is gained is the model's own, prior knowledge included.
+is seen. By variant, the base is the same method and model that is shown everything (``full``). What is lost
+when names and data set are hidden was prior knowledge; what is left is search. By model, the base is the slot
+control of the method: ``control:random`` if it was run, else ``control:default``, else ``control:tpe``. What
+is gained is the model's own, prior knowledge included.
 
 There are two measures, and lower is better: the quantile regret of the first configuration that the model
 proposed, and that of the incumbent at the end. The *advantage* is the regret of the base less the regret of
