@@ -199,7 +199,7 @@ def test_a_wrong_value_is_named_with_its_line(old: str, new: str, says: str, lin
 
 def test_a_missing_key_is_named() -> None:
     assert "a budget is missing: add trials, equivalents or seconds" in problem("trials = 5", "")
-    assert "name is missing" in problem('name = "study"', "")
+    assert "seeds is missing" in problem("seeds = 2\n", "")
 
 
 def test_a_control_that_is_not_written_down_must_be_there_too() -> None:
