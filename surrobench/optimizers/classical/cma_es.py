@@ -1,11 +1,15 @@
 """CMA-ES with margin, through the ``cmaes`` library.
 
-Sources: Hansen, arXiv 1604.00772 (the method); Hamano et al., GECCO 2022 (margin for integers, ``CMAwM``);
-Hamano et al., GECCO 2025 (categories, ``CatCMAwM``); Auger & Hansen, CEC 2005 (IPOP restarts); Hansen, arXiv
-1110.4181 (the length to which a foreign point is clipped).
+The sources are:
 
-The library's private parts are read for the state (``_mean``, ``_sigma``, ``_C``, ``_A``, ``_q``); nothing of
-it is written.
+- Hansen, arXiv 1604.00772, for the method;
+- Hamano et al., GECCO 2022, for the margin of integers (``CMAwM``);
+- Hamano et al., GECCO 2025, for categories (``CatCMAwM``);
+- Auger & Hansen, CEC 2005, for the IPOP restarts;
+- Hansen, arXiv 1110.4181, for the length to which a foreign point is clipped.
+
+The state is read from private attributes of the library (``_mean``, ``_sigma``, ``_C``, ``_A``, ``_q``). None
+of them is written.
 """
 
 from __future__ import annotations
@@ -24,31 +28,36 @@ from surrobench.space.hyperparameter import Matrix, is_integer, is_log
 
 
 def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
-    """CMA-ES in the unit cube, a generation at a time.
+    """Search the unit cube with CMA-ES, one generation at a time.
 
-    Defaults as Optuna's: mean at the centre, ``sigma`` a sixth of the range, population 4 + floor(3 ln d).
-    A granted initial design moves the mean to its best configuration, and gives half of each category's
-    probability to the one chosen there. Integers and ordinals have a margin (CMAwM); a space with categories,
-    or with integers on a log scale, which CMAwM takes for evenly spaced, uses CatCMAwM. Categories start
-    equally probable, whatever their weights. A failed evaluation counts as the worst value seen. Where the
-    library's stop rule fires, it restarts with a doubled population from a uniformly drawn mean (IPOP). Where
-    a table with gaps evaluates the nearest configuration it has, the loss is told at the point drawn: the
-    library takes no other.
+    The defaults are Optuna's. The mean starts at the centre, ``sigma`` is a sixth of the range, and the
+    population is 4 + floor(3 ln d). A granted initial design moves the mean to its best configuration. It
+    also gives half of each category's probability to the value chosen there.
+
+    Integers and ordinals have a margin (CMAwM). A space with categories uses CatCMAwM. So does a space with
+    integers on a log scale, because CMAwM takes them for evenly spaced. Categories start equally probable,
+    whatever their weights.
+
+    A failed evaluation counts as the worst value seen. Where the library's stop rule fires, the search
+    restarts with a doubled population from a uniformly drawn mean (IPOP). A table with gaps evaluates the
+    nearest configuration that it has. The library is then told the loss at the point drawn, because it takes
+    no other point.
     """
     yield from ask_tell(task, "cma-es", lambda: Restarting(task, rng, sigma))
 
 
 class State(NamedTuple):
-    """What CMA-ES holds: it draws from N(mean, sigma^2 C), in unit-cube coordinates.
+    """The state of CMA-ES, which draws from N(mean, sigma^2 C) in unit-cube coordinates.
 
-    The margin of a discrete hyperparameter widens its steps beyond that; it is not part of C.
+    The margin of a discrete hyperparameter widens its steps beyond that distribution. The margin is not part
+    of C.
 
     Attributes:
         columns: shape (n,), the columns of the space that are numeric and searched, ascending.
-        mean: shape (n,).
+        mean: shape (n,), the mean.
         sigma: the step size.
-        covariance: shape (n, n), without sigma^2.
-        probabilities: of each value of a category, by column.
+        covariance: shape (n, n), the matrix C, without sigma^2.
+        probabilities: the probability of each value of a category, by column.
     """
 
     columns: NDArray[np.intp]
@@ -59,12 +68,12 @@ class State(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """One sample of CMA-ES's own.
+    """One sample that CMA-ES drew itself.
 
     Attributes:
-        x: shape (d,), the configuration that it stands for.
-        u: shape (searched,), the same in the unit cube.
-        told: what the library is told of it.
+        x: shape (d,), the configuration that the sample stands for.
+        u: shape (searched,), the same configuration in the unit cube.
+        told: what the library is told of the sample.
     """
 
     x: Matrix
@@ -73,8 +82,10 @@ class Drawn(NamedTuple):
 
 
 class Restarting:
-    """CMA-ES with increasing population: as ask and tell a generation at a time, or by ``draw`` and ``take``
-    one sample at a time, which is the same search.
+    """This class runs CMA-ES with restarts and an increasing population.
+
+    It can be driven by ``ask`` and ``tell``, one generation at a time. It can also be driven by ``draw`` and
+    ``take``, one sample at a time. Both make the same search.
     """
 
     def __init__(self, task: Task, rng: Generator, sigma: float) -> None:
@@ -95,24 +106,25 @@ class Restarting:
         self.strategy = self._open(mean, known=start is not None)
 
     def ask(self) -> Matrix:
-        """Shape (population, d): one generation."""
+        """Return one generation, shape (population, d)."""
         X, _, self._asked = self._draw(self.population)
         return X
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """The generation's losses; then a restart if the strategy has stopped."""
+        """Take the losses of a generation, and restart if the strategy has stopped."""
         for told, loss in zip(self._asked, losses.tolist(), strict=True):
             self.take(told, loss)
 
     def draw(self) -> Drawn:
-        """The next sample of the generation."""
+        """Return the next sample of the generation."""
         X, U, told = self._draw(1)
         return Drawn(X[0], U[0], told[0])
 
     def take(self, told: Any, loss: float) -> None:
-        """Count a sample, or what is told in its place, towards the generation; NaN: the worst value seen.
+        """Count a sample, or what is told in its place, towards the generation.
 
-        When the generation is full it is told to the library, which may restart.
+        A loss that is NaN counts as the worst value seen. A full generation is told to the library, which may
+        then restart.
         """
         self._taken.append((told, loss))
         if len(self._taken) < self.population:
@@ -126,17 +138,18 @@ class Restarting:
             self.strategy = self._open(self._rng.random(self._space.d), known=False)
 
     def instead(self, drawn: Drawn, x: Matrix, clip: bool = False) -> Any:
-        """What to tell of a foreign configuration, evaluated in the place of a sample.
+        """Return what to tell of a foreign configuration that was evaluated in the place of a sample.
 
-        Where the two have the same value, and where a hyperparameter is inactive, the sample's own coordinate
-        stays as it was drawn: telling the sample's own configuration is telling the sample. Elsewhere it is
-        the value's, in the middle of its bin if it is discrete, seen from the mean with the library's margin.
+        The sample's own coordinate stays as it was drawn in two cases: where both have the same value, and
+        where a hyperparameter is inactive. Telling the sample's own configuration is therefore the same as
+        telling the sample. Elsewhere the coordinate is that of the foreign value, as seen from the mean with
+        the library's margin. The coordinate of a discrete value is the middle of its bin.
 
         Args:
             drawn: the sample.
-            x: shape (d,), the configuration evaluated instead.
-            clip: shorten the numeric step from the mean to Mahalanobis length sqrt(n) + 2n / (n + 2) if it is
-                longer (arXiv 1110.4181, table 2). Categories stay.
+            x: shape (d,), the configuration that was evaluated instead.
+            clip: whether to shorten the numeric step from the mean to Mahalanobis length sqrt(n) + 2n / (n +
+                2) if it is longer (arXiv 1110.4181, table 2). Categories stay as they are.
         """
         u = self._space.to_unit(x[None, :])[0, self._searched]
         kept = np.isnan(u) | np.isclose(u, drawn.u, rtol=0, atol=1e-9)
@@ -145,7 +158,7 @@ class Restarting:
         return self.strategy.instead(drawn, np.where(kept, drawn.u, u), kept, clip)
 
     def state(self) -> State:
-        """A copy of what the strategy holds now."""
+        """Return a copy of the strategy's present state."""
         mean, sigma, covariance, columns, probabilities = self.strategy.state()
         searched = np.flatnonzero(self._searched)
         order = np.argsort(columns)
@@ -178,26 +191,29 @@ Held = tuple[Matrix, float, Matrix, NDArray[np.intp], dict[int, Matrix]]
 
 
 class Strategy(Protocol):
-    """One of the library's classes, in unit-cube coordinates of what is searched."""
+    """One of the library's classes, in unit-cube coordinates of the hyperparameters that are searched."""
 
     def ask(self, n: int) -> tuple[Matrix, list[Any]]:
-        """Shape (n, searched), and what the library is to be told of each."""
+        """Return n points, shape (n, searched), and what the library is to be told of each."""
 
     def tell(self, told: list[Any], losses: NDArray[np.float64]) -> None:
-        """A whole generation and its losses."""
+        """Take a whole generation and its losses."""
 
     def instead(self, drawn: Drawn, u: Matrix, kept: NDArray[np.bool_], clip: bool) -> Any:
-        """See ``Restarting.instead``; ``u`` and ``kept`` have shape (searched,)."""
+        """Return what to tell in the place of a sample, as ``Restarting.instead`` does.
+
+        The arguments ``u`` and ``kept`` have shape (searched,).
+        """
 
     def state(self) -> Held:
-        """Copies of what it holds."""
+        """Return copies of what the strategy holds."""
 
     def should_stop(self) -> bool:
-        """The library's own stop rule."""
+        """Return whether the library's own stop rule fires."""
 
 
 class _Numeric:
-    """``CMAwM``, or plain ``CMA`` where every hyperparameter is continuous."""
+    """A strategy that uses ``CMAwM``, or plain ``CMA`` where every hyperparameter is continuous."""
 
     def __init__(self, values: list[Matrix], mean: Matrix, sigma: float, population: int, seed: int) -> None:
         from cmaes import CMA, CMAwM
@@ -227,7 +243,7 @@ class _Numeric:
 
     def instead(self, drawn: Drawn, u: Matrix, kept: NDArray[np.bool_], clip: bool) -> Matrix:
         mean, sigma, covariance, _, _ = self.state()
-        # The library encodes v as the value nearest to mean + A (v - mean): this is a v that it encodes as u.
+        # The library encodes v as the value nearest to mean + A (v - mean). This is a v that it encodes as u.
         A = np.where(self._discrete, self.library._A, 1.0) if self._with_margin else 1.0
         v = np.where(kept, drawn.told, mean + (u - mean) / A)
         return mean + _clipped(v - mean, sigma, covariance) if clip else v
@@ -241,9 +257,10 @@ class _Numeric:
 
 
 class _Mixed:
-    """``CatCMAwM``: continuous, discrete and categorical coordinates side by side.
+    """A strategy that uses ``CatCMAwM`` for continuous, discrete and categorical coordinates side by side.
 
-    ``values`` are the unit-cube coordinates of each hyperparameter's values, none for a continuous one.
+    ``values`` are the unit-cube coordinates of each hyperparameter's values. A continuous hyperparameter has
+    none.
     """
 
     def __init__(
@@ -277,7 +294,10 @@ class _Mixed:
         self._has_stop_rule = len(numeric) > 0  # the library has none for a purely categorical space
 
     def _leaning_towards(self, mean: Matrix) -> Matrix:
-        """Shape (categories, most values): half of the probability on the start's own value."""
+        """Return probabilities, shape (categories, most values).
+
+        Half of each category's probability is on the start's own value.
+        """
         sizes = [len(self._values[j]) for j in self._c]
         q = np.zeros((len(self._c), max(sizes)))
         for row, (j, size) in enumerate(zip(self._c, sizes, strict=True)):
@@ -335,7 +355,7 @@ class _Mixed:
 
 
 def _clipped(step: Matrix, sigma: float, covariance: Matrix) -> Matrix:
-    """A step from the mean, shape (n,), no longer than sqrt(n) + 2n / (n + 2) by Mahalanobis."""
+    """Return a step from the mean, shape (n,), no longer than sqrt(n) + 2n / (n + 2) by Mahalanobis."""
     n = len(step)
     y = step / sigma
     length = float(np.sqrt(y @ np.linalg.solve(covariance, y)))

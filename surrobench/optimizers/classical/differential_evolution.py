@@ -1,6 +1,6 @@
 """Differential evolution, rand/1/bin: Storn & Price, J. Global Optimization 11, 1997.
 
-Population, factors and what happens at the boundary are those of DEHB (Awad et al., IJCAI 2021).
+The population, the factors and the rule at the boundary are those of DEHB (Awad et al., IJCAI 2021).
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ SOURCE = "differential-evolution"
 def differential_evolution(
     task: Task, rng: Generator, *, population: int = 20, factor: float = 0.5, crossover: float = 0.5
 ) -> Steps:
-    """Generation-wise in the unit cube: every member is challenged by one trial vector, and then all at once.
+    """Evolve a population in the unit cube, one generation at a time.
 
-    A trial vector replaces its target if it is at least as good, as in DEHB (the paper asks for better), so
-    that the population moves on a plateau. Genotypes are points of the whole cube: a discrete value is a bin
-    of it, and an inactive hyperparameter keeps its coordinate. The granted initial design (its best, of
-    equals any, if there is too much of it) begins the first population, its inactive coordinates drawn; the
-    rest comes from the prior. A failed evaluation counts as the worst value seen so far.
+    One trial vector challenges every member, and all replacements happen at once. A trial vector replaces its
+    target if it is at least as good, as in DEHB, so that the population moves on a plateau. The paper asks
+    for a better one.
+
+    Genotypes are points of the whole cube. A discrete value is a bin of the cube, and an inactive
+    hyperparameter keeps its coordinate. The granted initial design begins the first population, and its
+    inactive coordinates are drawn. If it is larger than the population, its best members are taken, and ties
+    are broken arbitrarily. The rest of the population comes from the prior. A failed evaluation counts as the
+    worst value seen so far.
 
     Raises:
         UsageError: the population is too small to draw three others from.
@@ -55,10 +59,11 @@ def differential_evolution(
 
 
 def trial_vectors(U: Matrix, searched: Mask, rng: Generator, factor: float, crossover: float) -> Matrix:
-    """Shape (n, d): for each target a + factor * (b - c), in about a share ``crossover`` of its coordinates.
+    """Return one trial vector for each target, shape (n, d).
 
-    a, b and c are three other members, all different. At least one coordinate that is searched is taken from
-    the mutant. What leaves the cube is drawn anew, uniformly.
+    The mutant is a + factor * (b - c), where a, b and c are three other members, all different. About a share
+    ``crossover`` of the coordinates comes from the mutant. At least one coordinate that is searched comes
+    from it. A coordinate that leaves the cube is drawn anew, uniformly.
     """
     n, d = U.shape
     lots = rng.random((n, n))

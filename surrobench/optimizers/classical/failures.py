@@ -1,4 +1,4 @@
-"""What a failed evaluation counts as, where a method needs a number for it."""
+"""The value of a failed evaluation, for methods that need a number for it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from numpy.typing import NDArray
 
 
 class WorstSeen:
-    """The worst loss seen so far: a failed evaluation counts as that, never as a fixed number."""
+    """This class remembers the worst loss seen so far, as which a failed evaluation counts.
+
+    A failed evaluation never counts as a fixed number.
+    """
 
     def __init__(self) -> None:
         self._worst = -np.inf
 
     def see(self, losses: NDArray[np.float64]) -> None:
-        """Take note of losses; NaN for a failed evaluation."""
+        """Take note of losses, which are NaN for a failed evaluation."""
         if np.isfinite(losses).any():
             self._worst = max(self._worst, float(np.nanmax(losses)))
 
     def fill(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same losses, a number in place of each that failed; while nothing was seen, all are equal."""
+        """Return the same losses with a number in place of each that failed.
+
+        While no loss has been seen, all are equal.
+        """
         return np.where(np.isfinite(losses), losses, self._worst if np.isfinite(self._worst) else 0.0)

@@ -10,17 +10,21 @@ from surrobench.optimizers.classical.smac import Smac
 
 
 def gp(task: Task, rng: Generator) -> Steps:
-    """SMAC3's ``BlackBoxFacade`` with its defaults; scikit-learn's Gaussian process, no torch.
+    """Run SMAC3's ``BlackBoxFacade`` with its defaults.
 
-    Matern-5/2 kernel with a length scale per hyperparameter, times a Hamming kernel for categories, with
-    noise; its hyperparameters are the maximum a posteriori of several starts. Expected improvement over 1,000
-    random configurations, the best of which and the best trials start 10 local searches each; a proposal is
-    random instead with probability 0.084; the process is fitted anew for every proposal. First comes a
-    scrambled Sobol' design of 8 configurations per hyperparameter, but at most a quarter of the budget. See
-    ``Smac`` for a granted initial design and for failed evaluations.
+    It uses scikit-learn's Gaussian process and needs no torch. The kernel is Matern-5/2 with a length scale
+    per hyperparameter, times a Hamming kernel for categories, with noise. The kernel's hyperparameters are
+    the maximum a posteriori of several starts.
 
-    Fitting took 0.5 s with 100 trials of 7 hyperparameters, 2.4 s with 200 and 8.7 s with 400, and grows with
-    the cube from there. Nothing refuses a larger budget, but more than 300 trials are hours for each run.
+    Expected improvement is computed for 1,000 random configurations. The best of these and the best trials
+    start 10 local searches each. With probability 0.084 a proposal is random instead. The process is fitted
+    anew for every proposal. A scrambled Sobol' design comes first. It has 8 configurations per
+    hyperparameter, but at most a quarter of the budget. See ``Smac`` for a granted initial design and for
+    failed evaluations.
+
+    For 7 hyperparameters, fitting took 0.5 s with 100 trials, 2.4 s with 200 and 8.7 s with 400. From there
+    it grows with the cube of the trials. No check refuses a larger budget, but more than 300 trials take
+    hours for each run.
     """
 
     def start() -> AskTell:

@@ -19,11 +19,12 @@ _COUNTABLE = 2**62
 def grid(task: Task, rng: Generator) -> Steps:
     """Go through a full grid of k values of each numeric hyperparameter and all categories, shuffled.
 
-    k is the largest number with k^d <= budget over the d numeric hyperparameters, but at least 2; values
-    stand in the middle of k equal parts of the range, which keeps a coarse grid off the corners. The order
-    is shuffled by the seed: a lexicographic one, cut off by the budget, would explore one corner only. A
-    grid smaller than the budget ends the run early. Of a grid much larger than the budget only the points
-    visited are drawn.
+    The number k is the largest with k^d <= budget over the d numeric hyperparameters, but at least 2. Values
+    stand in the middle of k equal parts of the range, which keeps a coarse grid off the corners. The seed
+    shuffles the order. A lexicographic order, cut off by the budget, would explore one corner only.
+
+    A grid smaller than the budget ends the run early. For a grid much larger than the budget, only the points
+    that are visited are drawn.
     """
     space = task.space
     numeric = ~space.is_categorical & (space.levels != 1)
@@ -46,9 +47,9 @@ def grid(task: Task, rng: Generator) -> Steps:
 
 
 def _values(space: SearchSpace, j: int, k: int) -> Matrix:
-    """Where one hyperparameter's values on the grid stand in the unit cube.
+    """Return the unit-cube coordinates of one hyperparameter's values on the grid.
 
-    A discrete one with fewer than k values contributes what it has.
+    A discrete hyperparameter with fewer than k values contributes those that it has.
     """
     levels = int(space.levels[j])
     discrete = space.is_categorical[j] or 0 < levels <= k

@@ -11,8 +11,9 @@ from surrobench.protocol.requests import Evaluate
 def latin_hypercube(task: Task, rng: Generator) -> Steps:
     """Evaluate one design of the size of the budget (``scipy.stats.qmc.LatinHypercube``, its defaults).
 
-    With n trials, each n-th part of every hyperparameter's prior holds one of them; for a conditional
-    hyperparameter those in which it is inactive count too. The granted initial design is no part of it.
+    With n trials, each n-th part of every hyperparameter's prior holds one trial. For a conditional
+    hyperparameter, trials in which it is inactive count too. The granted initial design is no part of the
+    hypercube.
     """
     from scipy.stats import qmc
 

@@ -1,7 +1,7 @@
 """Local search: first-improvement hill climbing, one hyperparameter at a time, with random restarts.
 
-The neighbourhood is that of Hutter, Hoos & Leyton-Brown, LION 5, 2011, as ConfigSpace defines it in
-``get_one_exchange_neighbourhood``; its defaults are kept.
+The neighbourhood is that of Hutter, Hoos & Leyton-Brown, LION 5, 2011. ConfigSpace defines it in
+``get_one_exchange_neighbourhood``, whose defaults are kept.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ SOURCE = "local-search"
 def local_search(task: Task, rng: Generator, *, neighbours: int = 4, spread: float = 0.2) -> Steps:
     """Climb from the best configuration granted, and from a random one whenever no neighbour improves.
 
-    Neighbours are tried in a random order; the first that is strictly better is moved to. Where nothing was
-    granted the start is random too: the default configuration would be a head start that others do not have.
-    What the run has already evaluated is passed over, as its loss is known. A failed evaluation is no
-    improvement, and whatever did not fail improves on it.
+    Neighbours are tried in a random order, and the search moves to the first that is strictly better. Without
+    a granted initial design the start is random too. The default configuration would be a head start that
+    other methods do not have. Configurations that the run has already evaluated are passed over, because
+    their losses are known. A failed evaluation is no improvement, and every evaluation that did not fail
+    improves on it.
     """
     space = task.space
     defaults = np.array([space.nearest(hp.name, hp.default_value) for hp in space.hyperparameters])
@@ -57,12 +58,18 @@ def neighbourhood(
     neighbours: int = 4,
     spread: float = 0.2,
 ) -> Matrix:
-    """Shape (n, d): configurations that differ from ``x`` in one active hyperparameter, in a random order.
+    """Return configurations that differ from ``x`` in one active hyperparameter, shape (n, d).
 
-    Categories: every other one. Ordinals: the one below and the one above. Numbers: ``neighbours`` different
-    ones, normally distributed around the value with standard deviation ``spread`` in the unit cube, truncated
-    to the range (of integers, all others where there are no more, and else as many as four times the draws
-    meet). What a change activates gets its value from ``defaults``, shape (d,).
+    They are in a random order.
+
+    - A category's neighbours are all its other values.
+    - An ordinal's neighbours are the value below and the value above.
+    - A number's neighbours are ``neighbours`` different numbers. They are normally distributed around the
+      value with standard deviation ``spread`` in the unit cube, truncated to the range. An integer that has
+      no more than ``neighbours`` other values has all of them as neighbours. Otherwise its
+      neighbours are those that four times as many draws meet, and no more than ``neighbours`` of them.
+
+    A hyperparameter that a change activates gets its value from ``defaults``, shape (d,).
     """
     active = ~np.isnan(x)
     u = space.to_unit(np.where(active, x, defaults)[None, :])[0]
@@ -77,7 +84,7 @@ def neighbourhood(
 def _places(
     space: SearchSpace, j: int, value: float, u: float, rng: Generator, neighbours: int, spread: float
 ) -> Matrix:
-    """The unit-cube coordinates of one hyperparameter's neighbours."""
+    """Return the unit-cube coordinates of one hyperparameter's neighbours."""
     from scipy.special import ndtr, ndtri
 
     hp, levels = space.hyperparameters[j], int(space.levels[j])
@@ -100,7 +107,10 @@ def _places(
 
 
 def _best(initial: Evaluated, rng: Generator) -> tuple[Matrix | None, float]:
-    """The best configuration granted, of equals any; None where all failed or nothing was granted."""
+    """Return the best configuration granted and its loss, with ties broken at random.
+
+    The configuration is None where all granted trials failed or none was granted.
+    """
     if not np.isfinite(initial.losses).any():
         return None, np.inf
     loss = float(np.nanmin(initial.losses))

@@ -1,4 +1,7 @@
-"""NGOpt, Nevergrad's choice among its methods: Meunier et al., arXiv 2010.04542; an optional library."""
+"""NGOpt, Nevergrad's choice among its methods: Meunier et al., arXiv 2010.04542.
+
+Nevergrad is an optional library.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,23 @@ from surrobench.space.hyperparameter import Matrix, is_integer, is_log
 
 
 def ngopt(task: Task, rng: Generator) -> Steps:
-    """``nevergrad.optimizers.NGOpt``: which method works is decided by kinds of hyperparameters and budget.
+    """Run ``nevergrad.optimizers.NGOpt``, which chooses its method by the hyperparameters and the budget.
 
-    Floats, on their log scale where they have one, are ``Scalar`` in the unit cube; integers and ordinals are
-    ``Scalar`` with integer casting over their index, integers on a log scale over their place in the cube;
-    categories are ``Choice``. Nevergrad knows no conditions: inactive hyperparameters have values there that
-    are not evaluated. The granted initial design is told as not asked for. A failed evaluation counts as the
-    worst value seen.
+    Floats are ``Scalar`` in the unit cube, on their log scale where they have one. Integers and ordinals are
+    ``Scalar`` with integer casting over their index. Integers on a log scale are ``Scalar`` over their place
+    in the cube. Categories are ``Choice``. Nevergrad knows no conditions, so inactive hyperparameters have
+    values there that are not evaluated. The granted initial design is told as not asked for. A failed
+    evaluation counts as the worst value seen.
 
-    In a continuous space with fewer than 50 trials per hyperparameter NGOpt is Cobyla, from the best granted
-    configuration or the centre: nothing is random, and seeds differ by what they were granted only.
+    In a continuous space with fewer than 50 trials per hyperparameter NGOpt is Cobyla, which starts from the
+    best granted configuration or the centre. Nothing is random then, and seeds differ only by what they were
+    granted.
     """
     yield from ask_tell(task, "ngopt", lambda: NGOpt(task, rng))
 
 
 class NGOpt:
-    """NGOpt as ask and tell."""
+    """This class offers NGOpt through ask and tell."""
 
     def __init__(self, task: Task, rng: Generator) -> None:
         import nevergrad as ng
@@ -46,7 +50,7 @@ class NGOpt:
         log = np.array([is_integer(hp) and is_log(hp) for hp in task.space.hyperparameters])
         self._binned = ~task.space.is_categorical & (task.space.levels > 1) & ~log
         seeds = rng.integers(2**32, size=2).tolist()
-        # Some of its methods draw from numpy's global generator: they are given one of this run's own.
+        # Some of its methods draw from numpy's global generator, so they get one of this run's own.
         self._globals = RandomState(seeds[1]).get_state()
         with self._apart():
             parameters = self._parameters(ng.p)
@@ -58,7 +62,7 @@ class NGOpt:
             self._asked = self._library.ask()
 
     def ask(self) -> Matrix:
-        """Shape (1, d): the next configuration."""
+        """Return the next configuration, shape (1, d)."""
         u = np.full(self._space.d, 0.5)
         for key, value in self._asked.value.items():
             j = int(key)
@@ -67,10 +71,10 @@ class NGOpt:
         return self._space.from_unit(u[None, :])
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """What came of it.
+        """Tell Nevergrad the loss, and ask for the next configuration at once.
 
-        The next configuration is asked for at once: some of Nevergrad's methods work in a thread, from being
-        told until they have it, and must not draw from the global generator of anyone else.
+        Some of Nevergrad's methods work in a thread from the time they are told a loss until they have the
+        next configuration. In that time they must not draw from the global generator of anyone else.
         """
         with self._apart():
             self._tell(self._asked, losses[0])
@@ -105,7 +109,7 @@ class NGOpt:
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
-        """Nevergrad's warnings unseen, and numpy's global generator swapped for this run's."""
+        """Hide Nevergrad's warnings, and swap numpy's global generator for this run's."""
         before = np.random.get_state()  # noqa: NPY002 - it is Nevergrad that uses it
         np.random.set_state(self._globals)  # noqa: NPY002
         try:

@@ -1,6 +1,7 @@
 """Bayesian optimization with a Gaussian process, as Optuna implements it; needs torch.
 
-Sources: Snoek et al., NeurIPS 2012; logarithmic expected improvement: Ament et al., NeurIPS 2023.
+The source of the method is Snoek et al., NeurIPS 2012. The source of logarithmic expected improvement is
+Ament et al., NeurIPS 2023.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from surrobench.optimizers.classical.optuna_study import OptunaStudy
 
 
 def optuna_gp(task: Task, rng: Generator, *, startup: int = 10) -> Steps:
-    """Optuna's ``GPSampler`` with its defaults.
+    """Run Optuna's ``GPSampler`` with its defaults.
 
-    Matern-5/2 kernel with a length scale per hyperparameter, noise fitted. The first ``startup`` trials are
-    random, and so are hyperparameters that depend on conditions. The granted initial design, ordinals and
-    failed evaluations are as in ``tpe``. The time of a proposal grows with the cube of the trials, as for
-    ``gp``.
+    The kernel is Matern-5/2 with a length scale per hyperparameter, and the noise is fitted. The first
+    ``startup`` trials are random. Hyperparameters that depend on conditions are random in every trial. The
+    granted initial design, ordinals and failed evaluations are treated as in ``tpe``. The time of a proposal
+    grows with the cube of the trials, as for ``gp``.
     """
 
     def start() -> AskTell:

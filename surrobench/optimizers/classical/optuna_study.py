@@ -1,4 +1,4 @@
-"""Drive an Optuna study over a search space: one trial at a time, conditions honoured."""
+"""Drive an Optuna study over a search space, one trial at a time and with conditions honoured."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class OptunaStudy:
-    """One in-memory Optuna study over a search space, as ask and tell.
+    """This class offers one in-memory Optuna study over a search space through ask and tell.
 
-    Hyperparameters are suggested one by one, and one whose conditions do not hold is not suggested.
-    Categories and ordinals stand for their index. Granted trials are told as finished ones, failed trials as
-    ``FAIL``.
+    Hyperparameters are suggested one by one. A hyperparameter whose conditions do not hold is not suggested.
+    Categories and ordinals stand for their index. Granted trials are told as finished ones. Failed trials are
+    told as ``FAIL``.
     """
 
     def __init__(self, task: Task, sampler: BaseSampler) -> None:
@@ -58,7 +58,7 @@ class OptunaStudy:
 
         assert self._trial is not None, "tell follows ask"
         if not np.allclose(configurations, self._asked, rtol=0, atol=1e-9, equal_nan=True):
-            # A table with gaps evaluated the nearest that it has: a trial of its own, instead of this one.
+            # A table with gaps evaluated its nearest configuration. That is another trial, instead of this.
             self._study.tell(self._trial, state=TrialState.FAIL)
             self.add(configurations, losses)
         elif np.isfinite(losses[0]):
@@ -67,7 +67,7 @@ class OptunaStudy:
             self._study.tell(self._trial, state=TrialState.FAIL)
 
     def suggest(self) -> Matrix:
-        """Shape (d,): what would be tried next; nothing is pending afterwards."""
+        """Return what would be tried next, shape (d,), and leave no trial pending."""
         from optuna.trial import TrialState
 
         x: Matrix = self.ask()[0]
@@ -76,7 +76,7 @@ class OptunaStudy:
         return x
 
     def add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """Trials that were not asked for here; those that failed or have no configuration are left out."""
+        """Add trials that were not asked for here, except those that failed or have no configuration."""
         from optuna.trial import create_trial
 
         for x, loss in zip(configurations, losses, strict=True):
@@ -107,7 +107,7 @@ class OptunaStudy:
 
 
 def _distribution(space: SearchSpace, j: int) -> BaseDistribution:
-    """Optuna's counterpart of a hyperparameter; categories and ordinals stand for their index."""
+    """Return Optuna's counterpart of a hyperparameter; categories and ordinals stand for their index."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     hp = space.hyperparameters[j]

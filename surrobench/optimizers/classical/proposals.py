@@ -1,6 +1,6 @@
-"""Configurations that somebody's method proposed, evaluated as they were recorded: no optimizer at all.
+"""Evaluate configurations that somebody's method proposed, as they were recorded.
 
-What a commercial model once answered can so be compared with methods that run here.
+This is no optimizer. It lets the past proposals of a commercial model be compared with methods that run here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ def proposals(task: Task, rng: Generator, *, file: str = "", of: str = "") -> St
     """Evaluate the configurations that a file holds for this benchmark and seed, in their order.
 
     A repeated configuration is evaluated again. A number between two values of a grid goes to the nearest
-    (repair ``snapped:NAME``); what is no configuration of the space costs its trial.
+    (repair ``snapped:NAME``). An entry that is no configuration of the space costs its trial.
 
     Args:
         task: the task.
         rng: unused.
         file: the file, see ``surrobench.benchmarks.configuration_file``.
-        of: whose configurations, where the file has a column ``method`` with several.
+        of: the method whose configurations are read, where the file's column ``method`` has several.
     """
     for values in configuration_file(file).configurations(task.benchmark, task.seed, of):
         try:
-            # To six digits: files print numbers that the grid has in full.
+            # Compare to six digits, because files print rounded numbers that the grid has in full.
             yield Evaluate(task.space.encode([values]), source="recorded")
             continue
         except UsageError:

@@ -11,6 +11,6 @@ _BATCH = 1024
 
 
 def random_search(task: Task, rng: Generator) -> Steps:
-    """Draw configurations independently from the space's prior; on a table, repetitions may occur."""
+    """Draw configurations independently from the space's prior, with repetitions possible on a table."""
     while True:  # in parts only where nothing but time is limited
         yield Evaluate(task.space.sample(min(task.horizon, _BATCH), rng), source="random")

@@ -21,13 +21,15 @@ _DRAWS = 64
 
 
 def regularized_evolution(task: Task, rng: Generator, *, population: int = 100, sample: int = 25) -> Steps:
-    """The best of a random ``sample`` of the population has a child; the oldest dies, however good it is.
+    """Let the best of a random ``sample`` of the population have a child, and let the oldest member die.
 
-    Defaults of the paper's experiments, under which up to 100 trials are random search. As in algorithm 1 the
-    sample is drawn with replacement, and the first population from the prior; the granted initial design is
-    its oldest part. A mutation changes one hyperparameter (``mutate``) where the paper's changes a network. A
-    failed evaluation joins the population and counts as the worst value seen so far. Of equals in a sample
-    the first drawn wins.
+    The oldest member dies however good it is. The defaults are those of the paper's experiments, under which
+    up to 100 trials are random search. As in algorithm 1, the sample is drawn with replacement, and the first
+    population is drawn from the prior. The granted initial design is the oldest part of that population.
+
+    A mutation changes one hyperparameter (``mutate``) where the paper's changes a network. A failed
+    evaluation joins the population and counts as the worst value seen so far. Of equals in a sample, the
+    first one drawn wins.
     """
     worst = WorstSeen()
     X, losses = task.initial.configurations, task.initial.losses
@@ -49,15 +51,19 @@ def regularized_evolution(task: Task, rng: Generator, *, population: int = 100, 
 def small_regularized_evolution(
     task: Task, rng: Generator, *, population: int = 20, sample: int = 5
 ) -> Steps:
-    """Scaled to budgets of some hundred trials: a fifth of the paper's population and sample."""
+    """Run ``regularized_evolution`` scaled to budgets of some hundred trials.
+
+    The population and the sample are a fifth of the paper's.
+    """
     yield from regularized_evolution(task, rng, population=population, sample=sample)
 
 
 def mutate(space: SearchSpace, x: Matrix, rng: Generator) -> Matrix:
-    """Shape (d,): one active hyperparameter gets another value, drawn from its prior.
+    """Return ``x`` with another value of one active hyperparameter, shape (d,), drawn from its prior.
 
-    What this activates is drawn from the prior too; what it deactivates is dropped. A hyperparameter whose
-    prior gives no other value in 64 draws is passed over, constants first of all.
+    A hyperparameter that this change activates is drawn from the prior too. A hyperparameter that it
+    deactivates is dropped. A hyperparameter whose prior gives no other value in 64 draws is passed over, as
+    constants always are.
     """
     U = space.to_unit(x[None, :])
     active = ~np.isnan(x)

@@ -1,7 +1,8 @@
 """SMAC3: Bayesian optimization with a random forest.
 
-Sources: Hutter et al., LION 2011 (the method); Lindauer et al., JMLR 23, 2022 (SMAC3). The defaults are those
-of the library's ``HyperparameterOptimizationFacade``, which are not those of the first paper.
+The source of the method is Hutter et al., LION 2011. The source of SMAC3 is Lindauer et al., JMLR 23, 2022.
+The defaults are those of the library's ``HyperparameterOptimizationFacade``, which are not those of the first
+paper.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
 
 def smac(task: Task, rng: Generator) -> Steps:
-    """SMAC3's ``HyperparameterOptimizationFacade`` with its defaults.
+    """Run SMAC3's ``HyperparameterOptimizationFacade`` with its defaults.
 
-    A random forest of 10 trees on logarithms of the losses; logarithmic expected improvement over 10,000
-    random configurations, the best of which and the best trials start 10 local searches each; a proposal is
-    random instead with probability 0.2; the forest is trained anew after 8 proposals. First comes a scrambled
-    Sobol' design of 10 configurations per hyperparameter, but at most a quarter of the budget. See ``Smac``
-    for a granted initial design and for failed evaluations.
+    The surrogate is a random forest of 10 trees on logarithms of the losses. Logarithmic expected improvement
+    is computed for 10,000 random configurations. The best of these and the best trials start 10 local
+    searches each. With probability 0.2 a proposal is random instead. The forest is trained anew after 8
+    proposals. A scrambled Sobol' design comes first. It has 10 configurations per hyperparameter, but at most
+    a quarter of the budget. See ``Smac`` for a granted initial design and for failed evaluations.
     """
 
     def start() -> AskTell:
@@ -47,16 +48,20 @@ def smac(task: Task, rng: Generator) -> Steps:
 
 
 class Smac:
-    """One of SMAC's facades as ask and tell, on a copy of the benchmark's own ConfigSpace.
+    """This class offers one of SMAC's facades through ask and tell.
 
-    An objective value is taken to be without noise (``deterministic``), so a configuration is never proposed
-    twice, and a space with nothing left in it ends the run. The granted initial design is told as existing
-    results and takes the place of as many configurations of SMAC's own design. A failed evaluation is
-    ``CRASHED`` with the worst loss seen in the run; before anything was observed it is not told.
+    It works on a copy of the benchmark's own ConfigSpace.
 
-    Of a configuration with inactive hyperparameters SMAC 2.4.1 looks at no neighbour (it takes an inactive
-    one for changed, NaN being unequal to itself, and skips what differs in more than one): with conditions,
-    its local search does little. That is the library's behaviour and left as it is.
+    An objective value is taken to be without noise (``deterministic``). A configuration is therefore never
+    proposed twice, and a space with nothing left in it ends the run. The granted initial design is told as
+    existing results. It takes the place of as many configurations of SMAC's own design. A failed evaluation
+    is told as ``CRASHED`` with the worst loss seen in the run. Before any loss was observed, a failed
+    evaluation is not told.
+
+    SMAC 2.4.1 looks at no neighbour of a configuration with inactive hyperparameters. It takes an inactive
+    one for changed, since NaN is unequal to itself, and skips configurations that differ in more than one
+    hyperparameter. Its local search therefore does little in a space with conditions. That is the library's
+    behaviour and is left as it is.
     """
 
     def __init__(self, task: Task, rng: Generator, facade: type[AbstractFacade]) -> None:
@@ -90,7 +95,7 @@ class Smac:
         self.tell(task.initial.configurations, task.initial.losses)
 
     def ask(self) -> Matrix:
-        """Shape (1, d): the next configuration; (0, d) when SMAC finds none that is new."""
+        """Return the next configuration, shape (1, d), or (0, d) when SMAC finds none that is new."""
         from smac.main.exceptions import ConfigurationSpaceExhaustedException
 
         try:
@@ -105,7 +110,7 @@ class Smac:
         return self._vector(self._asked[0])[None, :]
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
-        """What came of the trials asked for last; failed ones are told again when a worse loss is seen."""
+        """Tell SMAC the trials asked for last, and tell failed ones again when a worse loss is seen."""
         from smac.runhistory import StatusType
 
         for asked, x, loss in zip(self._asked, configurations, losses.tolist(), strict=True):
@@ -124,11 +129,11 @@ class Smac:
     def _tell(self, info: TrialInfo, cost: float, status: Any) -> None:
         from smac.runhistory import TrialValue
 
-        # save=False: else SMAC writes the whole history to disk after every trial.
+        # With save=True SMAC would write the whole history to disk after every trial.
         self._facade.tell(info, TrialValue(cost, status=status), save=False)
 
     def _vector(self, info: TrialInfo) -> Matrix:
-        # Snapped, because SMAC's design holds 0 for a constant, where ConfigSpace itself has 1.
+        # Values are snapped, because SMAC's design holds 0 for a constant, where ConfigSpace itself has 1.
         return np.asarray(self._space.snap(info.config.get_array()[None, :])[0])
 
     def _info(self, x: Matrix) -> TrialInfo:
@@ -139,7 +144,7 @@ class Smac:
 
 
 def _design(facade: type[AbstractFacade], scenario: Scenario, granted: int) -> Any:
-    """SMAC's own initial design, shortened by what was granted."""
+    """Return SMAC's own initial design, shortened by the number of granted configurations."""
     full = facade.get_initial_design(scenario)
     if granted == 0:
         return full
@@ -148,10 +153,10 @@ def _design(facade: type[AbstractFacade], scenario: Scenario, granted: int) -> A
 
 
 def _model(facade: type[AbstractFacade], scenario: Scenario) -> Any:
-    """The surrogate; a forest without two habits that cost four fifths of the time and change no prediction.
+    """Return the surrogate, without two habits of SMAC's forest that change no prediction.
 
-    It hands every tree to a thread and sleeps 10 ms while it waits for them, and each tree makes room for
-    2^20 leaves, where a trial has at most one.
+    These habits cost four fifths of the time. The forest hands every tree to a thread and sleeps 10 ms while
+    it waits for them. Each tree makes room for 2^20 leaves, although a trial has at most one.
     """
     model: Any = facade.get_model(scenario)
     if hasattr(model, "_rf_opts"):
@@ -160,11 +165,12 @@ def _model(facade: type[AbstractFacade], scenario: Scenario) -> Any:
 
 
 def _maximizer(facade: type[AbstractFacade], scenario: Scenario) -> Any:
-    """The search for the best expected improvement, independent of Python's hash seed.
+    """Return the search for the best expected improvement, made independent of Python's hash seed.
 
-    The starting points of its local searches are made unique by ``list(set(...))`` (since SMAC3's pull
-    request 1244), whose order depends on the hash seed, and with it which random numbers a search gets. The
-    order has no meaning: that of the points' vectors is as good, and always the same.
+    SMAC makes the starting points of its local searches unique by ``list(set(...))`` (since SMAC3's pull
+    request 1244). The order of that list depends on the hash seed. Which random numbers a search gets depends
+    on that order. The order has no meaning. The order of the points' vectors is as good, and is always the
+    same.
     """
     maximizer: Any = facade.get_acquisition_maximizer(scenario)
     search = maximizer._local_search

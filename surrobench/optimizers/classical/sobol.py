@@ -13,8 +13,8 @@ _BATCH = 1024
 def sobol(task: Task, rng: Generator) -> Steps:
     """Evaluate the first points of a Sobol' sequence scrambled by the seed (``scipy.stats.qmc.Sobol``).
 
-    The budget need not be a power of two; balance is only promised where it is. The granted initial design
-    is no part of the sequence.
+    The budget need not be a power of two, but balance is only promised where it is. The granted initial
+    design is no part of the sequence.
     """
     from scipy.stats import qmc
 

@@ -1,6 +1,6 @@
 """Tree-structured Parzen estimator: Bergstra et al., NeurIPS 2011, as Optuna implements it.
 
-What Optuna really does is described by Watanabe, arXiv 2304.11127.
+Watanabe, arXiv 2304.11127, describes what Optuna really does.
 """
 
 from __future__ import annotations
@@ -16,27 +16,32 @@ from surrobench.optimizers.classical.optuna_study import OptunaStudy
 
 
 def tpe(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
-    """Optuna's ``TPESampler`` with its defaults.
+    """Run Optuna's ``TPESampler`` with its defaults.
 
-    What Optuna 5.0 makes of arguments that are None by default, with one objective: ``multivariate`` is True,
-    so hyperparameters that all finished trials have in common are proposed jointly, and those that depend on
-    conditions one by one; ``gamma`` is ceil(n / 10), at most 25, of n finished trials; ``weights`` are 1 for
-    the newest 25 trials and fall linearly to 1/n for the oldest; ``consider_prior`` and
-    ``consider_magic_clip`` are True, ``prior_weight`` is 1, ``consider_endpoints`` is False. ``group`` is
-    False, and ``constant_liar`` is True, which means nothing where one trial runs at a time.
+    Optuna 5.0 replaces arguments that are None by default. With one objective it uses these values:
 
-    Ordinal hyperparameters are integers over their index, so their order is kept. The granted initial
-    design is told as finished trials and counts towards the ``startup`` random ones, as in Optuna itself.
-    A failed evaluation is told as ``FAIL``, which TPE leaves out of its model.
+    - ``multivariate`` is True. Hyperparameters that all finished trials have in common are proposed jointly.
+      Those that depend on conditions are proposed one by one.
+    - ``gamma`` is ceil(n / 10), at most 25, of n finished trials.
+    - ``weights`` are 1 for the newest 25 trials and fall linearly to 1/n for the oldest.
+    - ``consider_prior`` and ``consider_magic_clip`` are True.
+    - ``prior_weight`` is 1, and ``consider_endpoints`` is False.
+    - ``group`` is False.
+    - ``constant_liar`` is True, which has no effect where one trial runs at a time.
+
+    Ordinal hyperparameters are integers over their index, so their order is kept. The granted initial design
+    is told as finished trials and counts towards the ``startup`` random ones, as in Optuna itself. A failed
+    evaluation is told as ``FAIL``, which TPE leaves out of its model.
     """
     yield from _tpe(task, rng, "tpe", n_startup_trials=startup, n_ei_candidates=candidates)
 
 
 def tpe_multivariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
-    """``tpe`` with ``multivariate=True, group=True``: hyperparameters active together are proposed jointly.
+    """Run ``tpe`` with ``multivariate=True, group=True``.
 
-    Optuna 5.0 is multivariate by default, so this differs from ``tpe`` only where there are conditions (and
-    by its random stream, which is named after the method).
+    Hyperparameters that are active together are proposed jointly. Optuna 5.0 is multivariate by default. This
+    method therefore differs from ``tpe`` only where there are conditions, and by its random stream, which is
+    named after the method.
     """
     settings = {"multivariate": True, "group": True}
     yield from _tpe(
@@ -45,9 +50,10 @@ def tpe_multivariate(task: Task, rng: Generator, *, startup: int = 10, candidate
 
 
 def tpe_univariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
-    """``tpe`` with ``multivariate=False``: each hyperparameter for itself, as in the paper of 2011.
+    """Run ``tpe`` with ``multivariate=False``, which proposes each hyperparameter for itself.
 
-    This was Optuna's default before 5.0, and is the TPE of most published comparisons.
+    The paper of 2011 does this too. It was Optuna's default before 5.0, and is the TPE of most published
+    comparisons.
     """
     yield from _tpe(
         task, rng, "tpe-univariate", n_startup_trials=startup, n_ei_candidates=candidates, multivariate=False
@@ -59,12 +65,12 @@ def _tpe(task: Task, rng: Generator, source: str, **settings: Any) -> Steps:
 
 
 def tpe_study(task: Task, rng: Generator, **settings: Any) -> OptunaStudy:
-    """An Optuna study with TPE, told the granted initial design.
+    """Return an Optuna study with TPE that has been told the granted initial design.
 
     Args:
         task: the task.
         rng: draws the sampler's seed.
-        settings: of ``TPESampler``.
+        settings: the arguments of ``TPESampler``.
     """
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler

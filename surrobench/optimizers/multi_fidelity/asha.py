@@ -18,12 +18,13 @@ _BLOCK = 32
 
 
 def asha(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None = None) -> Steps:
-    """A free worker promotes a configuration of the top 1/eta of its rung, else starts a new one.
+    """Let each free worker promote a configuration of the top 1/eta of its rung, or else start a new one.
 
-    The paper's defaults: eta = 3 and no early-stopping offset (s = 0: all start on the lowest rung); as many
-    workers as the task has. Higher rungs are looked at first. Ties go to the configuration drawn first. A
-    failed evaluation counts as the worst of its rung and is never promoted. The granted initial design starts
-    on the lowest rung before anything is drawn, best first, and is not evaluated again at full fidelity.
+    The defaults are the paper's. They are eta = 3 and no early-stopping offset (s = 0: all configurations
+    start on the lowest rung). There are as many workers as the task has. Higher rungs are looked at first.
+    Ties go to the configuration drawn first. A failed evaluation counts as the worst of its rung and is never
+    promoted. The granted initial design starts on the lowest rung before anything is drawn, best first. It is
+    not evaluated again at full fidelity.
     """
     ladder = Ladder.of(task, "asha", eta, min_fidelity)
     start = granted(task, len(task.initial.losses) if ladder.top else 0)
@@ -42,24 +43,27 @@ def asha(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None
 
 
 def _draws(space: SearchSpace, rng: Generator) -> Iterator[Matrix]:
-    """Independent draws, shape (d,) each; made in blocks, which are a fraction of the time."""
+    """Yield independent draws, shape (d,) each.
+
+    The draws are made in blocks, which take a fraction of the time.
+    """
     while True:
         yield from space.sample(_BLOCK, rng)
 
 
 class _Rungs:
-    """What has finished on each rung, and what was promoted from there."""
+    """This class records what has finished on each rung, and what was promoted from there."""
 
     def __init__(self, ladder: Ladder, start: Matrix, draws: Iterator[Matrix]) -> None:
         self.configurations: list[Matrix] = list(start)
         self._known = self._waiting = len(start)
         self._ladder, self._draws = ladder, draws
-        # On each rung below the top one (loss, number), ascending, failed ones last.
+        # Each rung below the top one has its (loss, number) pairs, ascending, with failed ones last.
         self._finished: list[list[tuple[float, int]]] = [[] for _ in range(ladder.top)]
         self._promoted: list[set[int]] = [set() for _ in range(ladder.top)]
 
     def next_job(self) -> tuple[int, int]:
-        """Number and level of the configuration to run next: promoted, or new on the lowest rung."""
+        """Return number and level of the configuration to run next: promoted, or new on the lowest rung."""
         for level in range(self._ladder.top - 1, -1, -1):
             rung, promoted = self._finished[level], self._promoted[level]
             for loss, number in rung[: len(rung) // self._ladder.eta]:
@@ -75,6 +79,6 @@ class _Rungs:
         return len(self.configurations) - 1, 0
 
     def add(self, number: int, level: int, loss: float) -> None:
-        """A configuration has finished on a rung."""
+        """Record that a configuration has finished on a rung."""
         if level < self._ladder.top:
             insort(self._finished[level], (loss if np.isfinite(loss) else np.inf, number))

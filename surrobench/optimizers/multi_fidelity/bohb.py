@@ -1,7 +1,7 @@
 """BOHB: Falkner, Klein & Hutter, ICML 2018 (arXiv 1807.01774), as its authors' HpBandSter does it.
 
-The defaults are HpBandSter's, and where paper and code differ (how many observations a model needs), so is
-the rule. Densities are those of statsmodels' ``KDEMultivariate``, which HpBandSter uses.
+The defaults are HpBandSter's. Paper and code differ in how many observations a model needs, and the rule here
+is also HpBandSter's. The densities are those of statsmodels' ``KDEMultivariate``, which HpBandSter uses.
 """
 
 from __future__ import annotations
@@ -31,16 +31,20 @@ def bohb(
     bandwidth_factor: float = 3.0,
     min_bandwidth: float = 1e-3,
 ) -> Steps:
-    """Hyperband whose configurations come from densities of the good and the bad ones seen (TPE, joint).
+    """Run Hyperband with configurations from densities of the good and the bad ones seen (TPE, joint).
 
-    A third is drawn at random. The others maximise good / bad density among ``samples`` draws from the
-    good one, at the largest fidelity with at least d + 1 good and d + 1 bad observations (good: the best
-    ``top_percent`` of a hundred, at least d + 1). A bracket's lowest rung is drawn as many at a time as there
-    are workers, each time with a new model; higher rungs are one request each.
+    A third of the configurations is drawn at random. Each of the others maximises good / bad density among
+    ``samples`` draws from the good density. The densities are those of the largest fidelity with at least d +
+    1 good and d + 1 bad observations. The good observations are the best ``top_percent`` of a hundred, but at
+    least d + 1.
 
-    The schedule is Hyperband's algorithm 1 (HpBandSter rounds the number of configurations differently).
-    Failed evaluations count as worst, and are bad. The granted initial design is data at full fidelity, and
-    its best take part in the first bracket as in ``hyperband``. Ordinals are integers over their index.
+    On a bracket's lowest rung, as many configurations are drawn at a time as there are workers, each time
+    with a new model. Each higher rung is one request. The schedule is Hyperband's algorithm 1. HpBandSter
+    rounds the number of configurations differently.
+
+    Failed evaluations count as worst, and are bad. The granted initial design is data at full fidelity. Its
+    best configurations take part in the first bracket as in ``hyperband``. Ordinals are integers over their
+    index.
     """
     ladder = Ladder.of(task, "bohb", eta, min_fidelity)
     model = _Model(task.space, len(ladder.values), top_percent, min_bandwidth)
@@ -72,9 +76,10 @@ def bohb(
 class Density:
     """A product-kernel density: Gaussian for numeric columns, Aitchison-Aitken for categorical ones.
 
-    Bandwidths by the normal reference rule (1.06 sigma n^(-1 / (4 + d)), also for categories, as statsmodels
-    does), at least ``min_bandwidth``. Two differences for categories keep it a density: a kernel knows all
-    values, not just those that occur, and is at most flat ((c - 1) / c for c values).
+    Bandwidths follow the normal reference rule, 1.06 sigma n^(-1 / (4 + d)). The rule is used for categories
+    too, as in statsmodels. A bandwidth is at least ``min_bandwidth``. Two differences for categories keep the
+    result a density. A kernel knows all values, not just those that occur. It is also at most flat, which is
+    (c - 1) / c for c values.
 
     Args:
         data: shape (n, d): numbers in [0, 1], or the index of a category.
@@ -89,7 +94,7 @@ class Density:
         self.bandwidths = np.clip(1.06 * data.std(axis=0) * n ** (-1 / (4 + d)), min_bandwidth, flat)
 
     def __call__(self, points: Matrix) -> NDArray[np.float64]:
-        """Shape (m,): the density at each of m points, shape (m, d)."""
+        """Return the density at each of m points, shape (m, d), as an array of shape (m,)."""
         log_kernel = np.zeros((len(points), len(self.data)))
         for j, (width, c) in enumerate(zip(self.bandwidths, self.categories, strict=True)):
             x, center = points[:, j, None], self.data[None, :, j]
@@ -100,7 +105,10 @@ class Density:
         return np.asarray(np.exp(log_kernel).mean(axis=1))
 
     def draw(self, n: int, factor: float, rng: Generator) -> Matrix:
-        """Shape (n, d): draws from the kernels, those of numbers ``factor`` times wider and cut to [0, 1]."""
+        """Draw n points from the kernels, shape (n, d).
+
+        The kernels of numbers are ``factor`` times wider and are cut to [0, 1].
+        """
         from scipy.special import ndtr, ndtri
 
         center = self.data[rng.integers(len(self.data), size=n)]
@@ -114,7 +122,10 @@ class Density:
 
 
 class _Model:
-    """All observations, and the two densities of the largest fidelity that has enough of them."""
+    """This class holds all observations.
+
+    It makes the two densities of the largest fidelity that has enough observations.
+    """
 
     def __init__(self, space: SearchSpace, levels: int, top_percent: int, min_bandwidth: float) -> None:
         self._space, self._top_percent, self._min_bandwidth = space, top_percent, min_bandwidth
@@ -124,14 +135,14 @@ class _Model:
         self._losses = [np.empty(0)] * levels
 
     def add(self, level: int, answer: Evaluated) -> None:
-        """What came of some configurations at a level of the ladder."""
+        """Add the results of some configurations at a level of the ladder."""
         X = answer.configurations
         numbers = np.where(self._space.is_categorical, X, self._space.to_unit(X))[:, self._searched]
         self._data[level] = np.concatenate([self._data[level], numbers])
         self._losses[level] = np.concatenate([self._losses[level], answer.losses])
 
     def fit(self, rng: Generator) -> tuple[Density, Density] | None:
-        """Good and bad density; None while no fidelity has enough observations."""
+        """Return the good and the bad density, or None while no fidelity has enough observations."""
         least = len(self._categories) + 1
         for data, losses in zip(reversed(self._data), reversed(self._losses), strict=True):
             n = len(losses)
@@ -147,9 +158,10 @@ class _Model:
         return None
 
     def _impute(self, data: Matrix, rng: Generator) -> Matrix:
-        """An inactive value becomes that of a random row where it is active, or any if there is none.
+        """Replace each inactive value by that of a random row where it is active.
 
-        HpBandSter's rule, one hyperparameter at a time.
+        If there is no such row, any value is drawn. This is HpBandSter's rule, applied to one hyperparameter
+        at a time.
         """
         data = data.copy()
         for j in np.flatnonzero(np.isnan(data).any(axis=0)):
@@ -170,7 +182,10 @@ def _propose(
     factor: float,
     rng: Generator,
 ) -> Matrix:
-    """Shape (n, d): for each the draw from the good density whose ratio of good to bad is largest."""
+    """Return n configurations, shape (n, d).
+
+    Each is the draw from the good density whose ratio of good to bad is largest.
+    """
     good, bad = densities
     points = good.draw(n * samples, factor, rng)
     ratio = np.maximum(bad(points), 1e-32) / np.maximum(good(points), 1e-32)
@@ -178,6 +193,6 @@ def _propose(
     searched = space.levels != 1
     V = np.full((n, space.d), 0.5)
     V[:, searched] = chosen
-    # Where in the unit cube a category stands, only the space knows.
+    # Only the space knows where in the unit cube a category stands.
     index = np.where(space.is_categorical & searched, V, 0.0)
     return space.from_unit(np.where(space.is_categorical & searched, space.to_unit(index), V))

@@ -1,6 +1,6 @@
-"""What multi-fidelity methods share: the ladder of fidelities, Hyperband's brackets, and promotion.
+"""The parts that multi-fidelity methods share: the fidelity ladder, Hyperband's brackets, and promotion.
 
-Source: Li et al., JMLR 18, 2018 (arXiv 1603.06560), algorithm 1.
+The source is Li et al., JMLR 18, 2018 (arXiv 1603.06560), algorithm 1.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Ladder:
     """The fidelities at which configurations are compared, each ``eta`` times the one below.
 
     Attributes:
-        fidelity: the one that is varied; all others stay full.
+        fidelity: the fidelity that is varied. All others stay full.
         eta: of the configurations on a rung, one in ``eta`` goes on to the next.
-        values: ascending; the last is the full fidelity, where alone an incumbent can be found.
+        values: the rungs, ascending. The last is the full fidelity, the only one where an incumbent can be
+            found.
     """
 
     fidelity: Fidelity
@@ -40,12 +41,14 @@ class Ladder:
 
     @classmethod
     def of(cls, task: Task, method: str, eta: int, min_fidelity: float | None) -> Ladder:
-        """The ladder of a task: R / eta^i for i = 0..s_max, where R is the full fidelity.
+        """Return the ladder of a task: R / eta^i for i = 0..s_max, where R is the full fidelity.
 
-        s_max is the largest s with r eta^s <= R, found by multiplication (exact for integers; a fraction
-        may exceed R by 1e-9 of it), where r is ``min_fidelity`` or else the lower end of the useful range.
-        A rung of an integer fidelity is rounded half up, so lcbench (useful from 2, full 52) has 6, 17
-        and 52; a share of the data from 0.03 has 1/27, 1/9, 1/3 and 1. As eta is at least 2 and r at least
+        The number s_max is the largest s with r eta^s <= R, where r is ``min_fidelity`` or else the lower end
+        of the useful range. It is found by multiplication, which is exact for integers. For a fraction, the
+        product may exceed R by 1e-9 of it.
+
+        A rung of an integer fidelity is rounded half up. For example, lcbench (useful from 2, full 52) has 6,
+        17 and 52. A share of the data from 0.03 has 1/27, 1/9, 1/3 and 1. As eta is at least 2 and r at least
         1 for integers, rounding never joins two rungs. Where only some values are legal, a rung is the
         nearest of them, and rungs that are the same are one.
 
@@ -78,13 +81,14 @@ class Ladder:
 
     @property
     def top(self) -> int:
-        """Level of the full fidelity; the lowest level is 0."""
+        """Return the level of the full fidelity; the lowest level is 0."""
         return len(self.values) - 1
 
     def brackets(self) -> list[list[int]]:
-        """Hyperband's brackets, the widest first: how many configurations are on each of its rungs.
+        """Return Hyperband's brackets, the widest first.
 
-        The last rung of each is the top one, so the lowest rung of a bracket is at ``start`` of it.
+        Each bracket says how many configurations are on each of its rungs. The last rung of each bracket is
+        the top one, so the lowest rung of a bracket is at its ``start``.
         """
         sweep = []
         for s in range(self.top, -1, -1):
@@ -93,15 +97,18 @@ class Ladder:
         return sweep
 
     def start(self, bracket: Sequence[int]) -> int:
-        """Level of a bracket's lowest rung."""
+        """Return the level of a bracket's lowest rung."""
         return len(self.values) - len(bracket)
 
     def evaluate(self, X: Matrix, level: int, source: str, *, promoted: bool = False) -> Evaluate:
-        """Request a batch at a level; ``promoted``: every row has been on the level below."""
+        """Request a batch at a level; ``promoted`` says that every row has been on the level below."""
         return Evaluate(X, source=source, **self._at(level, promoted))
 
     def submit(self, x: Matrix, level: int, source: str, *, promoted: bool = False) -> Submit:
-        """The same for one configuration, shape (d,), without waiting for it."""
+        """Request the evaluation of one configuration, shape (d,), without waiting for it.
+
+        The arguments are otherwise those of ``evaluate``.
+        """
         return Submit(x, source=source, **self._at(level, promoted))
 
     def _at(self, level: int, promoted: bool) -> dict[str, Any]:
@@ -113,24 +120,30 @@ class Ladder:
 
 
 def best(losses: NDArray[np.float64], n: int) -> NDArray[np.intp]:
-    """Up to n indices of the lowest losses, best first; ties in their order, NaN (failed) never."""
+    """Return up to n indices of the lowest losses, best first.
+
+    Ties stay in their order. The index of a failed evaluation (NaN) is never returned.
+    """
     order = np.argsort(losses, kind="stable")  # NaN comes last
     return order[: min(n, int(np.isfinite(losses).sum()))]
 
 
 def granted(task: Task, n: int) -> Matrix:
-    """Up to n configurations of the granted initial design, best first; those that failed are left out."""
+    """Return up to n configurations of the granted initial design, best first, without those that failed."""
     return task.initial.configurations[best(task.initial.losses, n)]
 
 
 def promote(
     ladder: Ladder, bracket: Sequence[int], lowest: Evaluated, source: str, known: int = 0
 ) -> Generator[Request, Evaluated, list[Evaluated]]:
-    """From a bracket's lowest rung to its highest, each rung one request; returns their answers.
+    """Take a bracket from its lowest rung to its highest, each rung in one request.
 
-    A failed configuration is never promoted, so a rung may hold fewer than planned, or end the bracket. The
-    first ``known`` rows of the lowest rung were granted with their losses at full fidelity: those that come
-    so far are not paid for again there.
+    A failed configuration is never promoted, so a rung may hold fewer configurations than planned, or end the
+    bracket. The first ``known`` rows of the lowest rung were granted with their losses at full fidelity.
+    Those of them that reach the full fidelity are not paid for again there.
+
+    Returns:
+        The answers of the rungs.
     """
     answers: list[Evaluated] = []
     answer, is_known = lowest, np.arange(len(lowest.losses)) < known
@@ -149,10 +162,10 @@ def promote(
 def run_brackets(
     task: Task, rng: Rng, ladder: Ladder, brackets: Iterable[Sequence[int]], source: str
 ) -> Steps:
-    """Brackets of independent draws, over and over until the budget ends.
+    """Run brackets of independent draws, over and over until the budget ends.
 
-    The granted initial design takes part in the first one: its best configurations, but no more than that
-    bracket will promote, stand in for draws on the lowest rung.
+    The granted initial design takes part in the first bracket. Its best configurations stand in for draws on
+    the lowest rung, but no more of them than that bracket will promote.
     """
     start: Matrix | None = None
     for bracket in itertools.cycle(brackets):

@@ -1,7 +1,7 @@
 """DEHB: Awad, Mallik & Hutter, IJCAI 2021 (arXiv 2105.09821).
 
-Written from the paper; details it leaves open follow the authors' package ``dehb`` 0.1.2, which needs a numpy
-before 2 and so cannot be used itself.
+The implementation is written from the paper. Details that the paper leaves open follow the authors' package
+``dehb`` 0.1.2. That package needs a numpy before 2 and so cannot be used itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from surrobench.optimizers.multi_fidelity.brackets import Ladder, best, granted
 from surrobench.protocol.requests import Evaluated
 from surrobench.space.hyperparameter import Matrix
 
-_PARENTS = 3  # of a mutant, rand/1
+_PARENTS = 3  # the number of parents of a mutant, rand/1
 
 
 def dehb(
@@ -30,22 +30,25 @@ def dehb(
     mutation: float = 0.5,
     crossover: float = 0.5,
 ) -> Steps:
-    """Differential evolution (rand/1/bin) on each rung of Hyperband's brackets.
+    """Run differential evolution (rand/1/bin) on each rung of Hyperband's brackets.
 
-    Every fidelity has a population, as large as the widest rung there. In the first sweep the lowest rung
-    of the first bracket evaluates its random population, and higher rungs of a bracket get the best of the
-    rung below that were never on them, as successive halving does (continued where training can be). All
-    other trials are mutants crossed with the next individual of the rung's own population, in turn, whose
-    place they take if they are not worse. Mutants' parents are the best of the rung below, as many as the
-    rung has trials (of its own population on a bracket's lowest rung), filled up to three from all
-    populations. Defaults of paper and package: eta = 3, F = CR = 0.5; a value that leaves its range is drawn
-    anew. As many trials at a time as there are workers, each time with what has come of those before.
+    Every fidelity has a population, as large as the widest rung there. In the first sweep, the lowest rung of
+    the first bracket evaluates its random population. The higher rungs of a bracket get the best of the rung
+    below that were never on them, as in successive halving. Their training is continued where that is
+    possible.
 
-    The schedule is Hyperband's algorithm 1 (the package rounds the number of configurations differently).
-    Individuals live in the unit cube, inactive values included. What is promoted competes with the next in
-    turn, too. A failed evaluation never takes a place and is never promoted. Of the granted initial design
-    the best join the population at full fidelity with their losses, and (no more than the first bracket
-    promotes) the first population on the lowest rung.
+    All other trials are mutants crossed with the next individual, in turn, of the rung's own population. A
+    trial that is not worse than this individual takes its place. The parents of mutants are the best of the
+    rung below, as many as the rung has trials. On a bracket's lowest rung they come from its own population.
+    If they are fewer than three, the rest comes from all populations. As many trials are made at a time as
+    there are workers, each time with the results of those before. The defaults of paper and package are eta =
+    3, F = CR = 0.5. A value that leaves its range is drawn anew.
+
+    The schedule is Hyperband's algorithm 1. The package rounds the number of configurations differently.
+    Individuals live in the unit cube, inactive values included. A promoted individual competes with the next
+    in turn, too. A failed evaluation never takes a place and is never promoted. The best of the granted
+    initial design join the population at full fidelity with their losses. They also join the first population
+    on the lowest rung, but no more of them than the first bracket promotes.
 
     Raises:
         UsageError: there is no lower fidelity than the full one.
@@ -79,7 +82,10 @@ def dehb(
 
 
 class _Population:
-    """Individuals of one fidelity, shape (n, d) in the unit cube; loss NaN: none was observed there."""
+    """The individuals of one fidelity, shape (n, d) in the unit cube.
+
+    A loss of NaN means that none was observed at that fidelity.
+    """
 
     def __init__(self, U: Matrix) -> None:
         self.U = U
@@ -88,24 +94,27 @@ class _Population:
         self._turn = 0
 
     def next(self, n: int) -> NDArray[np.intp]:
-        """The n individuals whose turn it is."""
+        """Return the n individuals whose turn it is."""
         slots = (self._turn + np.arange(n)) % len(self.U)
         self._turn = (self._turn + n) % len(self.U)
         return slots
 
     def join(self, U: Matrix, losses: NDArray[np.float64]) -> None:
-        """Individuals whose losses are known take the next places."""
+        """Put individuals whose losses are known into the next places."""
         self.select(self.next(len(U)), U, losses)
 
     def select(self, slots: NDArray[np.intp], U: Matrix, losses: NDArray[np.float64]) -> None:
-        """A trial that is not worse than the individual in its place takes it; a failed one never does."""
+        """Let each trial that is not worse than the individual in its place take that place.
+
+        A failed trial never takes a place.
+        """
         self._seen.append(U)
         known = np.isfinite(self.losses[slots])
         wins = np.isfinite(losses) & (~known | (losses <= np.where(known, self.losses[slots], np.inf)))
         self.U[slots[wins]], self.losses[slots[wins]] = U[wins], losses[wins]
 
     def newcomers(self, below: _Population, n: int) -> Matrix:
-        """Up to n of the best of another population that were never evaluated for this one."""
+        """Return up to n of the best of another population that were never evaluated for this one."""
         U = below.U[best(below.losses, len(below.losses))]
         seen = np.concatenate([U[:0], *self._seen])
         is_new = ~(U[:, None, :] == seen).all(axis=2).any(axis=1)
@@ -121,7 +130,7 @@ def _evaluate(
     U: Matrix,
     promoted: bool = False,
 ) -> Steps:
-    """One request for trials that compete for ``slots``; none if there are no trials."""
+    """Evaluate trials that compete for ``slots`` in one request, or in none if there are no trials."""
     if len(U):
         X = task.space.from_unit(U)
         answer: Evaluated = yield ladder.evaluate(X, level, "dehb", promoted=promoted)
@@ -131,7 +140,10 @@ def _evaluate(
 def _parents(
     below: _Population, n: int, populations: list[_Population], m: int, rng: Generator
 ) -> tuple[Matrix, ...]:
-    """Three matrices, shape (m, d): for each of m mutants three different members of the parent pool."""
+    """Return three matrices, shape (m, d).
+
+    Each of m mutants has three different members of the parent pool.
+    """
     pool = below.U[np.argsort(below.losses, kind="stable")[:n]]
     if len(pool) < _PARENTS:
         everyone = np.concatenate([population.U for population in populations])
@@ -144,7 +156,7 @@ def _parents(
 def _offspring(
     targets: Matrix, parents: tuple[Matrix, ...], mutation: float, crossover: float, rng: Generator
 ) -> Matrix:
-    """Shape (m, d): rand/1 mutants, crossed (binomially) with their targets."""
+    """Return rand/1 mutants, shape (m, d), crossed (binomially) with their targets."""
     base, one, other = parents
     mutants = base + mutation * (one - other)
     m, d = targets.shape
@@ -155,7 +167,10 @@ def _offspring(
 
 
 def _in_cube(task: Task, X: Matrix) -> Matrix:
-    """Shape (m, d): unit cube, with the default configuration's value where inactive, as the package does."""
+    """Return configurations in the unit cube, shape (m, d).
+
+    An inactive value is the default configuration's, as in the package.
+    """
     usual = task.space.to_unit(task.default[None, :])
     U = task.space.to_unit(X)
     return np.where(np.isnan(U), np.where(np.isnan(usual), 0.5, usual), U)

@@ -9,11 +9,13 @@ from surrobench.optimizers.multi_fidelity.brackets import Ladder, run_brackets
 
 
 def hyperband(task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None = None) -> Steps:
-    """Successive halving in brackets from many configurations at low fidelity to few at full, over and over.
+    """Run brackets of successive halving, over and over.
 
-    The paper's default, eta = 3. Synchronous: each rung is one request, continued from the rung below where
-    training can be. Of the granted initial design the best take part in the first bracket, and are not
-    evaluated again at full fidelity. Failed evaluations are never promoted; ties go to the earlier draw.
+    A bracket goes from many configurations at low fidelity to few at full fidelity. The default, eta = 3, is
+    the paper's. The method is synchronous. Each rung is one request, and training is continued from the rung
+    below where that is possible. The best of the granted initial design take part in the first bracket, and
+    are not evaluated again at full fidelity. Failed evaluations are never promoted. Ties go to the earlier
+    draw.
     """
     ladder = Ladder.of(task, "hyperband", eta, min_fidelity)
     yield from run_brackets(task, rng, ladder, ladder.brackets(), "hyperband")

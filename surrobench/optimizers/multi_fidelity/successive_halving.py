@@ -11,13 +11,14 @@ from surrobench.optimizers.multi_fidelity.brackets import Ladder, run_brackets
 def successive_halving(
     task: Task, rng: Generator, *, eta: int = 3, min_fidelity: float | None = None
 ) -> Steps:
-    """Many configurations at the lowest fidelity; the best 1/eta of a rung go on to the next.
+    """Start many configurations at the lowest fidelity; the best 1/eta of a rung go on to the next.
 
-    The paper halves one set of configurations within one budget; here brackets of eta^s_max configurations,
-    of which one reaches the full fidelity, follow each other until the budget ends (Hyperband's widest
-    bracket, repeated; eta = 3 as there). Each rung is one request, continued from the rung below where
-    training can be. Of the granted initial design the best take part in the first bracket, and are not
-    evaluated again at full fidelity. Failed evaluations are never promoted; ties go to the earlier draw.
+    The paper halves one set of configurations within one budget. Here brackets of eta^s_max configurations
+    follow each other until the budget ends. One configuration of each bracket reaches the full fidelity. This
+    is Hyperband's widest bracket, repeated, and eta = 3 as there. Each rung is one request, and training is
+    continued from the rung below where that is possible. The best of the granted initial design take part in
+    the first bracket, and are not evaluated again at full fidelity. Failed evaluations are never promoted.
+    Ties go to the earlier draw.
     """
     ladder = Ladder.of(task, "successive-halving", eta, min_fidelity)
     yield from run_brackets(task, rng, ladder, ladder.brackets()[:1], "successive-halving")
