@@ -1,7 +1,7 @@
 """Judge a suite's claims on its results: each holds, does not hold, or is not resolved, with the evidence.
 
-Claims are judged as the suite states them, whatever else a ranking is limited to: on the seeds common to all
-methods of the claim, after as many trials as it says.
+Claims are judged as the suite states them, regardless of the limits of a ranking. They use the seeds common
+to all methods of the claim, after as many trials as the claim says.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from surrobench.stats.verdict import Evidence, Verdict, evidence, verdicts
 from surrobench.suite.claims import Claim, Pair
 
 DECIMALS = 12
-"""Regrets of known scale; below this is rounding of floats."""
+"""The decimals to which regrets, whose scale is known, are rounded; smaller differences are float errors."""
 POWER = 0.8
-"""With which the smallest detectable advantage would have been found."""
+"""The power with which the smallest detectable advantage would have been found."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,20 @@ class Judged:
     """A claim with its verdict.
 
     Attributes:
-        name: its key in the suite.
-        claim: as stated.
-        verdict: see ``stats.verdict``.
-        evidence: what it rests on.
-        p_holds, p_fails: one-sided, corrected by Holm over the suite's claims.
-        claims: how many those are.
-        seeds: how many are common to the claim's methods.
-        trials: after how many trials; None where the budget is another.
-        instances, advantages: of the claim on each instance, mean over seeds; of a gap, the gap that it is
-            said to be smaller than less the gap.
-        detectable: of a claim that is not resolved, how far from the bound the centre must lie to be found
-            there with 80% power by the Wilcoxon test; infinite where it never is; None of other claims.
+        name: the key of the claim in the suite.
+        claim: the claim as stated.
+        verdict: the verdict, see ``stats.verdict``.
+        evidence: the evidence that the verdict is based on.
+        p_holds, p_fails: one-sided p-values, corrected by Holm over the suite's claims.
+        claims: the number of the suite's claims.
+        seeds: the number of seeds that are common to the claim's methods.
+        trials: the number of trials after which the methods are compared; None where the budget has another
+            unit.
+        instances, advantages: the instances of the claim, and the advantage on each, mean over seeds. Where
+            the claim is about a gap, the value is the claimed bound of the gap minus the gap.
+        detectable: for a claim that is not resolved, the distance from the bound at which a centre would be
+            found there with 80% power by the Wilcoxon test; infinite where it never is. It is None for other
+            claims.
     """
 
     name: str
@@ -67,11 +69,11 @@ class Judged:
 
     @property
     def p(self) -> float:
-        """The corrected p of what the verdict says; of what is not resolved, that it holds."""
+        """Return the corrected p of what the verdict says; where it is not resolved, the p for "holds"."""
         return self.p_fails if self.verdict == "does not hold" else self.p_holds
 
     def document(self) -> dict[str, Any]:
-        """All that is needed to check it, as a JSON value."""
+        """Return all that is needed to check the verdict, as a JSON value."""
         found = asdict(self.evidence)
         return {
             "name": self.name,
@@ -89,7 +91,7 @@ class Judged:
 
 
 def stated_claims(results: Results) -> dict[str, Claim]:
-    """The claims of the suite as it was run; none in results of older versions.
+    """Return the claims of the suite as it was run; results of older versions have no claims.
 
     Raises:
         ResultsError: the manifest is damaged.
@@ -111,16 +113,16 @@ def judge(
     partial: bool = False,
     plan: pl.DataFrame | None = None,
 ) -> tuple[Judged, ...]:
-    """Judge the claims of a study's suite, those left out that are about a method that is not in the results.
+    """Judge the claims of a study's suite, except claims about a method that is not in the results.
 
     Args:
-        results: the folder, or several that a study is in; the claims are those of the first.
-        alpha: family-wise level over the claims, for either kind of mistake.
-        partial: leave out benchmarks on which a run is missing, instead of refusing.
-        plan: the ``joint_plan`` of the results, where it is known.
+        results: the folder, or several folders that hold a study; the claims are those of the first.
+        alpha: the family-wise level over the claims, for either kind of mistake.
+        partial: whether benchmarks on which a run is missing are left out, instead of refused.
+        plan: the ``joint_plan`` of the results, if it is known.
 
     Raises:
-        ResultsError, DataError: as ``load_study`` and ``cells``.
+        ResultsError, DataError: see ``load_study`` and ``cells``.
     """
     stated = stated_claims(results[0])
     plan = joint_plan(results) if plan is None else plan
@@ -144,14 +146,14 @@ def judge_claims(
     *,
     stated: int | None = None,
 ) -> tuple[Judged, ...]:
-    """Judge claims on what runs found.
+    """Judge claims on the results of runs.
 
     Args:
         claims: name -> claim.
-        studies: number of trials -> the study after so many, for each ``after`` of the claims.
-        alpha: family-wise level.
-        stated: how many claims the suite has, over which p is corrected: by default those given. A part of
-            its methods must not make a claim easier to resolve.
+        studies: number of trials -> the study after that many trials, for each ``after`` of the claims.
+        alpha: the family-wise level.
+        stated: the number of claims of the suite, over which p is corrected; by default the number of the
+            given claims. A part of the suite's methods must not make a claim easier to resolve.
     """
     m = stated or len(claims)
     found = []
@@ -195,7 +197,7 @@ def judge_claims(
 
 
 def _advantages(claim: Claim, part: SeedArray, known: Sequence[str]) -> NDArray[np.float64]:
-    """Shape (n,): the advantage, mean over seeds; of two pairs, the first's less the second's."""
+    """Return the advantage, mean over seeds, shape (n,); for two pairs, the first's minus the second's."""
     means = part.regret.mean(axis=2)
 
     def regret(labels: Sequence[str]) -> NDArray[np.float64]:
@@ -210,15 +212,17 @@ def _advantages(claim: Claim, part: SeedArray, known: Sequence[str]) -> NDArray[
 
 
 def _expanded(labels: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The methods that labels stand for, in the order of ``known``."""
+    """Return the methods that labels stand for, in the order of ``known``."""
     meant = {method for label in labels for method in _of_label(label, known)}
     return [method for method in known if method in meant]
 
 
 def _of_label(label: str, known: Sequence[str]) -> list[str]:
-    """The method of that name; or of a label without its model, all of its language models, as they are shown
-    everything (see ``method_name``). A control in a model's place, and a model that something is hidden from,
-    are other methods: they count only where they are all there is.
+    """Return the methods that a label stands for.
+
+    A label is the name of one method. A label without its model stands for all of the method's language
+    models that are shown everything (see ``method_name``). A slot control in a model's place, and a model
+    that something is hidden from, are different methods. They count only where there are no other methods.
     """
     if label in known:
         return [label]
@@ -234,7 +238,7 @@ HEADINGS = ("claim", "verdict", "n", "advantage", "interval", "p (Holm)")
 
 
 def row(judged: Judged) -> list[str]:
-    """The cells of a claim below ``HEADINGS``, as people read them."""
+    """Return the row of a claim below ``HEADINGS``, as people read it."""
     found = judged.evidence
     low, high = (f"{end:+.3g}" if np.isfinite(end) else "none" for end in (found.low, found.high))
     return [
@@ -248,7 +252,7 @@ def row(judged: Judged) -> list[str]:
 
 
 def how(judged: Judged) -> str:
-    """What was compared, and how, in one sentence."""
+    """Return one sentence that says what was compared, and how."""
     claim = judged.claim
 
     def over(pair: Pair) -> str:
@@ -270,7 +274,7 @@ def how(judged: Judged) -> str:
 
 
 def note(judged: Sequence[Judged]) -> str:
-    """What a reader of the claims must know."""
+    """Return what a reader of the claims must know."""
     level, m = judged[0].evidence.level, judged[0].claims
     smallest = min(1.0, max(one.evidence.smallest_p for one in judged) * m)
     alpha = (1 - level) / 2

@@ -1,4 +1,4 @@
-"""How many seeds and instances the differences of a pilot study need, as a table. No I/O."""
+"""Compute how many seeds and instances the differences of a pilot study need, as a table. No I/O."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from surrobench.report.data.study_data import Blocks
 from surrobench.stats.power import Power, Variation, detectable, powers, simulated, variation
 
 MOST = 200
-"""Instances up to which it is searched how many are needed."""
+"""The largest number of instances that the search for the needed number tries."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method with a number of seeds.
+    """The powers of a method with a number of seeds.
 
     Attributes:
-        method: whose difference to the control is to be found.
-        observed: the pilot's difference in quantile regret, pseudomedian; positive: better than the control.
+        method: the method whose difference to the control is to be found.
+        observed: the pilot's difference in quantile regret (pseudomedian); positive where better than the
+            control.
         effect: the difference that is to be found.
-        detectable: the smallest that the pilot itself would have found with the power asked for.
-        seeds: of the planned study.
-        power: one for each number of instances.
-        needed: the fewest instances with the power asked for; None: more than ``MOST``.
+        detectable: the smallest difference that the pilot itself would have found with the power asked for.
+        seeds: the number of seeds of the planned study.
+        power: one power for each number of instances.
+        needed: the fewest instances with the power asked for; None if more than ``MOST`` are needed.
     """
 
     method: str
@@ -48,8 +49,8 @@ class Plan:
     """The powers of planned studies.
 
     Attributes:
-        rows: by method, then seeds.
-        instances: the columns.
+        rows: the rows, by method, then seeds.
+        instances: the numbers of instances, one for each column.
         wanted: the power asked for.
         notes: what a reader must know.
     """
@@ -70,17 +71,17 @@ class _Pilot:
 
     @staticmethod
     def of(one: SeedArray, control: str) -> _Pilot:
-        """From the regrets of these methods and of the control."""
+        """Return the pilot that the regrets of some methods and of the control make."""
         methods = tuple(method for method in one.methods if method != control)
         return _Pilot(one, methods, variation(_gains(one, control, methods)))
 
     @property
     def seeds(self) -> int:
-        """How many are common to the methods and the control."""
+        """Return the number of seeds that are common to the methods and the control."""
         return len(self.cells.seeds)
 
     def tried(self, seeds: Sequence[int]) -> set[int]:
-        """Numbers of seeds that can be planned for; by default half, one, two and four times its own."""
+        """Return the numbers of seeds to plan for; by default half, one, two and four times the pilot's."""
         s = self.seeds
         if s == 1:
             return {1} & set(seeds) if seeds else {1}
@@ -89,14 +90,14 @@ class _Pilot:
 
 @dataclass(frozen=True)
 class _Simulator:
-    """Draws studies like a pilot.
+    """A simulator that draws studies like a pilot.
 
     Attributes:
-        groups: the pilot; methods are in their order.
-        effect: the difference to be found; None: each method's observed one.
+        groups: the groups of the pilot; methods are in their order.
+        effect: the difference to be found; None for each method's observed difference.
         alpha: the family-wise level.
-        simulations: studies for each size.
-        seed: of the simulation.
+        simulations: the number of studies for each size.
+        seed: the seed of the simulation.
     """
 
     groups: Sequence[_Pilot]
@@ -107,7 +108,7 @@ class _Simulator:
 
     @property
     def centre(self) -> Floats:
-        """Shape (m,): the observed difference of each method."""
+        """Return the observed difference of each method, shape (m,)."""
         return np.concatenate([group.found.centre for group in self.groups])
 
     def powers(self, size: int, count: int) -> list[Power]:
@@ -125,7 +126,7 @@ class _Simulator:
         return least
 
     def _noise(self, group: _Pilot, size: int, count: int) -> Floats:
-        # The same generator for each group draws the same instances: they are one study.
+        # The same generator for each group draws the same instances, because the groups are one study.
         rng = np.random.default_rng([self.seed, size, count])
         return simulated(group.found, size, count, self.simulations, rng)
 
@@ -148,26 +149,27 @@ def plan_power(
     """Simulate studies of many sizes from a pilot.
 
     Args:
-        pilots: its quantile regrets, as ``cells_beside`` makes them: all on the same instances, the control
-            in each, every other method in one of them.
-        control: what the others are compared with.
-        methods: whose power is shown; by default all but the control. Holm's method counts all, anyway.
-        effect: the difference in quantile regret to be found; by default each method's observed one.
+        pilots: the quantile regrets of the pilot, as ``cells_beside`` returns them: all on the same
+            instances, the control in each, every other method in one of them.
+        control: the method that the other methods are compared with.
+        methods: the methods whose power is shown; by default all except the control. Holm's method counts all
+            methods in either case.
+        effect: the difference in quantile regret to be found; by default each method's observed difference.
         wanted: the power asked for, in (0, 1).
-        alpha: family-wise level.
+        alpha: the family-wise level.
         seeds: the numbers of seeds to try; by default half, one, two and four times those that a method has
             in common with the control. A method with one such seed is shown with one only.
         instances: the numbers of instances to try.
-        simulations: studies for each size.
-        seed: of the simulation.
+        simulations: the number of studies for each size.
+        seed: the seed of the simulation.
         blocks: what an instance of the pilots is, for the notes.
-        progress: passes on the numbers of seeds, each when it is begun.
+        progress: an iterator over the numbers of seeds, which passes each on when it is begun.
 
     Raises:
         UnknownName: a method or the control is not in the pilot.
-        UsageError: more seeds are asked for, but a method that is asked for has one in common with the
-            control, or all have; or the control is asked for.
-        ResultsError: the pilot has one instance, or no method besides the control.
+        UsageError: more seeds are asked for, but a requested method, or every method, has only one in common
+            with the control; or the control itself is asked for.
+        ResultsError: the pilot has one instance, or no method except the control.
     """
     others = _compared(pilots, control, methods)
     if (n := len(pilots[0].instances)) < 2:
@@ -203,14 +205,14 @@ def plan_power(
 
 
 def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:
-    """Shape (n, s, m): positive where one of m methods is better than the control."""
+    """Return the gains of m methods, shape (n, s, m): positive where a method is better than the control."""
     columns = [pilot.methods.index(method) for method in others]
     gains = pilot.regret[:, [pilot.methods.index(control)]] - pilot.regret[:, columns]
     return gains.transpose(0, 2, 1)
 
 
 def _compared(pilots: Sequence[SeedArray], control: str, methods: Sequence[str]) -> list[str]:
-    """All methods but the control, in the order of the pilots."""
+    """Return all methods except the control, in the order of the pilots."""
     known = list(dict.fromkeys(method for pilot in pilots for method in pilot.methods))
     for name in (control, *methods):
         if name not in known:
@@ -224,16 +226,16 @@ def _compared(pilots: Sequence[SeedArray], control: str, methods: Sequence[str])
 
 
 def _check_seeds(seeds: Sequence[int], common: Mapping[str, int], control: str, *, named: bool) -> None:
-    """Whether it can be planned with so many seeds.
+    """Check that the common seeds allow planning with these numbers of seeds.
 
     Args:
-        seeds: asked for.
-        common: method that is shown -> how many seeds it has in common with the control.
+        seeds: the numbers of seeds that are asked for.
+        common: method that is shown -> the number of seeds that it has in common with the control.
         control: the control.
-        named: whether just these methods were asked for; else some of them may have one seed.
+        named: whether exactly these methods were asked for; if not, some of them may have one seed.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: they do not allow it.
     """
     lone = [method for method, count in common.items() if count == 1]
     if set(seeds) - {1} and lone and (named or len(lone) == len(common)):
@@ -246,9 +248,10 @@ def _check_seeds(seeds: Sequence[int], common: Mapping[str, int], control: str, 
 def _needed(
     simulate: Callable[[int], list[Power]], methods: Sequence[int], wanted: float
 ) -> dict[int, int | None]:
-    """For each method, the fewest instances that reach a power, up to ``MOST``; None where they do not.
+    """Return for each method the fewest instances that reach a power, up to ``MOST``; None if none do.
 
-    All methods are simulated at once, so sizes are tried in steps of a quarter, then between the last two.
+    All methods are simulated at once. Sizes are therefore tried in steps of a quarter, then between the last
+    two.
     """
     needed: dict[int, int | None] = dict.fromkeys(methods)
     known: dict[int, list[Power]] = {}
@@ -319,7 +322,7 @@ def _notes(
 
 
 def _in_common(groups: Sequence[_Pilot]) -> str:
-    """How many seeds methods have in common with the control; where these differ, after what trials, too."""
+    """Return in words the seeds that methods share with the control; with several groups, the trials, too."""
 
     def seeds(group: _Pilot) -> str:
         return f"{group.seeds} common seed{'s' if group.seeds > 1 else ''}"

@@ -161,7 +161,7 @@ def _gibbs(gains: Floats, rho: float, rng: np.random.Generator, steps: int) -> t
     means = gains.mean(axis=1)
     order = np.argsort(means, kind="stable")
     gains, means = gains[order], means[order]
-    # Rotated to its mean and its orthogonal complement, compound symmetry becomes two variances.
+    # After a rotation to the mean and its orthogonal complement, compound symmetry becomes two variances.
     of_mean, within = (1 + (s - 1) * rho) / s, 1 - rho
     squares = np.maximum(np.square(gains - means[:, None]).sum(axis=1), s * 0.01**2) / within
     most_within = UPPER_SPREAD * float(gains.std(axis=1).mean())

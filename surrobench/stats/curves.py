@@ -213,7 +213,9 @@ def _stretches(steps: Steps, column: NDArray[np.intp], t: int) -> tuple[NDArray[
     before = steps.first[:-1]
     begins = np.insert(column, before, 0)
     ends = np.append(begins[1:], t)
-    ends[before[1:] + np.arange(len(before) - 1)] = t  # of a run's last stretch, before the next run's first
+    ends[before[1:] + np.arange(len(before) - 1)] = (
+        t  # the last stretch of a run stands before the next run's first
+    )
     return before, ends - begins
 
 
@@ -255,7 +257,7 @@ def anytime(
     known = [references[instance] for instance in instances]
     for unit, of_unit in steps.items():
         mine = taken[unit] = of_unit.take(order)
-        # In most units the same incumbents follow each other: only in time they may be others.
+        # In most units the same incumbents follow each other; only in time may the incumbents differ.
         like = next((one for one in regrets if _same_steps(taken[one], mine)), None)
         if like is not None:
             regrets[unit] = regrets[like]

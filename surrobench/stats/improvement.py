@@ -46,8 +46,8 @@ def unpaired(tables: Floats) -> Statistic:
             the second's, in columns; or for each cluster the mean of its instances' tables.
 
     Returns:
-        A statistic of data of shape (..., n, r, 1): the numbers of the runs, instance x s + seed, those of
-        one instance in each row. A seed brings a run of each method.
+        A statistic of data of shape (..., n, r, 1). The data are the numbers of the runs, instance x s +
+        seed; each row holds the runs of one instance. A seed brings a run of each method.
     """
     n, s, _ = tables.shape
 

@@ -166,6 +166,6 @@ def _signed_rank(gains: NDArray[np.float64]) -> tuple[float, float, float]:
     # Zeros count half to either side: they add nothing to the difference, but their share to the total.
     effect = float((ranks * np.sign(gains)).sum() / (n * (n + 1) / 2))
     if not gains.any():
-        return n * (n + 1) / 4, 1.0, 0.0  # scipy divides 0 by 0 here
+        return n * (n + 1) / 4, 1.0, 0.0  # scipy would divide 0 by 0 here
     result = stats.wilcoxon(gains, zero_method=ZERO_METHOD)
     return float(result.statistic), float(result.pvalue), effect

@@ -110,7 +110,7 @@ def walsh_rank(values: ArrayLike, rank: int) -> Floats:
 
     Args:
         values: shape (..., n), without NaN.
-        rank: from 1 to n (n + 1) / 2.
+        rank: the rank of the mean, from 1 to n (n + 1) / 2.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
     first, second, place = _places(ordered.shape[-1], rank)
@@ -128,7 +128,9 @@ def _places(n: int, rank: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]
     if not 1 <= rank <= total:
         raise ValueError(f"1 <= rank <= {total} must hold, but got {rank}")
     i, j = np.triu_indices(n)
-    least = (i + 1) * (j + 1) - i * (i + 1) // 2  # pairs that stand no later, itself among them
+    least = (i + 1) * (j + 1) - i * (
+        i + 1
+    ) // 2  # the number of pairs that stand no later, with the pair itself
     most = total + 1 - ((n - j) * (n - i) - (n - 1 - j) * (n - j) // 2)
     open_ = (least <= rank) & (most >= rank)
     return i[open_], j[open_], rank - 1 - int(np.count_nonzero(most < rank))

@@ -152,7 +152,7 @@ def _verdict(p_holds: float, p_fails: float, alpha: float) -> Verdict:
 
 def _wilcoxon_above(values: Floats) -> float:
     if not values.any():
-        return 1.0  # scipy divides 0 by 0 here
+        return 1.0  # scipy would divide 0 by 0 here
     return float(stats.wilcoxon(values, zero_method=ZERO_METHOD, alternative="greater").pvalue)
 
 

@@ -1,1 +1,1 @@
-"""Load what reports are made of: runs, results of others, arrays over seeds."""
+"""Load what reports are made of: runs, external results, arrays over seeds."""

@@ -1,12 +1,12 @@
-"""Results of others, to be ranked along: a CSV file with a row per trial.
+"""Read external results, to be ranked together with a study: a CSV file with a row per trial.
 
     method,benchmark,seed,trial,value
     their method,hpobench/mlp/car,0,0,0.71
 
-``value`` is the benchmark's target objective in its natural direction (see ``surrobench list benchmarks``),
-empty, NaN or infinite where a trial observed nothing. Trials are numbered from 0 or from 1; a method, or even
-a run, may be split over several files. A mean over repetitions is not known, so that incumbents are scored by
-the value itself.
+``value`` is the benchmark's target objective in its natural direction (see ``surrobench list benchmarks``).
+It is empty, NaN or infinite where a trial observed nothing. Trials are numbered from 0 or from 1. A method,
+or even a run, may be split over several files. The mean over repetitions is not known, so that incumbents are
+scored by the value itself.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ _RUN = ("method", "benchmark", "seed")
 
 
 def read_others(paths: Sequence[Path]) -> pl.DataFrame:
-    """The trials in some files, checked; trials are numbered from 0.
+    """Return the checked trials of some files; trials are numbered from 0.
 
     Raises:
-        ResultsError: a file cannot be read, lacks a column, or has a value of another kind, a trial that is
-            double or missing.
+        ResultsError: a file cannot be read, lacks a column, or has a value of another kind; or a trial occurs
+            twice or is missing.
         UnknownName: a benchmark is not known.
     """
     trials = pl.concat(
         _read(path).with_columns(file=pl.lit(number, pl.UInt32)) for number, path in enumerate(paths)
     )
     trials = trials.sort(*_RUN, "trial", maintain_order=True)
-    # Of all files together: two files with the same run would pass one by one, and be the better of two.
+    # Check all files together: two files with the same run would each pass, and the better of both would
+    # count.
     _check_numbers(trials, paths)
     trials = trials.with_columns(trial=(pl.col("trial") - pl.col("trial").min().over(_RUN)).cast(pl.UInt32))
     for name in trials["benchmark"].unique(maintain_order=True):
@@ -54,7 +55,7 @@ def read_others(paths: Sequence[Path]) -> pl.DataFrame:
 
 
 def _read(path: Path) -> pl.DataFrame:
-    """The rows of a file, typed, and the ``line`` of each; trials as they are numbered there."""
+    """Return the rows of a file, typed, with the ``line`` of each; trials are numbered as in the file."""
     try:
         text = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -74,16 +75,16 @@ def _read(path: Path) -> pl.DataFrame:
         if bad.any():
             row = int(bad.arg_true()[0])
             raise ResultsError(f"{path} line {row + 2}: {text[name][row]!r} is no {name}.", _form())
-    # What is infinite has diverged: as an incumbent it would have a rank, but no difference to any other.
+    # An infinite value has diverged: as an incumbent it would have a rank, but no difference to any other.
     observed = pl.when(pl.col("value").is_finite()).then("value")
     return typed.with_columns(value=observed, line=pl.int_range(2, pl.len() + 2))
 
 
 def _check_numbers(trials: pl.DataFrame, paths: Sequence[Path]) -> None:
-    """Whether the trials of each run are numbered from 0 or 1, without gaps.
+    """Check that the trials of each run are numbered from 0 or 1, without gaps.
 
     Args:
-        trials: of all files, by run and trial; ``file`` is a number in ``paths``.
+        trials: the trials of all files, by run and trial; ``file`` is a number in ``paths``.
         paths: the files.
 
     Raises:
@@ -115,17 +116,18 @@ def _form() -> str:
 def others_beside(
     others: pl.DataFrame, plan: pl.DataFrame, units: Sequence[Unit], limit: Budget | None = None
 ) -> tuple[pl.DataFrame, Portion, list[str]]:
-    """Results of others as rows of a plan, as steps, and what must be said of them.
+    """Return external results as rows of a plan and as step curves, with the notes that must be shown.
 
     Args:
         others: see ``read_others``.
-        plan: the runs they are ranked along with; benchmarks that it lacks are left out.
-        units: of the steps.
-        limit: what of them counts.
+        plan: the runs that the external results are ranked with. Benchmarks that the plan lacks are left out.
+        units: the units of the steps.
+        limit: the budget within which external trials count.
 
     Raises:
-        ResultsError: no benchmark is common, or a method of theirs is called like one of ours.
-        UsageError: they cannot be counted in a unit.
+        ResultsError: no benchmark is common, or an external method has the name of one of the study's
+            methods.
+        UsageError: the external results cannot be counted in a unit.
     """
     limits = {unit: most for unit, most in asdict(limit or Budget()).items() if most is not None}
     if unknown := {*units, *limits} - {"trials", "equivalents"}:
@@ -133,7 +135,7 @@ def others_beside(
             f"Results of others are known by trial, not by {', '.join(sorted(unknown))}.",
             "Leave out --external, or count in trials.",
         )
-    # Their trials are at full fidelity.
+    # External trials are at full fidelity.
     within = others
     for most in limits.values():
         within = within.filter(pl.col("trial") + 1.0 <= most + ROUNDING)

@@ -1,4 +1,4 @@
-"""What results folders hold, put together: their plans as one, and the trials of its runs as step curves."""
+"""Put together what results folders hold: one plan of all, and the trials of its runs as step curves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which part of a study is looked at; patterns as a shell knows them, none for all.
+    """The part of a study that is reported. Patterns are those of a shell; no patterns select everything.
 
     Attributes:
-        benchmarks: patterns of ids.
-        methods: patterns of labels, with or without the model in brackets.
-        models: patterns of labels of language models, and of the slot controls; methods without one stay.
-        variants: of what language models were shown; methods without one, and slot controls, stay.
+        benchmarks: patterns of benchmark ids.
+        methods: patterns of method labels, with or without the model in brackets.
+        models: patterns of labels of language models, and of the slot controls. Methods without a model stay.
+        variants: patterns of the prompt variants. Methods without a variant, and slot controls, stay.
     """
 
     benchmarks: Sequence[str] = ()
@@ -37,7 +37,7 @@ class RunFilter:
     variants: Sequence[str] = ()
 
     def of(self, plan: pl.DataFrame) -> pl.DataFrame:
-        """The runs that are meant.
+        """Return the runs of a plan that the filter selects.
 
         Raises:
             UnknownName: a pattern matches nothing.
@@ -57,9 +57,10 @@ def _matches(plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: s
 
 
 def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
-    """The runs that the suites name: those of ``Results.plan``, ``method``, and the number of the ``folder``.
+    """Return the runs that the suites name.
 
-    A run that stands in several folders counts once, where most of its trials are.
+    The columns are those of ``Results.plan``, ``method``, and the number of the ``folder``. A run that is in
+    several folders counts once, in the folder with most of its trials.
 
     Raises:
         ResultsError: two folders have different runs of one method on one benchmark with one seed.
@@ -102,9 +103,9 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
 
 
 def missing_parts(folders: Sequence[Results], plan: pl.DataFrame) -> str:
-    """How much of their suite the folders are to hold, where that is a part of it; else nothing.
+    """Return how much of their suite the folders are to hold if that is a part of it; else an empty string.
 
-    Folders of several suites, and of older versions, say nothing.
+    The result is also empty for folders of several suites, and of older versions.
     """
     wholes = [folder.manifest["suite"].get("whole") for folder in folders]
     if len({folder.suite_name for folder in folders}) > 1 or not all(wholes):
@@ -116,10 +117,10 @@ def missing_parts(folders: Sequence[Results], plan: pl.DataFrame) -> str:
 
 
 def limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
-    """The plan with budgets cut at a limit.
+    """Return the plan with its budgets cut at a limit.
 
     Raises:
-        UsageError: no run has as much.
+        UsageError: no run has a budget as large as the limit.
     """
     for unit, most in asdict(limit).items():
         if most is None:
@@ -132,13 +133,13 @@ def limited(plan: pl.DataFrame, limit: Budget) -> pl.DataFrame:
 
 
 def usable_runs(folders: Sequence[Results], plan: pl.DataFrame) -> pl.Series:
-    """The runs that are finished, as ``RunRecord.finishes`` for the plan's budgets, and did not fail."""
+    """Return which runs did not fail and are finished, as ``RunRecord.finishes`` for the plan's budgets."""
     parts = []
     units = ("trials", "equivalents", "seconds", "tokens")
     for number, folder in enumerate(folders):
         wanted = plan.filter(pl.col("folder") == number).select("run", *units)
         both = folder.recorded_runs().join(wanted, on="run", suffix="_wanted")
-        covers = pl.all_horizontal(  # as Budget.covers
+        covers = pl.all_horizontal(  # the same condition as in Budget.covers
             pl.col(unit).is_null() | (pl.col(unit) >= pl.col(f"{unit}_wanted")).fill_null(False)
             for unit in units
         )
@@ -152,12 +153,14 @@ class Portion:
     """Some runs as step curves.
 
     Attributes:
-        rows: shape (r,), their numbers in the plan (column ``row``).
-        steps: unit -> their steps.
-        tests: their steps by trials, with the test metric, in its natural direction, for a score; NaN where
-            the benchmark maps none, or the incumbent is not at the full fidelity.
-        below: how many of the runs have no trial at full fidelity.
-        after: number of trials -> unit -> the steps of that many; absent where none of the runs has more.
+        rows: shape (r,), the numbers of the runs in the plan (column ``row``).
+        steps: unit -> the steps of the runs.
+        tests: the steps of the runs by trials, with the test metric, in its natural direction, as the score.
+            The score is NaN where the benchmark maps no test metric, or the incumbent is not at the full
+            fidelity.
+        below: the number of runs that have no trial at full fidelity.
+        after: number of trials -> unit -> the steps of that many trials; absent where none of the runs has
+            more.
     """
 
     rows: Rows
@@ -168,7 +171,7 @@ class Portion:
 
     @staticmethod
     def concat(parts: Sequence[Portion]) -> Portion:
-        """All of them as one; there must be one."""
+        """Return several portions as one; there must be at least one."""
         return Portion(
             np.concatenate([part.rows for part in parts]),
             _joined([part.steps for part in parts]),
@@ -188,15 +191,15 @@ def _joined(parts: Sequence[Mapping[Unit, Steps]]) -> dict[Unit, Steps]:
 def read_steps(
     folder: Results, plan: pl.DataFrame, key: str, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> Iterator[Portion]:
-    """The runs of one scenario that stand in the plan, within its budgets; and after fewer trials.
+    """Yield the planned runs of one scenario as step curves within their budgets, and after fewer trials.
 
     Args:
-        folder: where they are.
-        plan: what is meant, and its budgets.
-        key: of the scenario.
-        units: of the steps.
-        tests: whether with the test metric.
-        after: numbers of trials after which runs are compared that were given more.
+        folder: the results folder that holds the runs.
+        plan: the planned runs, with their budgets.
+        key: the key of the scenario.
+        units: the units of the steps.
+        tests: whether the test metric is read, too.
+        after: the numbers of trials after which runs with more trials are compared.
     """
     where = scenario(key)
     sign = where.objectives[where.target_index].sign
@@ -206,7 +209,8 @@ def read_steps(
     fidelities = [f"fidelity.{fidelity.name}" for fidelity in where.fidelities]
     counterpart = f"objective.{where.test_objective}" if tests and where.test_objective else None
     read += [*fidelities, *([counterpart] if counterpart else [])]
-    # Of several workers' trials, those count first that were begun first: a smaller budget began just these.
+    # Of several workers' trials, the first that were begun count: a smaller budget would have begun just
+    # these.
     in_parallel = folder.manifest["suite"].get("budget", {}).get("workers", 1) > 1
     read += ["proposal"] if in_parallel else []
     for ids, starts, rows in folder.runs_in(key, ["trial", "value", "score", *read]):
@@ -246,14 +250,14 @@ def read_steps(
 
 
 def _as_begun(trials: pl.DataFrame, first: Rows) -> pl.DataFrame:
-    """The trials of each run in the order they were begun, and numbered so."""
+    """Return the trials of each run, sorted and numbered in the order in which they were begun."""
     of_run = np.repeat(np.arange(len(first) - 1), np.diff(first))
     order = np.lexsort((trials["proposal"].to_numpy(), of_run))
     return trials[order].with_columns(trial=pl.col("proposal"))
 
 
 def _only_lower(trials: pl.DataFrame, first: Rows) -> NDArray[np.bool_]:
-    """Shape (r,): runs that have observed something, but nothing at the full fidelity."""
+    """Return which runs have observed something, but nothing at the full fidelity, shape (r,)."""
     observed = trials["loss"].is_not_null() & trials["loss"].is_not_nan()
     full = (trials["fidelity"] == 1.0) & observed
 
@@ -267,7 +271,7 @@ def _only_lower(trials: pl.DataFrame, first: Rows) -> NDArray[np.bool_]:
 def _within(
     trials: pl.DataFrame, first: Rows, plan: pl.DataFrame, limits: Sequence[str]
 ) -> tuple[pl.DataFrame, Rows]:
-    """The trials within the budgets of a plan, whose rows are the runs; and where each run begins."""
+    """Return the trials within the budgets of a plan whose rows are the runs, and where each run begins."""
     lengths = np.diff(first)
 
     def most(unit: str) -> NDArray[np.float64]:

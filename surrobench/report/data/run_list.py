@@ -1,4 +1,4 @@
-"""The runs of a results folder as a table: who they are, how far they are, and their incumbents."""
+"""List the runs of a results folder as a table: their identity, their progress, and their incumbents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from surrobench.report.data.load import RunFilter, joint_plan, read_steps
 from surrobench.results.folder import Results
 
 State = Literal["ok", "exhausted", "failed", "half-finished", "to do"]
-"""How far a run is: it used its budget, stopped by itself, failed, was interrupted or has not begun."""
+"""The state of a run: it used its budget, stopped by itself, failed, was interrupted or has not begun."""
 STATES: tuple[State, ...] = get_args(State)
 _LIMITS = ("trials", "equivalents", "seconds", "tokens")
 
@@ -23,12 +23,12 @@ def run_states(folders: Sequence[Results], choice: RunFilter | None = None) -> p
     """Return a row for each run that the suites of some folders name.
 
     The columns are ``run`` (its id), ``method`` (its name in tables), ``optimizer`` (its label in the suite),
-    ``llm``, ``variant``, ``benchmark``, ``seed``, ``state``, ``trials`` (how many are stored), ``error``
-    (why it failed, else empty), and the number of its ``folder``.
+    ``llm``, ``variant``, ``benchmark``, ``seed``, ``state``, ``trials`` (how many are stored), ``error`` (why
+    it failed, else empty), and the number of its ``folder``.
 
     Args:
         folders: the results.
-        choice: which runs; by default all.
+        choice: the runs to list; by default all.
 
     Raises:
         ResultsError: two folders contradict each other.
@@ -40,14 +40,14 @@ def run_states(folders: Sequence[Results], choice: RunFilter | None = None) -> p
         for number, folder in enumerate(folders)
     )
     rows = plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left", suffix="_recorded")
-    covers = pl.all_horizontal(  # as Budget.covers
+    covers = pl.all_horizontal(  # the same condition as in Budget.covers
         pl.col(f"{limit}_recorded").is_null()
         | (pl.col(f"{limit}_recorded") >= pl.col(limit)).fill_null(False)
         for limit in _LIMITS
     )
     finished = (pl.col("state") == "exhausted") | (pl.col("state").is_not_null() & covers)
     begun: set[str] = set()
-    if rows.select(finished.fill_null(False).all()).item() is False:  # else no journal needs to be read
+    if rows.select(finished.fill_null(False).all()).item() is False:  # otherwise no journal needs to be read
         begun = {run for folder in folders for run in Journal(folder.journal_path).runs()}
     begun -= set(recorded["run"])
     return rows.select(
@@ -67,7 +67,7 @@ def with_incumbents(folder: Results, runs: pl.DataFrame) -> pl.DataFrame:
     """Add the incumbents of runs, by what they have stored.
 
     Args:
-        folder: where their trials are.
+        folder: the results folder that holds the trials of the runs.
         runs: rows of ``run_states``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The runs of a study as an array: blocks by methods by common seeds. No I/O."""
+"""Arrange the runs of a study as an array: blocks by methods by common seeds. No I/O."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from surrobench.suite.claims import Metric
 
 @dataclass(frozen=True)
 class SeedArray:
-    """Regret of k methods on n instances with s common seeds, lower is better.
+    """The regret of k methods on n instances with s common seeds; lower is better.
 
-    Instances of one data set are one here, by the data set's name: the mean of them, seed by seed; where they
-    were asked for one by one, by their own.
+    Instances of one data set are one instance here, with the data set's name: their mean, seed by seed. Where
+    they were asked for separately, each instance keeps its own name.
 
     Attributes:
-        methods, instances, seeds: of lengths k, n and s.
-        trials: after how many trials; None where their budget is another.
+        methods, instances, seeds: the names and numbers, of lengths k, n and s.
+        trials: the number of trials after which methods are compared; None where their budget has another
+            unit.
         regret: shape (n, k, s).
     """
 
@@ -43,16 +44,16 @@ def cells(
     *,
     by_data_set: bool = True,
 ) -> SeedArray:
-    """The regrets after the most trials, and with all seeds, that are common to some methods.
+    """Return the regrets after the most trials, and with all seeds, that are common to some methods.
 
     Args:
-        study: complete, as ``load_study`` makes it.
-        metric: which regret.
-        methods: by default all.
+        study: a complete study, as ``load_study`` returns it.
+        metric: the regret that is returned.
+        methods: the methods; by default all.
         by_data_set: whether instances of one data set are averaged to one.
 
     Raises:
-        ResultsError: they have no seed or no number of trials in common.
+        ResultsError: the methods have no seed or no number of trials in common.
         DataError: normalised regret is undefined on a benchmark.
     """
     runs = study.incumbents
@@ -64,7 +65,8 @@ def cells(
     if not seeds or not trials:
         what = "seed" if trials else "number of trials"
         raise ResultsError(f"No {what} is common to {', '.join(names)}.", "Run them on common ones.")
-    # Methods without a limit have values after the numbers of others, too; None is after all of their trials.
+    # Methods without a limit also have values after the other methods' numbers of trials; None means after
+    # all trials.
     most = None if None in trials else max(trials)
     instances = sorted(runs["benchmark"].unique())
     chosen = runs.filter(
@@ -88,14 +90,14 @@ def cells(
 
 
 def cells_beside(study: StudyData, control: str, *, by_data_set: bool = True) -> list[SeedArray]:
-    """Quantile regrets of the control and each other method after the most that these two have in common.
+    """Return quantile regrets of the control and each other method after the most that both have in common.
 
-    Methods that have the same in common with the control stand together, so that what a method lacks takes
-    nothing away from the comparisons of the others.
+    Methods that have the same in common with the control are in one array. What one method lacks therefore
+    takes nothing away from the comparisons of the other methods.
 
     Args:
-        study: complete, as ``load_study`` makes it.
-        control: the method that stands beside each.
+        study: a complete study, as ``load_study`` returns it.
+        control: the method that each array contains.
         by_data_set: whether instances of one data set are averaged to one.
 
     Returns:
@@ -113,7 +115,7 @@ def cells_beside(study: StudyData, control: str, *, by_data_set: bool = True) ->
     groups: dict[object, list[str]] = {}
     for method in sorted(own):
         groups.setdefault((own[method][0] & seeds, own[method][1] & trials), []).append(method)
-    # A control alone is for the caller to judge.
+    # Whether a control alone is acceptable is for the caller to judge.
     return [
         cells(study, methods=[control, *group], by_data_set=by_data_set)
         for group in list(groups.values()) or [[]]

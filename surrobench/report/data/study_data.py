@@ -1,4 +1,4 @@
-"""From results folders to what a ranking needs: incumbents, step curves, references, names."""
+"""Turn results folders into what a ranking needs: incumbents, step curves, references, names."""
 
 from __future__ import annotations
 
@@ -32,27 +32,29 @@ from surrobench.stats.regret import Anchor, quantile_regret
 from surrobench.stats.steps import Steps, Unit
 
 Blocks = Literal["data-set", "instance"]
-"""What tests count: benchmarks of one data set as one block, or each by itself."""
+"""What tests count: the benchmarks of one data set as one block, or each benchmark separately."""
 
 
 @dataclass(frozen=True)
 class StudyData:
-    """What a ranking is made of.
+    """The data that a ranking is made of.
 
     Attributes:
-        incumbents: benchmark, method, seed, trials, score (loss of the incumbent's configuration); a row per
-            run and number of trials, see ``load_study``. Where asked for, ``area`` (below the run's anytime
-            curve of quantile regret) and ``test`` (the incumbent's test metric; null: not available).
+        incumbents: a table with the columns benchmark, method, seed, trials and score (the loss of the
+            incumbent's configuration). It has a row per run and number of trials, see ``load_study``. Where
+            asked for, it has ``area`` (below the run's anytime curve of quantile regret) and ``test`` (the
+            incumbent's test metric; null where not available).
         references: benchmark -> its reference values.
         models: method -> its language model as people read it.
-        control: the method the suite compares with.
-        runs: benchmark, method, seed; a row per run of ``steps``.
+        control: the method that the suite compares the other methods with.
+        runs: a table with the columns benchmark, method, seed, and a row per run of ``steps``.
         steps: unit -> every change of incumbent.
-        notes: what a reader must know of how it came about.
+        notes: what a reader must know of how the data came about.
         test_metrics: benchmark -> the name of its test metric; None where it has none.
-        data_sets: benchmark -> its data set, see ``Scenario.data_set``; absent: one that no other is on.
-        after: where runs were given different numbers of trials: number -> unit -> the steps of that many
-            trials of each run; absent where no run has more.
+        data_sets: benchmark -> its data set, see ``Scenario.data_set``. A benchmark is absent where no other
+            benchmark is on its data set.
+        after: number of trials -> unit -> the steps of that many trials of each run. It is filled where runs
+            were given different numbers of trials. A number is absent where no run has more.
     """
 
     incumbents: pl.DataFrame
@@ -67,15 +69,15 @@ class StudyData:
     test_metrics: Mapping[str, str | None] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
-        """The step curves of the seeds common to all methods, with both regrets.
+        """Return the step curves of the seeds common to all methods, with both regrets.
 
         Args:
             anchor: the reference value whose normalised regret is 1.
-            after: how many of each run's trials count, a number that some run was given; None: all.
+            after: how many of each run's trials count, a number that some run was given; None for all trials.
         """
         steps = self.steps
         if after is not None:
-            # A study without a run that has more has nothing to cut.
+            # A study in which no run has more trials has nothing to cut.
             steps = self.after.get(after, steps)
             if steps["trials"].end.max() > after:
                 raise ValueError(f"No run was given {after} trials.")
@@ -83,7 +85,7 @@ class StudyData:
 
     @property
     def common_trials(self) -> int | None:
-        """After how many trials all runs can be compared; None: something else limits them."""
+        """Return the number of trials after which all runs can be compared; None without such a number."""
         trials = pl.col("trials")
         given = (
             self.incumbents.group_by("benchmark", "method", "seed")
@@ -96,19 +98,19 @@ class StudyData:
 
     @property
     def blocks(self) -> dict[str, str]:
-        """Benchmark -> what tests count it as: its data set where others are on it too, else itself."""
+        """Return benchmark -> its block in tests: its data set if other benchmarks share it, else itself."""
         of = {name: self.data_sets.get(name, name) for name in self.references}
         shared = Counter(of.values())
         return {name: data_set if shared[data_set] > 1 else name for name, data_set in of.items()}
 
     def split(self, key: Callable[[str], str]) -> Iterator[tuple[str, StudyData]]:
-        """Its parts by a key of the benchmark's id, and their names, in order."""
+        """Yield the parts of the study by a key of the benchmark's id, each with its name, in order."""
         keys = {name: key(name) for name in self.references}
         for part in sorted(set(keys.values())):
             yield part, self.on([name for name, of in keys.items() if of == part])
 
     def on(self, benchmarks: Sequence[str]) -> StudyData:
-        """The part on some benchmarks."""
+        """Return the part of the study on some benchmarks."""
         mine = pl.col("benchmark").is_in(list(benchmarks))
         rows = self.runs.with_row_index("row").filter(mine)
         return StudyData(
@@ -147,18 +149,18 @@ def load_study(
 
     Args:
         results: one folder or several; a run that stands in two of them counts once.
-        limit: what counts, in any of a budget's units.
-        partial: leave out benchmarks on which a run is missing, instead of refusing.
-        choice: which part of the study.
+        limit: the budget within which results count, in any of a budget's units.
+        partial: whether benchmarks on which a run is missing are left out, instead of refused.
+        choice: the part of the study to read.
         control: the method to compare with; by default the suites'.
-        units: of the step curves.
+        units: the units of the step curves.
         area: whether incumbents have the column ``area``.
         test_metric: whether incumbents have the column ``test``.
         others: external results, see ``external_results.read_others``.
 
     Raises:
-        ResultsError: runs are missing, failed, or observed nothing; a list of them. Or folders contradict
-            each other.
+        ResultsError: runs are missing, failed, or observed nothing (the error lists them); or folders
+            contradict each other.
         UsageError: the limit is more than the suites' budgets.
         UnknownName: a pattern of the choice matches nothing.
     """
@@ -177,7 +179,8 @@ def load_study(
         beside.append(_like(portion, tests=test_metric))
         notes += said
     given = plan["trials"].unique()
-    # Where all were given the same, nothing is cut, and a large study is gone through once.
+    # Where all runs were given the same number of trials, nothing is cut, and a large study is read only
+    # once.
     after = given.drop_nulls().to_list() if len(given) > 1 else []
     portions = [*_read(folders, plan, wanted, test_metric, after), *beside]
     if not portions:
@@ -197,12 +200,12 @@ def load_study(
 
 
 def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:
-    """What a reader must know of which runs count.
+    """Return what a reader must know about which runs count.
 
     Args:
         folders: the results.
-        whole: all their runs.
-        limit: what of them counts.
+        whole: all runs of the folders.
+        limit: the budget within which results count.
     """
     part = missing_parts(folders, whole)
     notes = [f"A part of the suite was run: {part}."] if part else []
@@ -217,7 +220,7 @@ def _study(
     control: str,
     notes: Sequence[str],
 ) -> StudyData:
-    """Put together what was read, and what the benchmarks say of themselves."""
+    """Return the study that consists of the data that were read and of what the benchmarks state."""
     names = incumbents["benchmark"].unique(maintain_order=True).to_list()
     benchmarks = {name: benchmark(name) for name in names}
     return StudyData(
@@ -235,7 +238,7 @@ def _study(
 
 
 def _spent_for_area(plan: pl.DataFrame) -> Unit:
-    """What the area below a curve is taken over: trials, or what else limits the runs."""
+    """Return the unit over which the area below a curve is taken: trials, or what else limits the runs."""
     if not plan["trials"].null_count():
         return "trials"
     return "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
@@ -244,7 +247,7 @@ def _spent_for_area(plan: pl.DataFrame) -> Unit:
 def _read(
     folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> list[Portion]:
-    """The runs of the plan, a scenario of a folder after the other."""
+    """Return the runs of the plan, one portion for each scenario of each folder."""
     portions: list[Portion] = []
     for number, folder in enumerate(folders):
         mine = plan.filter(pl.col("folder") == number)
@@ -254,7 +257,7 @@ def _read(
 
 
 def _like(theirs: Portion, *, tests: bool) -> Portion:
-    """Results of others with the test metric that they lack, where ours have one."""
+    """Return external results with an empty test metric, which they lack, where the study has one."""
     if not tests:
         return theirs
     trials = theirs.steps["trials"]
@@ -264,7 +267,7 @@ def _like(theirs: Portion, *, tests: bool) -> Portion:
 def _complete(
     incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
 ) -> pl.DataFrame:
-    """The incumbents, once every run has one; or, if ``partial``, those on benchmarks where every run has.
+    """Return the incumbents if every run has one; if ``partial``, those on benchmarks where every run does.
 
     Raises:
         ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
@@ -280,19 +283,20 @@ def _complete(
 
 
 def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
-    """Those on the benchmarks with the most runs: others may have only some of them."""
+    """Return the incumbents on the benchmarks with the most runs; other benchmarks may lack some of them."""
     cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
     whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
     return incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
 
 
 def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
-    """A row per run and number of trials after which it can be compared; see ``StudyData.incumbents``.
+    """Return a row per run and number of trials after which it can be compared; see ``StudyData.incumbents``.
 
     Args:
-        plan: the runs.
-        found: their steps.
-        area: over what the area below a curve is taken, where trials are not limited; None: no area.
+        plan: the planned runs.
+        found: the steps of these runs.
+        area: the unit over which the area below a curve is taken, where trials are not limited; None for no
+            area.
     """
     parts = []
     for most in plan["trials"].unique().sort():
@@ -315,14 +319,14 @@ def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.Dat
 
 
 def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Shape (n,): by row of the plan, where each curve is after so many trials; NaN where there is none."""
+    """Return, by row of the plan, each curve after ``most`` trials, shape (n,); NaN if it has no value."""
     out = np.full(n, np.nan)
     out[rows] = np.append(steps.score, np.nan)[steps.at(np.inf if most is None else most)]
     return out
 
 
 def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArray[np.float64]:
-    """Shape (n,): by row of the plan, the area below each run's curve of quantile regret."""
+    """Return, by row of the plan, the area below each run's curve of quantile regret, shape (n,)."""
     steps = found.steps[unit]
     codes = plan["benchmark"].cast(pl.Enum(plan["benchmark"].unique())).to_physical().to_numpy()
     of_step = codes[found.rows][steps.of_run]
@@ -348,7 +352,7 @@ def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
 
 
 def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:
-    """Method -> its language model as people read it, or what stands in for one."""
+    """Return method -> its language model as people read it, or the slot control that takes its place."""
     rows = plan.filter(pl.col("llm").is_not_null()).unique("method").iter_rows(named=True)
     models = {}
     for row in rows:
@@ -362,10 +366,10 @@ def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:
 
 
 def _control(folders: Sequence[Results]) -> str:
-    """The control of all the suites.
+    """Return the common control of all suites.
 
     Raises:
-        UsageError: they differ.
+        UsageError: the suites have different controls.
     """
     controls = {str(folder.manifest["suite"]["control"]): folder.folder for folder in folders}
     if len(controls) > 1:

@@ -1,1 +1,1 @@
-"""Rank methods: one model, from loading to notes."""
+"""Rank methods, from loading to notes, on one model."""

@@ -43,19 +43,19 @@ def rank_methods(
     """Rank the methods over the benchmarks.
 
     Args:
-        incumbents: one row per run and number of trials after which it can be compared. Columns
-            ``benchmark``, ``method`` (strings), ``seed`` (integer) and ``score``, the mean loss of the
-            incumbent's configuration, lower is better; null or NaN for a run that observed nothing. Where
-            methods differ in their budgets, ``trials`` (integer) too: after so many. For the metric ``auc``,
-            ``area`` too.
+        incumbents: a table with one row per run and number of trials after which it can be compared. The
+            columns are ``benchmark``, ``method`` (strings), ``seed`` (integer) and ``score``. The score is
+            the mean loss of the incumbent's configuration, lower is better; it is null or NaN for a run that
+            observed nothing. Where methods differ in their budgets, the column ``trials`` (integer) holds the
+            number of trials. The metric ``auc`` needs the column ``area``.
         references: the reference values of each benchmark.
-        settings: how methods are ranked and tested; the control was fixed before looking.
+        settings: how methods are ranked and tested. The control was fixed before looking at the results.
         models: the language model of each method that has one, as people read it.
 
     Raises:
         UsageError: a setting is unknown or out of range, or the control is not among the methods.
-        ResultsError: there is nothing to rank, a run is missing, empty or double, or no seed is common.
-        DataError: a benchmark's best and anchor are equal.
+        ResultsError: there is nothing to rank; a run is missing, empty or occurs twice; or no seed is common.
+        DataError: the best value and the anchor of a benchmark are equal.
     """
     settings = settings or RankingSettings()
     _check(settings)
@@ -98,7 +98,7 @@ class _Reach:
 
     @staticmethod
     def common(of: Iterable[_Reach]) -> _Reach:
-        """What all of them have."""
+        """Return the seeds and numbers of trials that all methods have."""
         all_of = list(of)
         return _Reach(
             frozenset.intersection(*(one.seeds for one in all_of)),
@@ -107,18 +107,18 @@ class _Reach:
 
     @property
     def most(self) -> int | None:
-        """The largest number of trials; None, the largest of all, where they are not limited."""
+        """Return the largest number of trials; None, which is above all numbers, if trials have no limit."""
         return None if None in self.trials else max(trials for trials in self.trials if trials is not None)
 
     def exceeds(self, other: _Reach) -> bool:
-        """Whether it has all that the other has, and more seeds or more trials."""
+        """Return whether it has all that the other has, and more seeds or more trials."""
         mine, theirs = (math.inf if reach.most is None else reach.most for reach in (self, other))
         more = self.seeds > other.seeds or mine > theirs
         return more and self.seeds >= other.seeds and self.trials >= other.trials
 
 
 def _reach(incumbents: pl.DataFrame) -> dict[str, _Reach]:
-    """What each method has, once it is sure that every run has a value on every benchmark, once."""
+    """Return the reach of each method, after a check that every run has one value on every benchmark."""
     keys = ["benchmark", "method", "seed", "trials"]
     double = incumbents.filter(pl.struct(keys).is_duplicated()).select(keys).unique().sort(keys)
     if double.height:
@@ -161,7 +161,7 @@ def _rank(
     settings: RankingSettings,
     models: Mapping[str, str],
 ) -> Ranking:
-    """Rank the methods in ``reach`` on what is common to them, and those that have more once more."""
+    """Rank the methods in ``reach`` on what they have in common; rank those that have more a second time."""
     common = _Reach.common(reach.values())
     if not common.seeds:
         raise ResultsError(
@@ -175,7 +175,7 @@ def _rank(
     if not longer:
         return ranking
     further = None
-    # What they have more may have nothing in common; then there is no second ranking to show.
+    # What these methods have more of may not be common to them; then there is no second ranking to show.
     if _Reach.common(longer.values()).exceeds(common):
         theirs = runs.filter(pl.col("method").is_in(list(longer)))
         further = _rank(theirs, longer, references, settings, models)
@@ -196,7 +196,7 @@ def _ranked(
     settings: RankingSettings,
     models: Mapping[str, str],
 ) -> Ranking:
-    """Rank some methods on the seeds and trials that are common to them."""
+    """Return the ranking of some methods on the seeds and trials that are common to them."""
     instances = sorted(runs["benchmark"].unique())
     scope = Scope(
         tuple(instances),
@@ -244,7 +244,7 @@ def _measured(
     references: Mapping[str, Reference],
     settings: RankingSettings,
 ) -> Measured:
-    """The regrets of the runs of some methods, in the order of the methods, and the means that are ranked."""
+    """Return the regrets of the runs of some methods, in their order, and the means that are ranked."""
     chosen = runs.filter(
         pl.col("method").is_in(list(methods))
         & pl.col("seed").is_in(list(scope.seeds))
@@ -259,7 +259,7 @@ def _measured(
     positions = np.stack(
         [quantile_position(*pair) for pair in zip(scores, (r.sorted_losses for r in known), strict=True)]
     )
-    # Positions are summed, and divided once: methods with equal sums then tie exactly.
+    # Positions are summed, and divided once, so that methods with equal sums tie exactly.
     quantile = positions.sum(axis=2) / (len(scope.seeds) * sizes)
     regret = np.stack([normalised_regret(*one) for one in zip(scores, best, anchor_loss, strict=True)])
     by_run = {
@@ -276,9 +276,9 @@ def _measured(
 
 
 def _tested(blocks: Floats, methods: Sequence[str], settings: RankingSettings) -> Tested:
-    """The tests of all methods, of all pairs, and against the control, on blocks of shape (n, k)."""
-    # Ranks need what is equal to be equal. Differences are rounded by themselves: of rounded numbers, those
-    # that are equal in exact arithmetic would not tie.
+    """Return the tests of all methods, of all pairs, and against the control, on blocks of shape (n, k)."""
+    # Ranks need equal values to be exactly equal. Differences are rounded separately: differences of rounded
+    # numbers that are equal in exact arithmetic would not tie.
     ranked = blocks.round(DECIMALS)
     versus = None
     if settings.control in methods and len(methods) > 1:

@@ -1,4 +1,4 @@
-"""Add what was asked for to a ranking: intervals, the cost of a target, the test metric, and claims."""
+"""Add the requested columns to a ranking: intervals, the cost of a target, the test metric, and claims."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WORDS: Mapping[Unit, str] = {
 
 
 RESAMPLES = 1000
-"""Resamples of each interval; their generator starts from 0, so that a ranking printed twice is the same."""
+"""The number of resamples; their generator starts from 0, so that a ranking printed twice is the same."""
 
 
 # ---------------------------------------------------------------------- intervals
@@ -39,14 +39,15 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Intervals:
-    """Estimates of k methods with their bootstrap intervals.
+    """The estimates of k methods with their bootstrap intervals.
 
     Attributes:
-        iqm: k, the interquartile mean of normalised regret over all runs, unclipped.
-        improvement: k, the probability of less loss than the control with the same seed, ties half; None for
-            the control itself, or without one.
+        iqm: k intervals of the interquartile mean of normalised regret over all runs, unclipped.
+        improvement: k intervals of the probability of less loss than the control with the same seed, where
+            ties count half. The entry is None for the control itself, and without a control.
         improvement_unpaired: the same with any seed: every run is compared with every run of the control on
-            the same instance, as rliable does. It is the one to read where equal seeds share nothing.
+            the same instance, as rliable does. This is the probability to read where equal seeds share
+            nothing.
     """
 
     iqm: tuple[Interval, ...]
@@ -60,7 +61,7 @@ def intervals(ranking: Ranking) -> Intervals:
     level = 1 - ranking.alpha
 
     def of_blocks(values: Floats, statistic: Statistic, bounds: tuple[float, float] = _UNBOUNDED) -> Interval:
-        """An interval from values of shape (n, s)."""
+        """Return an interval from values of shape (n, s)."""
         blocks, _ = average_within(values, ranking.clusters)
         rng = np.random.default_rng(0)
         return bootstrap(blocks[..., None], statistic, rng, level=level, resamples=RESAMPLES, bounds=bounds)
@@ -127,15 +128,15 @@ def _interval_note(ranking: Ranking, found: Intervals) -> str:
 def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "trials") -> Ranking:
     """Return the ranking with what each method spent to reach a target; runs that missed it are censored.
 
-    A further ranking of methods with more seeds stays as it is, because the curves are of the common seeds.
-    A method that spends nothing in the unit has no cost in it and does not bound what is known of the others:
-    one without a language model spends no tokens.
+    A further ranking of methods with more seeds stays as it is, because the curves are those of the common
+    seeds. A method that spends nothing in the unit has no cost in it, and does not limit what is known of the
+    other methods. A method without a language model, for example, spends no tokens.
 
     Args:
-        ranking: of the study.
-        curves: those of the same study, after as many trials as the ranking.
+        ranking: the ranking of the study.
+        curves: the curves of the same study, after as many trials as the ranking.
         target: a quantile regret, in (0, 1].
-        unit: what is counted.
+        unit: the unit in which the cost is counted.
     """
     found = curves.reached(target, unit)
     instances = [curves.instances.index(name) for name in ranking.instances]
@@ -167,7 +168,7 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
 
 
 def _with_runs(ranking: Ranking, by_run: Mapping[str, Floats]) -> Measured:
-    """What was measured, with one more value per run."""
+    """Return the measured values of a ranking with one more value per run."""
     return replace(ranking.measured, by_run={**ranking.by_run, **by_run})
 
 
@@ -188,14 +189,15 @@ def _target_note(
 
 
 def _known(spent: Floats, censored: Bools) -> Floats:
-    """Shape (k,): how far Kaplan and Meier's curve of each method is known.
+    """Return how far Kaplan and Meier's curve of each method is known, shape (k,).
 
-    As far as its longest censored run. Where another reached the target later, or none is censored, the curve
-    comes down to 0, and all of it is known.
+    The curve is known as far as its longest censored run. Where another run reached the target later, or no
+    run is censored, the curve comes down to 0, and all of it is known.
 
     Args:
-        spent: shape (n, k, s), until the target was reached; where censored, all that the run spent.
-        censored: the same shape.
+        spent: shape (n, k, s), what was spent until the target was reached; where censored, all that the run
+            spent.
+        censored: the same shape, whether the run did not reach the target.
     """
     hit, missed = (np.where(of, spent, -np.inf).max(axis=(0, 2)) for of in (~censored, censored))
     return np.where(hit > missed, np.inf, missed)
@@ -210,8 +212,8 @@ def with_test_metric(
     """Return the ranking with the test metric of the incumbents, where benchmarks have one.
 
     Args:
-        ranking: of the study.
-        incumbents: those of the study, with the column ``test``.
+        ranking: the ranking of the study.
+        incumbents: the incumbents of the study, with the column ``test``.
         metrics: benchmark -> the name of its test metric; None where it has none.
     """
     shape = len(ranking.instances), len(ranking.methods), len(ranking.seeds)
@@ -255,9 +257,9 @@ def with_claims(
     """Return the ranking with the suite's claims judged, or with a note that says why they are not.
 
     Args:
-        ranking: of the study.
-        results: the folders that the study is in.
-        whole: whether the whole study is ranked; a claim is about all of it.
+        ranking: the ranking of the study.
+        results: the folders that hold the study.
+        whole: whether the whole study is ranked. A claim is about all of it.
         partial: whether benchmarks on which a run is missing are left out, instead of refused.
     """
     stated = [stated_claims(folder) for folder in results]

@@ -1,7 +1,7 @@
-"""Further tests of a ranking's methods against its control, on request. No I/O.
+"""Run further tests of a ranking's methods against its control, on request. No I/O.
 
-They stand beside the ranking's own test, Wilcoxon's, and do not replace it: of several tests of the same data
-the one to be reported is chosen before looking.
+The further tests are shown together with the ranking's own test, Wilcoxon's, and do not replace it. Of
+several tests of the same data, the test to be reported is chosen before looking.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from surrobench.stats.permutation import SignFlip, sign_flip
 from surrobench.stats.signed_rank import pseudomedian
 
 ROPE = 0.01
-"""Half the width of the region of practical equivalence: of quantile regret, a hundredth of the search space;
-of normalised regret, a hundredth of the way from the anchor to the best."""
+"""The half width of the region of practical equivalence. For quantile regret, it is a hundredth of the search
+space. For normalised regret, it is a hundredth of the way from the anchor to the best.
+"""
 
 NAN = float("nan")
 
@@ -42,7 +43,7 @@ def _signed(value: float) -> str:
 
 
 def _probability(value: float) -> str:
-    """Three decimals, or two digits with an exponent where that would hide the value."""
+    """Format a value with three decimals, or with two digits and an exponent where it would be hidden."""
     return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
 
 
@@ -56,14 +57,15 @@ def with_extra_tests(
     rope: float = ROPE,
     progress: Callable[[Sequence[int]], Iterator[int]] = iter,
 ) -> Ranking:
-    """The ranking with further tests against its control, each a table of its own.
+    """Return the ranking with further tests against its control; each test is a table of its own.
 
     Args:
-        ranking: of the study; a further ranking, of methods with more seeds or trials, gets them too.
-        tests: which, in this order.
+        ranking: the ranking of the study. A further ranking, of methods with more seeds or trials, gets the
+            tests, too.
+        tests: the tests to run, in this order.
         rope: half the width of the region of practical equivalence, in units of the metric, for the Bayesian
-            tests; 0 for none.
-        progress: passes on the numbers of methods where each takes seconds.
+            tests; 0 for no region.
+        progress: an iterator over the numbers of methods, for tests in which each method takes seconds.
 
     Raises:
         UnknownName: there is no such test.
@@ -84,12 +86,12 @@ def with_extra_tests(
 
 @dataclass(frozen=True)
 class _Data:
-    """What the tests take: of n blocks, k methods, s seeds.
+    """The data of the tests: n blocks, k methods, s seeds.
 
     Attributes:
-        control: its column.
+        control: the column of the control.
         runs: shape (n, k, s), the metric.
-        blocks: shape (n, k), its means over seeds, on which the ranking's own test rests.
+        blocks: shape (n, k), the means of ``runs`` over seeds, on which the ranking's own test is based.
         rope, progress: see ``with_extra_tests``.
     """
 
@@ -101,15 +103,15 @@ class _Data:
 
     @property
     def others(self) -> list[int]:
-        """Columns of all but the control."""
+        """Return the columns of all methods except the control."""
         return [method for method in range(self.blocks.shape[1]) if method != self.control]
 
     def gains(self, method: int) -> Floats:
-        """Shape (n,): positive where the method is better."""
+        """Return the gains of a method over the control, shape (n,): positive where the method is better."""
         return np.asarray((self.blocks[:, self.control] - self.blocks[:, method]).round(DECIMALS))
 
     def gains_by_seed(self, method: int) -> Floats:
-        """Shape (n, s): with the same seed, hence from the same start."""
+        """Return the gains of a method with the same seed, hence from the same start, shape (n, s)."""
         return np.asarray(self.runs[:, self.control] - self.runs[:, method])
 
 

@@ -1,4 +1,4 @@
-"""The ranking of methods over benchmark instances: what every table and diagram shows. No I/O.
+"""Define the ranking of methods over benchmark instances, which every table and diagram shows. No I/O.
 
 A block of the tests is an instance, or all instances of one data set. The seeds of an instance are averaged
 first, and only seeds that all methods have count. Ranks and tests use quantile regret, which has no scale,
@@ -44,8 +44,10 @@ Posthoc = Literal["nemenyi", "conover", "wilcoxon"]
 # ---------------------------------------------------------------------- notes
 
 NoteKind = Literal["scope", "control", "warning", "column", "metric", "overall", "pairs"]
-"""What a note is about: the data that are compared, the test against the control, something that could
-mislead a reader, a column that was asked for, the metric, the test that all methods rank alike, all pairs."""
+"""The subject of a note: the data that are compared, the test against the control, something that could
+mislead a reader, a column that was asked for, the metric, the test that all methods rank alike, or all
+pairs.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ ExtraTestName = Literal["bayes", "hierarchical", "mixed", "sign-flip"]
 EXTRA_TESTS: tuple[ExtraTestName, ...] = get_args(ExtraTestName)
 
 Finding = Literal["better", "worse", "same", ""]
-"""What a test says of a method at the ranking's level; empty where it says nothing."""
+"""The finding of a test about a method at the ranking's level; empty where the test says nothing."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,15 @@ class Number:
 
 @dataclass(frozen=True)
 class ExtraTest:
-    """What one extra test found about all methods but the control.
+    """The result of one extra test for all methods except the control.
 
     Attributes:
-        test: which test.
+        test: the name of the test.
         title: the title of its table.
         numbers: the columns of its table.
         values: method -> a value for each column, NaN where there is none; in the ranking's order.
-        findings: method -> what the test says.
-        facts: n, correction or prior, and what else holds for the whole table; JSON values.
+        findings: method -> the finding of the test.
+        facts: n, correction or prior, and other facts about the whole table; JSON values.
         note: the facts in words.
     """
 
@@ -135,7 +137,7 @@ class ExtraTest:
         }
 
     def columns(self) -> list[str]:
-        """Return the names of its columns in CSV."""
+        """Return the names of the test's columns in CSV."""
         prefix = self.test.replace("-", "_")
         return [f"{prefix}_{number.key}" for number in self.numbers]
 
@@ -145,16 +147,17 @@ class ExtraTest:
 
 @dataclass(frozen=True)
 class RankingSettings:
-    """How methods are ranked and tested; see ``rank_methods``.
+    """The settings by which methods are ranked and tested; see ``rank_methods``.
 
     Attributes:
         control: the method that the others are compared with.
         anchor: the reference value whose normalised regret is 1.
         alpha: the family-wise level of the tests.
-        metric: what ranks and tests use.
-        correction: of p-values.
+        metric: the metric that ranks and tests use.
+        correction: the correction of p-values.
         posthoc: the test of all pairs that groups of methods come from.
-        clusters: instance -> the cluster that it counts with, such as its data set; empty: each by itself.
+        clusters: instance -> the cluster that it counts with, such as its data set; if empty, each instance
+            counts separately.
     """
 
     control: str = "random"
@@ -175,7 +178,8 @@ class Scope:
         clusters: n names, the cluster of each instance, such as a data set; the instance itself where it is
             alone. Mean ranks, tests and intervals take each cluster as one block, the mean of its instances.
         seeds: the common seeds, the same on every instance.
-        trials: after how many trials methods are compared; None where their budget is another.
+        trials: the number of trials after which methods are compared; None where their budget has another
+            unit.
     """
 
     instances: tuple[str, ...]
@@ -186,7 +190,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Measured:
-    """What k methods reached on n instances with s seeds. Lower is better.
+    """The values that k methods reached on n instances with s seeds. Lower is better.
 
     Attributes:
         best: shape (n,), the best loss of each instance.
@@ -204,22 +208,22 @@ class Measured:
 
     @property
     def values(self) -> Floats:
-        """Shape (n, k): what is ranked; means that are equal in exact arithmetic are equal."""
+        """Return what is ranked, shape (n, k); means that are equal in exact arithmetic are equal."""
         return self.means.round(DECIMALS)
 
     @property
     def loss(self) -> Floats:
-        """Shape (n, k): loss of the incumbents' configurations, mean over seeds."""
+        """Return the loss of the incumbents' configurations, mean over seeds, shape (n, k)."""
         return np.asarray(self.by_run["loss"].mean(axis=2))
 
     @property
     def normalised(self) -> Floats:
-        """Shape (n, k): normalised regret, mean over seeds, unclipped."""
+        """Return the normalised regret, mean over seeds, unclipped, shape (n, k)."""
         return np.asarray(self.by_run["normalised_regret"].mean(axis=2))
 
     @property
     def beyond_best(self) -> int:
-        """The number of runs that found less than the best loss that was known."""
+        """Return the number of runs that found less than the best loss that was known."""
         return int((self.by_run["loss"] < self.best[:, None, None]).sum())
 
     def in_order(self, order: Sequence[int]) -> Measured:
@@ -252,10 +256,11 @@ class Tested:
 
 @dataclass(frozen=True)
 class Ranking:
-    """k methods over n instances, best mean rank first. All arrays are in the order of ``methods``.
+    """A ranking of k methods over n instances, with all arrays in the order of ``methods``.
 
     Attributes:
-        methods: from best to worst mean rank; equal ranks by mean quantile regret, then by name.
+        methods: the methods from best to worst mean rank. Equal ranks are ordered by mean quantile regret,
+            then by name.
         models: method -> its language model as people read it; absent for methods without one.
         settings: how methods are ranked and tested.
         scope: the runs that are compared.
@@ -284,104 +289,106 @@ class Ranking:
     further: Ranking | None = None
     group: str = ""
 
-    # What nearly every reader of a ranking asks for, by a short name.
+    # The properties below give short names to what nearly every reader of a ranking asks for.
 
     @property
     def control(self) -> str:
-        """The method that the others are compared with."""
+        """Return the method that the others are compared with."""
         return self.settings.control
 
     @property
     def alpha(self) -> float:
-        """The family-wise level of the tests."""
+        """Return the family-wise level of the tests."""
         return self.settings.alpha
 
     @property
     def metric(self) -> Metric:
-        """What ranks and tests use."""
+        """Return the metric that ranks and tests use."""
         return self.settings.metric
 
     @property
     def instances(self) -> tuple[str, ...]:
-        """The benchmarks, by name."""
+        """Return the benchmarks, by name."""
         return self.scope.instances
 
     @property
     def clusters(self) -> tuple[str, ...]:
-        """The cluster of each instance."""
+        """Return the cluster of each instance."""
         return self.scope.clusters
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The common seeds."""
+        """Return the common seeds."""
         return self.scope.seeds
 
     @property
     def trials(self) -> int | None:
-        """After how many trials methods are compared; None where their budget is another."""
+        """Return the number of trials after which methods are compared; None if their budget has another
+        unit.
+        """
         return self.scope.trials
 
     @property
     def values(self) -> Floats:
-        """Shape (n, k): what is ranked, mean over seeds."""
+        """Return what is ranked, mean over seeds, shape (n, k)."""
         return self.measured.values
 
     @property
     def by_run(self) -> Mapping[str, Floats]:
-        """Name of a measure -> shape (n, k, s)."""
+        """Return name of a measure -> values of shape (n, k, s)."""
         return self.measured.by_run
 
     @property
     def friedman(self) -> Friedman:
-        """Friedman's test."""
+        """Return Friedman's test."""
         return self.tested.friedman
 
     @property
     def versus_control(self) -> Comparisons | None:
-        """Wilcoxon's test against the control."""
+        """Return Wilcoxon's test against the control."""
         return self.tested.versus_control
 
     @property
     def further_by(self) -> str:
-        """What the further ranking has more of: seeds, trials or both."""
+        """Return what the further ranking has more of: seeds, trials or both."""
         more = {} if self.further is None else {"seeds": self.seeds != self.further.seeds}
         more |= {} if self.further is None else {"trials": self.trials != self.further.trials}
         return " and ".join(what for what, differs in more.items() if differs)
 
     @cached_property
     def ranks(self) -> Floats:
-        """Shape (n, k): rank of each method on each instance, 1 is the best."""
+        """Return the rank of each method on each instance, shape (n, k); 1 is the best."""
         return rank_blocks(self.values)
 
     @property
     def mean_rank(self) -> Floats:
-        """Shape (k,): mean rank over the blocks."""
+        """Return the mean rank over the blocks, shape (k,)."""
         return self.friedman.mean_ranks
 
     @property
     def mean_normalised(self) -> Floats:
-        """Shape (k,): normalised regret, mean over instances, unclipped."""
+        """Return the normalised regret, mean over instances, unclipped, shape (k,)."""
         return np.asarray(self.measured.normalised.mean(axis=0))
 
     @property
     def mean_quantile(self) -> Floats:
-        """Shape (k,): quantile regret, mean over instances."""
+        """Return the quantile regret, mean over instances, shape (k,)."""
         return np.asarray(self.measured.quantile.mean(axis=0))
 
     @property
     def random_trials(self) -> Floats:
-        """Shape (k,): the number of random trials that the mean quantile regret is worth."""
+        """Return the number of random trials that the mean quantile regret is worth, shape (k,)."""
         return random_trials_worth(self.mean_quantile)
 
     @property
     def wins(self) -> Ints:
-        """Shape (k,): the number of instances on which the method is the best, alone or with others."""
+        """Return the number of instances on which a method is the best, alone or with others, shape (k,)."""
         values = self.values
         return np.asarray((values == values.min(axis=1, keepdims=True)).sum(axis=0))
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
-        """Groups of methods that the post hoc test cannot tell apart."""
+        """Return the groups of methods that the post hoc test cannot tell apart."""
         if self.settings.posthoc == "nemenyi":
             return cliques(self.mean_rank, self.tested.nemenyi.critical_difference)
         return bars(self.mean_rank, ~(self.tested.pairs.p > self.alpha))

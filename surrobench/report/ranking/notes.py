@@ -105,7 +105,7 @@ def notes_of(tested: Tested, settings: RankingSettings, scope: Scope) -> list[No
 
 
 def _of_all_methods(tested: Tested, settings: RankingSettings) -> list[Note]:
-    """The test that all methods rank alike, and the test of all pairs."""
+    """Return the notes on the test that all methods rank alike, and on the test of all pairs."""
     overall, pairs = tested.friedman, tested.pairs
     n, k = overall.n, overall.k
     if n < 2 or k < 2:
@@ -115,7 +115,7 @@ def _of_all_methods(tested: Tested, settings: RankingSettings) -> list[Note]:
         f"; Iman-Davenport F({k - 1}, {(k - 1) * (n - 1)}) = {overall.f:.4g}, p = {overall.f_p:.3g}"
         + (f" ({overall.note})." if overall.note else ".")
     )
-    # Wilcoxon's pairs need no omnibus test before them: they are corrected for all of them.
+    # Wilcoxon's pairs need no omnibus test before them, because they are corrected for all pairs.
     readable = overall.f_p <= settings.alpha or isinstance(pairs, Comparisons)
     doubt = "." if readable else (
         ". Do not read it: Friedman's test does not reject that all methods rank alike."
@@ -124,7 +124,7 @@ def _of_all_methods(tested: Tested, settings: RankingSettings) -> list[Note]:
 
 
 def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> str:
-    """The test of all pairs, without a full stop."""
+    """Return a sentence on the test of all pairs, without a full stop."""
     if isinstance(pairs, Nemenyi):
         return (
             f"Nemenyi's test of all pairs: critical difference of mean ranks {pairs.critical_difference:.3f} "
@@ -138,7 +138,7 @@ def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> s
 
 
 def _of_control(tested: Tested, settings: RankingSettings) -> list[Note]:
-    """The test of each method against the control."""
+    """Return the note on the test of each method against the control."""
     versus, alpha = tested.versus_control, settings.alpha
     if versus is None:
         if tested.friedman.k == 1:
@@ -179,7 +179,8 @@ def not_resolved(
     for comparison in versus.comparisons:
         if comparison.p_corrected > settings.alpha:
             gains = (blocks[:, versus.control] - blocks[:, comparison.method]).round(DECIMALS)
-            # The least favourable step of the correction; a generator of its own, so that order is nothing.
+            # The level is that of the least favourable step of the correction. Each method has a generator of
+            # its own, so that their order does not matter.
             needed = smallest_detectable(gains, settings.alpha / m, POWER, np.random.default_rng(0))
             found.append(Unresolved(methods[comparison.method], needed, float(pseudomedian(gains))))
     return tuple(found)
@@ -200,7 +201,7 @@ def of_shared_data_sets(block_of: Mapping[str, str], *, together: bool, most: in
     """Return a note on the benchmarks that share a data set; nothing where none do.
 
     Args:
-        block_of: benchmark -> its data set where others are on it, too; else the benchmark.
+        block_of: benchmark -> its data set where other benchmarks are on it, too; else the benchmark.
         together: whether the benchmarks of one data set count as one block.
         most: how many data sets are listed.
     """

@@ -1,4 +1,4 @@
-"""All pairs of methods in JSON: what the post hoc test found of each, and all that is needed to check it."""
+"""Describe all pairs of methods in JSON: what the post hoc test found, and all that is needed to check it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATISTICS: Mapping[Posthoc, str] = {
     "conover": "t: rank sum of the method less that of the other, over its standard error",
     "wilcoxon": "the smaller sum of signed ranks",
 }
-"""What ``statistic`` is."""
+"""What ``statistic`` is for each test of all pairs."""
 
 _RANKS = "mean rank of the other less that of the method: positive where the method is better"
 EFFECTS: Mapping[Posthoc, str] = {
@@ -26,14 +26,14 @@ EFFECTS: Mapping[Posthoc, str] = {
     "conover": _RANKS,
     "wilcoxon": "matched-pairs rank-biserial correlation: positive where the method is better",
 }
-"""What ``effect`` is."""
+"""What ``effect`` is for each test of all pairs."""
 
 
 def pairs_document(ranking: Ranking) -> dict[str, Any]:
-    """The test of all pairs: its n, family and correction, and what it found of each pair.
+    """Return the test of all pairs as a JSON value: its n, family, correction, and result for each pair.
 
-    Where a test has no such number it is None: Nemenyi's p-values are of the whole family from the start,
-    and only Conover's t has degrees of freedom that are finite.
+    A number that a test does not have is None. Nemenyi's p-values are those of the whole family from the
+    start, and only Conover's t has finite degrees of freedom.
     """
     pairs, k = ranking.tested.pairs, len(ranking.methods)
     return {
@@ -50,7 +50,7 @@ def pairs_document(ranking: Ranking) -> dict[str, Any]:
 
 
 def _each(ranking: Ranking) -> Iterator[dict[str, Any]]:
-    """A row for each pair, the better mean rank first."""
+    """Yield a row for each pair, with the method of better mean rank first."""
     methods, pairs = ranking.methods, ranking.tested.pairs
     if isinstance(pairs, Comparisons):
         for found in pairs.comparisons:

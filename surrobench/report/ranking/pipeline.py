@@ -1,4 +1,4 @@
-"""Rank a study with all that was asked for: what ``rank`` prints and ``plot`` draws."""
+"""Rank a study with everything that was asked for: what ``rank`` prints and ``plot`` draws."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ GroupBy = Literal["family", "scenario"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a ranking is to show, and how it tests; ``RankingSettings`` explains the first five.
+    """What a ranking shows, and how it tests; ``RankingSettings`` explains the first five fields.
 
     Attributes:
-        blocks: what tests count: benchmarks of one data set as one block, or each by itself.
+        blocks: what tests count: the benchmarks of one data set as one block, or each benchmark separately.
         intervals: whether interquartile means and probabilities of improvement are shown.
-        target: the quantile regret whose cost is shown; None: no cost is shown.
+        target: the quantile regret whose cost is shown; None to show no cost.
         unit: the unit of that cost.
         test_metric: whether the incumbents' test metric is shown.
         extra_tests: further tests against the control.
@@ -59,7 +59,7 @@ def rank_groups(
     Args:
         study: see ``rank_study``.
         wanted: what to show.
-        by: what the groups are; None: the whole study is the only one, without a name.
+        by: what the groups are. With None, the whole study is the only group and has no name.
         progress: see ``with_extra_tests``.
 
     Raises:
@@ -84,9 +84,9 @@ def rank_study(
     """Rank the methods of a study.
 
     Args:
-        study: see ``load_study``; with the units, area and test metric that are wanted.
+        study: the data, see ``load_study``, with the units, area and test metric that are wanted.
         wanted: what to show.
-        group: which part of a larger study it is.
+        group: the name of the part of a larger study that is ranked; empty for the whole.
         progress: see ``with_extra_tests``.
 
     Raises:

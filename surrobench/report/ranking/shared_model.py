@@ -1,4 +1,4 @@
-"""Say once which language model the methods of a ranking ask, where it is the same for all."""
+"""State once which language model the methods of a ranking ask, where all ask the same."""
 
 from __future__ import annotations
 

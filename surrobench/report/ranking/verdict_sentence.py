@@ -1,4 +1,4 @@
-"""The one sentence that answers the question of a study, for the top of its ranking. No I/O.
+"""Write the one sentence that answers the question of a study, for the top of its ranking. No I/O.
 
 The sentence says which method ranks first, and whether the best method with a language model (where there is
 none, the best method) is better than the control. "Is better" and "is worse" are said of significant
@@ -41,7 +41,7 @@ def verdict_sentence(ranking: Ranking) -> str:
 
 
 def _level_with(ranking: Ranking, methods: Iterable[int], best: int) -> list[int]:
-    """Those of some methods whose mean rank is that of the best."""
+    """Return those of some methods that have the same mean rank as the best method."""
     return [j for j in methods if abs(ranking.mean_rank[j] - ranking.mean_rank[best]) < _EQUAL_RANKS]
 
 
@@ -52,18 +52,18 @@ def _where(ranking: Ranking) -> str:
 
 
 def _blocks(ranking: Ranking) -> str:
-    """The number of blocks, and what they are."""
+    """Return the number of blocks, and what they are, in words."""
     n = ranking.friedman.n
     return f"{n} {'data set' if ranking.settings.clusters else 'benchmark'}{'s' * (n != 1)}"
 
 
 def _asks_model(ranking: Ranking, method: str) -> bool:
-    """Whether a language model answers, rather than a slot control in its place."""
+    """Return whether a language model answers, rather than a slot control in its place."""
     return method in ranking.models and not ranking.models[method].startswith(PREFIX)
 
 
 def _first(ranking: Ranking, first: Sequence[int]) -> str:
-    """Which methods have the best mean rank."""
+    """Return a clause that says which methods have the best mean rank."""
     metric = "" if ranking.metric == "quantile" else f" by {MEASURES[ranking.metric].replace('_', ' ')}"
     if len(first) == len(ranking.methods):
         return f"all {len(first)} methods have the same mean rank{metric}"
@@ -80,7 +80,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _against_control(ranking: Ranking, method: int, subject: str) -> str:
-    """Whether a method is better than the control, with a full stop."""
+    """Return a clause that says whether a method is better than the control, with a full stop."""
     comparison, versus = ranking.comparison(method), ranking.versus_control
     if comparison is None or versus is None:
         return f"{subject} is not tested, since the control {ranking.control} is not among these methods."
@@ -103,7 +103,7 @@ def _against_control(ranking: Ranking, method: int, subject: str) -> str:
 
 
 def _p(p: float, alpha: float) -> str:
-    """A p-value with as many digits as it takes to see on which side of ``alpha`` it lies."""
+    """Format a p-value with as many digits as show on which side of ``alpha`` it lies."""
     if p < min(0.001, alpha):
         return "p < 0.001"
     texts = (f"{p:.{digits}g}" for digits in range(2, 18))
