@@ -1,10 +1,11 @@
-"""What a benchmark is.
+"""Define what a benchmark is.
 
-A *scenario* is one learner with one search space; its *instances* are data sets. A benchmark is an
-instance, named ``family/scenario/instance``. Evaluation happens on the scenario, so that the pending
-trials of all runs on all its instances are one array operation.
+A *scenario* is one learner with one search space; its *instances* are data sets. A benchmark is an instance,
+named ``family/scenario/instance``. Evaluation happens on the scenario, so that the pending trials of all runs
+on all its instances are one array operation.
 
-To add one: copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENARIOS`` in ``registry.py``.
+To add a scenario, copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENARIOS`` in
+``registry.py``.
 """
 
 from __future__ import annotations
@@ -26,51 +27,59 @@ from surrobench.space.hyperparameter import Mask, Matrix
 from surrobench.space.search_space import SearchSpace
 
 Noise = Literal["seeded", "fresh", "mean"]
-"""Which repetition of a trial is observed, where a table has several.
+"""Which repetition of a trial is observed in a table that has several.
 
-``seeded``: fixed by benchmark, seed and configuration, the same for every method (common random numbers);
-``fresh``: drawn anew at every evaluation; ``mean``: the mean of all repetitions, no noise.
+``seeded``: the repetition is fixed by benchmark, seed and configuration. It is the same for every method
+(common random numbers).
+``fresh``: the repetition is drawn anew at every evaluation.
+``mean``: the mean of all repetitions is observed, so that there is no noise.
 """
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A named objective with its direction."""
+    """An objective that has a name and a direction."""
 
     name: str
     minimize: bool
     label: str
-    """What the number is, in words, with its unit."""
+    """What the number means, in words and with its unit."""
 
     @property
     def sign(self) -> int:
-        """+1 if smaller is better, else -1: value times sign is a loss."""
+        """Return +1 if smaller is better, else -1: the value times the sign is a loss."""
         return 1 if self.minimize else -1
 
 
 @dataclass(frozen=True)
 class TaskCard:
-    """What a prompt or a table may say about a benchmark; None: it is not known, or not shown."""
+    """A task card holds what a prompt or a table may say about a benchmark.
+
+    A field is None if its value is not known, or is not shown.
+    """
 
     learner: str | None
     dataset: str | None
-    """Its real name, with its identifier."""
+    """The real name of the data set, with its identifier."""
     task: str | None
     rows: int | None
     features: int | None
     classes: int | None
-    """None for regression, too."""
+    """The number of classes. It is None for regression, too."""
     metric: str
     minimize: bool
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Reference values of one benchmark's target objective, as losses: fixed by the benchmark alone.
+    """Reference values of one benchmark's target objective, as losses.
+
+    They are fixed by the benchmark alone.
 
     Attributes:
-        best, median, worst: of the mean losses of all configurations.
-        sorted_losses: shape (N,), ascending; the whole space under its prior (a table), or a frozen sample.
+        best, median, worst: the best, median and worst of the mean losses of all configurations.
+        sorted_losses: the losses in ascending order, shape (N,). For a table they are those of the whole
+            space under its prior; otherwise they are those of a frozen sample.
         exact: whether ``best`` is known to be the optimum.
     """
 
@@ -83,37 +92,37 @@ class Reference:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """A setting that trades precision for time."""
+    """A fidelity is a setting that trades precision for time."""
 
     name: str
     label: str
-    """What the number is, in words, with its unit."""
+    """What the number means, in words and with its unit."""
     lower: float
-    """Smallest legal value."""
+    """The smallest legal value."""
     upper: float
-    """Largest legal value."""
+    """The largest legal value."""
     full: float
-    """The value that counts as the real objective, and the default."""
+    """The value at which the real objective is measured. It is also the default."""
     integer: bool
     useful: tuple[float, float]
     """The part of the legal range that a multi-fidelity method should vary."""
     resumable: bool = False
     """Whether training can go on from a lower value (epochs), or has to start anew (share of the data)."""
     values: tuple[float, ...] | None = None
-    """The only legal values, ascending, where not the whole range is."""
+    """The only legal values, in ascending order; None if the whole range is legal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a batch of m evaluations observed, in the objectives' natural directions.
+    """The observations of a batch of m evaluations, in the objectives' natural directions.
 
     Attributes:
-        values: shape (m, number of objectives), in the order of ``Scenario.objectives``.
-        score: shape (m,), the target objective of each configuration without noise (its mean), at the
+        values: the observed values, shape (m, number of objectives), in the order of ``Scenario.objectives``.
+        score: the target objective of each configuration without noise (its mean), shape (m,), at the
             fidelity that was asked for.
-        cost: shape (m,), simulated seconds.
-        fidelity: shape (m, number of fidelities), in the order of ``Scenario.fidelities``; None if there
-            are none.
+        cost: simulated seconds, shape (m,).
+        fidelity: the fidelities, shape (m, number of fidelities), in the order of ``Scenario.fidelities``;
+            None if there are none.
     """
 
     values: NDArray[np.float64]
@@ -128,7 +137,10 @@ class Columns:
 
 
 class FittedScenario(Protocol):
-    """What the search for reference values needs of a fitted scenario that anyone may evaluate anywhere."""
+    """What the search for reference values needs of a fitted scenario.
+
+    Anyone may evaluate such a scenario, anywhere.
+    """
 
     key: str
     name: str
@@ -137,47 +149,51 @@ class FittedScenario(Protocol):
 
     @property
     def space(self) -> SearchSpace:
-        """The search space."""
+        """Return the search space."""
 
     @property
     def checksum(self) -> str:
-        """Digits of the fitted model: cached reference values belong to it."""
+        """Return digits that identify the fitted model; cached reference values belong to them."""
 
     @property
     def published(self) -> Mapping[tuple[str, str], tuple[float, float]]:
-        """(instance, objective) -> smallest and largest value published."""
+        """Return (instance, objective) -> the smallest and the largest value published."""
 
     def evaluate(self, X: Matrix, instances: NDArray[np.intp], noise: Keys | None) -> Columns:
         """Evaluate configurations at full fidelity, see ``Scenario.evaluate``."""
 
 
 class Scenario(ABC):
-    """One learner and its search space, on several data sets."""
+    """A scenario is one learner and its search space, on several data sets."""
 
     key: str
-    """``family/scenario``."""
+    """The scenario's name, ``family/scenario``."""
     version: int
-    """Counts up when an evaluation would return something else; part of every run's identity."""
+    """A number that counts up when an evaluation would return something else.
+
+    It is part of every run's identity.
+    """
     instances: tuple[str, ...]
     objectives: tuple[Objective, ...]
     target: str
-    """Name of the objective that is optimized."""
+    """The name of the objective that is optimized."""
     default_origin: str
-    """Where the default configuration comes from."""
+    """The source of the default configuration."""
     can_evaluate: bool = True
-    """Whether the data that evaluation takes is here; without it only recorded values can be had."""
+    """Whether the data that evaluation needs is here. Without it, only recorded values are available."""
     fidelities: tuple[Fidelity, ...] = ()
-    """The first is the one that multi-fidelity methods vary."""
+    """The fidelities. The first one is the one that multi-fidelity methods vary."""
     test_counterpart: Mapping[str, str] = MappingProxyType({})
-    """Validation objective -> the objective that measures the same on test data; said nowhere else.
+    """Validation objective -> the objective that measures the same on test data. No other place says this.
 
-    Optimizers see validation only; the test value is reported for the incumbent. Without an entry for the
-    target it is not available."""
+    Optimizers see validation objectives only. The test value is reported for the incumbent. It is not
+    available if the target has no entry here.
+    """
 
     @property
     @abstractmethod
     def space(self) -> SearchSpace:
-        """The search space, the same for all instances."""
+        """Return the search space, which is the same for all instances."""
 
     @abstractmethod
     def evaluate(
@@ -190,12 +206,12 @@ class Scenario(ABC):
         """Evaluate m configurations, each on its own instance and at its own fidelity.
 
         Args:
-            X: shape (m, d), legal configurations.
-            instances: shape (m,), indices into ``instances``.
-            noise: shape (m,), a key per trial; the same key and configuration observe the same repetition.
-                None: the mean of the repetitions.
-            fidelity: shape (m, number of fidelities), legal values in the order of ``fidelities``.
-                None: full.
+            X: legal configurations, shape (m, d).
+            instances: indices into ``instances``, shape (m,).
+            noise: a key for each trial, shape (m,). The same key and configuration observe the same
+                repetition. None stands for the mean of the repetitions.
+            fidelity: legal values, shape (m, number of fidelities), in the order of ``fidelities``. None
+                stands for full fidelity.
         """
 
     @abstractmethod
@@ -207,11 +223,11 @@ class Scenario(ABC):
 
         The name is that of the task card, in small letters.
 
-        Versions of one name are one data set: they have rows in common, and what counts here is whether
-        results on them are independent. Those of other names are taken for others.
+        Versions of one name count as one data set. They have rows in common, and what matters here is whether
+        results on them are independent. Data sets of different names are assumed to be different.
         """
         name = self.card(instance).dataset
-        if name is None:  # nothing is known of it that another could share
+        if name is None:  # nothing is known of the data set that another scenario could share
             return f"{self.key}/{instance}"
         return re.sub("[^a-z0-9]+", "-", name.partition(" (")[0].lower()).strip("-")
 
@@ -224,36 +240,43 @@ class Scenario(ABC):
         """Return the reference values of an instance."""
 
     def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
-        """Return which configurations are legal, shape (m,), and what is evaluated instead, shape (m, d).
+        """Snap configurations to those that the benchmark has.
 
-        An optimizer is told what is evaluated. Legal values may be a rounding error off the grid. A table
-        with gaps takes the nearest configuration that it has for the instance.
+        An optimizer is told which configuration is evaluated. Legal values may be a rounding error off the
+        grid. A table with gaps takes the nearest configuration that it has for the instance.
+
+        Returns:
+            Which configurations are legal, shape (m,), and the configurations that are evaluated in their
+            place, shape (m, d).
         """
         return self.space.check(X)
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
-        """Convert or fetch what evaluation needs, once, before several processes would do it at a time."""
+        """Convert or fetch what evaluation needs, once, before several processes would do it."""
 
     @cached_property
     def target_index(self) -> int:
-        """Column of the target objective."""
+        """Return the column of the target objective."""
         return [objective.name for objective in self.objectives].index(self.target)
 
     @property
     def test_objective(self) -> str | None:
-        """The test counterpart of the target objective; None: not available."""
+        """Return the test counterpart of the target objective, or None if it is not available."""
         return self.test_counterpart.get(self.target)
 
     @cached_property
     def full_fidelity(self) -> NDArray[np.float64]:
-        """Shape (number of fidelities,): the values that count as the real objective."""
+        """Return the fidelities at which the real objective is measured, shape (number of fidelities,)."""
         return np.array([fidelity.full for fidelity in self.fidelities])
 
     def fidelity_row(self, fidelity: Mapping[str, float]) -> NDArray[np.float64]:
-        """Return the values asked for by name, the others full; shape (number of fidelities,).
+        """Return the fidelities that are asked for by name, and full values for the others.
+
+        The result has shape (number of fidelities,).
 
         Raises:
-            UsageError: an unknown fidelity, or a value that is not legal; the message says what is.
+            UsageError: a fidelity is unknown, or a value is not legal; the message says which values are
+                legal.
         """
         row = self.full_fidelity.copy()
         names = [known.name for known in self.fidelities]
@@ -263,7 +286,7 @@ class Scenario(ABC):
                 raise UsageError(f"{self.key} has no fidelity {name!r}.", has)
             known = self.fidelities[names.index(name)]
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            legal = number and known.lower <= value <= known.upper  # NaN is not
+            legal = number and known.lower <= value <= known.upper  # NaN is not legal
             if not legal or (known.integer and value != int(value)):
                 kind = "an integer" if known.integer else "a number"
                 raise UsageError(
@@ -281,19 +304,19 @@ class Scenario(ABC):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One instance of a scenario: what a run optimizes."""
+    """A benchmark is one instance of a scenario; a run optimizes it."""
 
     scenario: Scenario
     instance: str
 
     @property
     def id(self) -> str:
-        """``family/scenario/instance``."""
+        """Return the benchmark's id, ``family/scenario/instance``."""
         return f"{self.scenario.key}/{self.instance}"
 
     @cached_property
     def index(self) -> int:
-        """Position of the instance in its scenario.
+        """Return the position of the instance in its scenario.
 
         Raises:
             UnknownName: the scenario has no such instance.
@@ -304,27 +327,27 @@ class Benchmark:
 
     @property
     def space(self) -> SearchSpace:
-        """The search space."""
+        """Return the search space."""
         return self.scenario.space
 
     @cached_property
     def objective(self) -> Objective:
-        """The target objective."""
+        """Return the target objective."""
         return self.scenario.objectives[self.scenario.target_index]
 
     @property
     def card(self) -> TaskCard:
-        """What may be said about the task."""
+        """Return the task card: what may be said about the task."""
         return self.scenario.card(self.instance)
 
     @property
     def data_set(self) -> str:
-        """Its data set, see ``Scenario.data_set``."""
+        """Return the name of the data set, see ``Scenario.data_set``."""
         return self.scenario.data_set(self.instance)
 
     @cached_property
     def reference(self) -> Reference:
-        """Best, median and worst, fixed by the benchmark."""
+        """Return the best, median and worst loss, which are fixed by the benchmark."""
         return self.scenario.reference(self.instance)
 
     def evaluate(
@@ -341,9 +364,9 @@ class Benchmark:
         Args:
             configurations: mappings of name to value, or a matrix of shape (m, d) in the vector encoding of
                 ``space`` (as ``space.hyperparameter.sample`` draws them). A single mapping is a batch of one.
-            noise: keys, shape (m,), see ``Scenario.evaluate``. Without, each value is the mean of the
+            noise: keys, shape (m,), see ``Scenario.evaluate``. Without keys, each value is the mean of the
                 benchmark's repetitions.
-            fidelity: name to value, such as ``{"epoch": 10}``; what is not named is full.
+            fidelity: name to value, such as ``{"epoch": 10}``. A fidelity that is not named is full.
 
         Raises:
             UsageError: a configuration is not in the space, or the fidelity is not legal.
@@ -362,10 +385,10 @@ class Benchmark:
         return {**named, "cost": columns.cost}
 
     def _checked(self, X: Matrix) -> Matrix:
-        """Return a matrix from outside, snapped to the grid.
+        """Check a matrix that comes from outside, and return it snapped to the grid.
 
         Raises:
-            UsageError: it has another shape, or a row that is not in the space.
+            UsageError: the matrix has another shape, or a row that is not in the space.
         """
         if X.ndim != 2 or X.shape[1] != self.space.d:
             raise UsageError(

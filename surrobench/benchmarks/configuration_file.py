@@ -1,16 +1,17 @@
-"""Configurations given in a file: the start that every method gets, or what anybody's method proposed.
+"""Read configurations from a file: the start that every method gets, or the proposals of anybody's method.
 
-A CSV file (``.csv``, ``.csv.gz``) or a Parquet file with a row per configuration and the columns
+The file is a CSV file (``.csv``, ``.csv.gz``) or a Parquet file. It has a row per configuration and the
+columns
 
-    benchmark       its id
-    seed            of the run that it is for
+    benchmark       the id of the benchmark
+    seed            the seed of the run that the configuration is for
     trial           integers that give the order within a run
-    config.NAME     a hyperparameter; empty where it is inactive. Or all in one column:
+    config.NAME     a hyperparameter; empty if it is inactive. Or all hyperparameters in one column:
     config          the configuration as a JSON object
-    method          whose proposal it is (optional)
+    method          the method that proposed the configuration (optional)
 
-Further columns are ignored. A run knows a file by the digits of its content: the folder it lies in is no part
-of the run's identity.
+Further columns are ignored. A run identifies a file by the digits of its content. The folder that holds the
+file is no part of the run's identity.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ class ConfigurationFile:
     """The configurations in a file.
 
     Attributes:
-        path: the file, absolute.
-        digits: of its content.
+        path: the absolute path of the file.
+        digits: the digits of its content.
     """
 
     def __init__(self, path: str) -> None:
-        """Read and check it.
+        """Read the file and check it.
 
         Raises:
-            UsageError: it cannot be read, lacks a column, or has two rows for one trial; one line.
+            UsageError: the file cannot be read, lacks a column, or has two rows for one trial; the message is
+                one line.
         """
         self.path = path
         content = _content(path)
@@ -57,12 +59,13 @@ class ConfigurationFile:
         """Return the configurations of one run, in the order of their trials.
 
         Args:
-            benchmark: its id.
-            seed: the run's.
-            method: whose, where the file has several.
+            benchmark: the id of the run's benchmark.
+            seed: the run's seed.
+            method: the method that proposed them, if the file has several methods.
 
         Raises:
-            UsageError: there is none, or it is not clear whose are meant; one line.
+            UsageError: the file has none for the run, or it is not clear which method is meant; the message
+                is one line.
         """
         frame, name = self._of(method), Path(self.path).name
         whose = f" of {method}" if method else ""
@@ -97,7 +100,7 @@ class ConfigurationFile:
 
 
 def configuration_file(path: str) -> ConfigurationFile:
-    """Return the configurations in a file, as it is now.
+    """Return the configurations in a file, as the file is now.
 
     Raises:
         UsageError: see ``ConfigurationFile``.
@@ -118,7 +121,7 @@ def granted_start(path: str, benchmark: Benchmark, seed: int) -> Matrix:
     """Return the start that a file grants every method on one benchmark with one seed, shape (k, d).
 
     Raises:
-        UsageError: there is none, or a configuration is not in the search space; one line.
+        UsageError: the file has none, or a configuration is not in the search space; the message is one line.
     """
     found = configuration_file(path).configurations(benchmark.id, seed)
     try:

@@ -1,7 +1,7 @@
-"""Find the listed configuration that is nearest to a given one, in a table with gaps.
+"""Find the listed configuration that is nearest to another one, in a table with gaps.
 
-The distance is that in the unit cube, where a category that differs counts 1. Of equally near configurations,
-the first in the list is taken.
+The distance is that in the unit cube, where two different categories have the distance 1. Of equally near
+configurations, the first in the list is taken.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class ListedConfigurations:
-    """The configurations of a table, each of them present for some of the table's instances."""
+    """The configurations of a table. Each of them is present for some of the table's instances."""
 
     def __init__(self, space: SearchSpace, configurations: Matrix, present: Mask) -> None:
-        """Keep what is listed.
+        """Keep the listed configurations.
 
         Args:
             space: the search space.
-            configurations: shape (configurations, d), all different.
-            present: shape (instances, configurations), whether the table has a configuration for an instance.
+            configurations: the configurations, shape (configurations, d), all different.
+            present: whether the table has a configuration for an instance, shape (instances, configurations).
         """
         self._space, self._configurations, self._present = space, configurations, present
         self._trees: dict[int, tuple[NDArray[np.intp], cKDTree]] = {}
@@ -38,10 +38,10 @@ class ListedConfigurations:
         """Return the number of the listed configuration that is nearest to each one, shape (m,).
 
         Args:
-            X: shape (m, d).
-            instances: shape (m,), the instance that each configuration is evaluated on.
+            X: the configurations, shape (m, d).
+            instances: the instance that each configuration is evaluated on, shape (m,).
         """
-        X = np.nan_to_num(np.asarray(X, dtype=np.float64))  # what is not legal is refused elsewhere
+        X = np.nan_to_num(np.asarray(X, dtype=np.float64))  # illegal values are refused elsewhere
         rows, missed = self._exact(X, instances)
         for instance in np.unique(instances[missed]).tolist():
             mine = np.flatnonzero(missed & (instances == instance))
@@ -49,7 +49,7 @@ class ListedConfigurations:
         return rows
 
     def _exact(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
-        """Return the number of each configuration, and where it is not listed; shapes (m,)."""
+        """Return the number of each configuration, and whether it is not listed; both have shape (m,)."""
         digests, order = self._digests
         place = np.minimum(np.searchsorted(digests, _digest(X)), len(digests) - 1)
         rows = order[place]
@@ -58,7 +58,10 @@ class ListedConfigurations:
 
     @cached_property
     def _digests(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-        """Ascending digests of the listed configurations, and their numbers; shapes (configurations,)."""
+        """Return the digests of the listed configurations, ascending, and their numbers.
+
+        Both have shape (configurations,).
+        """
         digests = _digest(self._configurations)
         order = np.argsort(digests)
         return digests[order], order
@@ -91,10 +94,13 @@ class ListedConfigurations:
 
 
 def _digest(X: Matrix) -> NDArray[np.uint64]:
-    """Return a number for each row, to find equal rows by; rows that differ may have the same number."""
-    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # one zero, not two
+    """Return a number for each row, by which equal rows are found.
+
+    Rows that differ may have the same number.
+    """
+    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # zero has one form, not two
     factors = mix(np.zeros(X.shape[1], dtype=np.uint64), np.arange(X.shape[1], dtype=np.uint64))
-    # The low bits of round numbers are zeros, and would stay so.
+    # The low bits of round numbers are zeros, and would remain zeros.
     return np.asarray(
         ((bits ^ (bits >> np.uint64(33))) * (factors | np.uint64(1))).sum(axis=1, dtype=np.uint64)
     )

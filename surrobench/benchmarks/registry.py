@@ -1,6 +1,7 @@
-"""The registry of benchmarks: ``family/scenario`` to the function that opens the scenario.
+"""Keep the registry of benchmarks: ``family/scenario`` to the function that opens the scenario.
 
-A family whose scenarios are whatever a data folder holds is registered as a whole, by its module.
+Some families have whatever scenarios a data folder holds. Such a family is registered as a whole, by its
+module.
 """
 
 from __future__ import annotations
@@ -28,16 +29,22 @@ FAMILIES = {
     "yahpo": "surrobench.benchmarks.yahpo.family",
     "table": "surrobench.benchmarks.user_table",
 }
-"""Family -> its module, which has ``available()``, the names of the scenarios whose data is here (quick, and
-never an error), and ``open_scenario(name)``."""
+"""Family -> its module, which has two functions.
+
+``available()`` returns the names of the scenarios whose data is here. It is quick, and never raises an error.
+``open_scenario(name)`` opens a scenario.
+"""
 
 
 GROUP = "surrobench.benchmarks"
-"""Entry points of this group offer benchmarks: ``FAMILY/SCENARIO`` -> a function that opens the scenario, or
-``FAMILY`` -> a module with ``available()`` and ``open_scenario(name)``, as those of ``FAMILIES``."""
+"""Entry points of this group offer benchmarks.
+
+An entry point is either ``FAMILY/SCENARIO`` -> a function that opens the scenario, or ``FAMILY`` -> a module
+with ``available()`` and ``open_scenario(name)``, like the modules in ``FAMILIES``.
+"""
 
 
-@cache  # every run of a study asks
+@cache  # every run of a study calls this
 def offered() -> dict[str, EntryPoint]:
     """Return the scenarios and families that installed packages offer, by name; nothing is imported."""
     points = {point.name: point for point in entry_points(group=GROUP)}
@@ -62,7 +69,7 @@ def _family(family: str) -> Any:
 def _loaded(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except Exception as error:  # whatever importing another's package raises
+    except Exception as error:  # importing another package may raise anything
         raise DataError(
             f"The benchmarks {point.name!r} of {point.value} cannot be imported: {in_one_line(error)}.",
             "Upgrade that package, or uninstall it.",
@@ -71,11 +78,11 @@ def _loaded(point: EntryPoint) -> Any:
 
 @cache
 def scenario(key: str) -> Scenario:
-    """Return the scenario called ``family/scenario``, opened once per process.
+    """Return the scenario called ``family/scenario``, which is opened once per process.
 
     Raises:
         UnknownName: there is no such scenario.
-        DataError: its data is missing or damaged.
+        DataError: the data of the scenario is missing or damaged.
     """
     family, _, name = key.partition("/")
     if key in (others := offered()):
@@ -92,15 +99,15 @@ def scenario(key: str) -> Scenario:
 
 
 def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls it
-    """Return the benchmark called ``family/scenario/instance``, or ``table:FILE`` for a table of one's own.
+    """Return the benchmark called ``family/scenario/instance``, or ``table:FILE`` for a user's own table.
 
     Example:
         >>> benchmark("hpobench/mlp/australian").objective.name
         'val_balanced_accuracy'
 
     Raises:
-        UnknownName: there is no such benchmark; the message names the nearest.
-        DataError: its data is missing or damaged; the message says what would help.
+        UnknownName: there is no such benchmark; the message names the nearest one.
+        DataError: the benchmark's data is missing or damaged; the message says what would help.
     """
     from surrobench.benchmarks.base import Benchmark
 
@@ -120,7 +127,7 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
 
 
 def located(pattern: str, folder: Path | None) -> str:
-    """Return an id or pattern, a ``table:FILE`` with its absolute path; see ``paths.find_file``."""
+    """Return an id or pattern; the file of ``table:FILE`` gets its absolute path, see ``paths.find_file``."""
     return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
 
 
@@ -134,7 +141,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
     Raises:
         UnknownName: a pattern matches no benchmark.
-        DataError: it would, were the data of its scenario here.
+        DataError: a pattern would match, but the data of its scenario is not here.
     """
     ids: dict[str, None] = {}
     for pattern in patterns:
@@ -147,7 +154,8 @@ def expand(patterns: Iterable[str]) -> list[str]:
         here = [f"{key}/{instance}" for key in mine for instance in scenario(key).instances]
         matches = [pattern] if pattern in here else fnmatch.filter(here, pattern)
         if not matches and family in _whole():
-            benchmark(pattern) if "/" in rest else scenario(pattern)  # says what is missing
+            # raises an error that says what is missing
+            benchmark(pattern) if "/" in rest else scenario(pattern)
         if not matches:
             raise UnknownName("benchmark", pattern, known(), "List them with: surrobench list benchmarks")
         ids.update(dict.fromkeys(matches))

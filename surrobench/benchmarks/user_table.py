@@ -1,13 +1,16 @@
-"""A table that the user brings: ``table:FILE`` in a suite and on the command line.
+"""Offer a table that the user brings: ``table:FILE`` in a suite and on the command line.
 
-The file (see ``user_table_files``) is read once, brought into one form and kept in the cache under its name
-and the digits of its content: ``table/grid@1f00ab12``. The id is thus part of every run's identity. Worker
-processes and ``rank`` need nothing but the id, and results of a file that was edited are never mixed up.
+The file (see ``user_table_files``) is read once and brought into one form. It is kept in the cache under its
+name and the digits of its content: ``table/grid@1f00ab12``. The id is thus part of every run's identity.
+Worker processes and ``rank`` need nothing but the id, and results of a file that was edited are never mixed
+up.
 
-The table may have gaps. The search space is what its columns span: a numeric column with few values is an
-ordered grid, one with many a range, words and truth values are categories; but only listed configurations
-exist, and a proposal between them is snapped to the nearest one and told back so (``Scenario.snap``).
-Near is: in the unit cube, where a category that differs counts 1. Of equals, the first in the file is taken.
+The columns of the table span the search space. A numeric column with few values is an ordered grid, and one
+with many values is a range. Words and truth values are categories.
+
+The table may have gaps: only listed configurations exist. A proposal between them is snapped to the nearest
+one, and the optimizer is told so (``Scenario.snap``). The distance is that in the unit cube, where two
+different categories have the distance 1. Of equally near configurations, the first in the file is taken.
 """
 
 from __future__ import annotations
@@ -47,11 +50,11 @@ FAMILY = "table"
 SCHEME = "table:"
 GRID_VALUES = 64
 """A numeric hyperparameter with at most this many values is an ordered grid; one with more is a range."""
-_LAYOUT = 1  # of the cached file; counts up when its form changes
+_LAYOUT = 1  # The version of the cached file's form. It counts up when the form changes.
 
 
 def available() -> list[str]:
-    """Return no scenario: a table that was brought once is not listed for ever."""
+    """Return no scenario, because a table that was brought once is not listed for ever."""
     return []
 
 
@@ -59,7 +62,7 @@ def open_scenario(name: str) -> UserTable:
     """Return the scenario ``table/NAME`` from the cache.
 
     Raises:
-        DataError: it is not there.
+        DataError: the table is not in the cache.
     """
     path = _cached(name)
     try:
@@ -77,7 +80,7 @@ def resolve(reference: str, folder: Path | None) -> str:
     try:
         file, instance = _split(reference)
     except UsageError:
-        return reference  # said where it is used
+        return reference  # the error is reported where the table is used
     return f"{SCHEME}{find_file(file, folder)}{'/' if instance else ''}{instance}"
 
 
@@ -85,8 +88,8 @@ def ids(reference: str) -> list[str]:
     """Return the ids of ``table:FILE`` or ``table:FILE/PATTERN``, and put the file into the cache.
 
     Raises:
-        UsageError: it names no file of a known kind, or an unknown instance.
-        DataError: the file is missing, damaged or unclear; one line.
+        UsageError: the reference names no file of a known kind, or an unknown instance.
+        DataError: the file is missing, damaged or unclear; the message is one line.
     """
     from surrobench.benchmarks.registry import scenario
 
@@ -99,7 +102,7 @@ def ids(reference: str) -> list[str]:
 
 
 def _split(reference: str) -> tuple[str, str]:
-    """Return file and instance of ``table:FILE/INSTANCE``."""
+    """Return the file and the instance of ``table:FILE/INSTANCE``."""
     kinds = "|".join(re.escape(suffix) for suffix in SUFFIXES)
     match = re.fullmatch(rf"{SCHEME}(.+?(?:{kinds}))(?:/(.*))?", reference)
     if match is None:
@@ -110,14 +113,14 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 def _import(path: Path) -> str:
-    """Put a user's file into the cache unless it is there, and return its name there."""
+    """Put a user's file into the cache unless it is there, and return its name in the cache."""
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}@{fingerprint(path)}"
     target = _cached(name)
     try:
         pl.read_parquet_metadata(target)["surrobench"]
     except (OSError, KeyError, pl.exceptions.PolarsError):
         frame, facts = read_table(path)
-        UserTable(name, frame, facts).prepare()  # refuse gaps in fidelities before it is kept
+        UserTable(name, frame, facts).prepare()  # refuse gaps in fidelities before the table is kept
         unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,16 +142,17 @@ def _cached(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Cells:
-    """A table's rows, grouped: a cell is a configuration on an instance at a fidelity.
+    """A table's rows, grouped by cells: a cell is a configuration on an instance at a fidelity.
 
     The last column of ``values`` and ``means`` is the cost in seconds.
 
     Attributes:
-        first: shape (instances, configurations), the cell at the lowest fidelities; those at the others
-            follow. -1: not in the table.
-        start, repetitions: shape (cells,), where a cell's repetitions are in ``values``, and how many.
-        values: shape (rows, objectives + 1), in the order of the cells.
-        means: shape (cells, objectives + 1).
+        first: the cell at the lowest fidelities, shape (instances, configurations). The cells at the other
+            fidelities follow it. -1 says that the configuration is not in the table.
+        start, repetitions: where a cell's repetitions are in ``values``, and how many there are, shape
+            (cells,).
+        values: the values, shape (rows, objectives + 1), in the order of the cells.
+        means: the means, shape (cells, objectives + 1).
     """
 
     first: NDArray[np.intp]
@@ -159,9 +163,9 @@ class Cells:
 
 
 class UserTable(Scenario):
-    """A table in the form of ``user_table_files``, as a scenario."""
+    """A scenario made of a table in the form of ``user_table_files``."""
 
-    version = 1  # a file's content is in its name
+    version = 1  # a file's content is part of its name
     default_origin = (
         "the listed configuration nearest to the middle of all numeric ranges; nobody's recommendation"
     )
@@ -182,7 +186,7 @@ class UserTable(Scenario):
 
     @cached_property
     def space(self) -> SearchSpace:
-        """What the columns span."""
+        """Return the search space that the columns span."""
         log = self._facts.log
         config_space = ConfigurationSpace()
         for column in named(self._frame, "config"):
@@ -202,7 +206,10 @@ class UserTable(Scenario):
         noise: Keys | None,
         fidelity: Matrix | None = None,
     ) -> Columns:
-        """See ``Scenario.evaluate``: two gathers, after the nearest listed configuration was looked up."""
+        """Look up the nearest listed configurations, then their values by two array look-ups.
+
+        See ``Scenario.evaluate``.
+        """
         cells = self._cells
         rows = self._known.rows(X, instances)
         at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
@@ -210,7 +217,8 @@ class UserTable(Scenario):
         means = cells.means[where]
         observed = means
         if noise is not None:
-            # Drawn by configuration alone: at every fidelity it is the same seed's training.
+            # The configuration alone decides the draw, so that the seed of the training is the same at every
+            # fidelity.
             drawn = draw_repetition(noise, rows, cells.repetitions[where])
             observed = cells.values[cells.start[where] + drawn]
         return Columns(
@@ -221,12 +229,15 @@ class UserTable(Scenario):
         )
 
     def snap(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[Mask, Matrix]:
-        """See ``Scenario.snap``: the nearest configuration that the instance has."""
+        """Return the nearest configurations that the instances have, see ``Scenario.snap``."""
         legal, snapped = self.space.check(X)
         return legal, np.asarray(self._configurations[self._known.rows(snapped, instances)])
 
     def default(self) -> Matrix:
-        """The configuration nearest to the middle, among those that all instances have, if there are any."""
+        """Return the configuration that is nearest to the middle.
+
+        It is one of those that all instances have, if there are any.
+        """
         everywhere = (self._cells.first >= 0).all(axis=0)
         candidates = np.flatnonzero(everywhere if everywhere.any() else ~everywhere)
         U = self.space.to_unit(self._configurations[candidates])[:, ~self.space.is_categorical]
@@ -234,7 +245,7 @@ class UserTable(Scenario):
         return np.array(self._configurations[middle])
 
     def card(self, instance: str) -> TaskCard:
-        """What the file says, which is little."""
+        """Return what the file says of the task, which is little."""
         objective = self.objectives[self.target_index]
         return TaskCard(
             learner=self._facts.learner or f"learner called {self._title}",
@@ -248,11 +259,17 @@ class UserTable(Scenario):
         )
 
     def data_set(self, instance: str) -> str:
-        """One of its own: a name in a file does not say that it is the data set that others call so."""
+        """Return a data set name that no other scenario has.
+
+        A name in a file does not say that the data set is the one that others call by this name.
+        """
         return f"{self.key}/{instance}"
 
     def reference(self, instance: str) -> Reference:
-        """Exact: the sorted mean losses of all configurations listed for the instance, at full fidelity."""
+        """Return exact reference values, at full fidelity.
+
+        They are the sorted mean losses of all configurations that are listed for the instance.
+        """
         first = self._cells.first[self.instances.index(instance)]
         cells = first[first >= 0] + self._level(self.full_fidelity[None, :])
         losses = np.sort(
@@ -264,14 +281,14 @@ class UserTable(Scenario):
 
     @cached_property
     def _listed(self) -> pl.DataFrame:
-        """The different configurations in the file's order, each with its number ``row``."""
+        """Return the different configurations in the file's order, each with its number ``row``."""
         return (
             self._frame.select(named(self._frame, "config")).unique(maintain_order=True).with_row_index("row")
         )
 
     @cached_property
     def _configurations(self) -> Matrix:
-        """Shape (configurations, d)."""
+        """Return the listed configurations, shape (configurations, d)."""
         columns = {
             column.partition(".")[2]: self._listed[column].to_list()
             for column in named(self._listed, "config")
@@ -317,14 +334,20 @@ class UserTable(Scenario):
         return np.asarray(self._frame[column].cast(pl.Float64), dtype=np.float64)
 
     def _cost(self, at: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Shape (rows,): seconds, or where the file does not say, the share of a trial at full fidelity."""
+        """Return the cost of each row, shape (rows,).
+
+        It is in seconds. If the file has no cost, it is the share of a trial at full fidelity.
+        """
         if "cost" in self._frame.columns:
             return self._floats("cost")
         shares = [z / known.full for z, known in zip(at, self.fidelities, strict=True)]
         return np.asarray(np.prod([np.ones(len(self._frame)), *shares], axis=0))
 
     def _refuse_gaps(self, cell: NDArray[np.intp], levels: int) -> None:
-        """A configuration is evaluated at all fidelities, or what a method asks for may not be there."""
+        """Refuse a configuration that is not evaluated at all fidelities.
+
+        A method could otherwise ask for a value that the table does not have.
+        """
         known, found = np.unique(cell // levels, return_counts=True)
         if (found == levels).all():
             return
@@ -341,7 +364,7 @@ class UserTable(Scenario):
         )
 
     def _level(self, at: Matrix) -> NDArray[np.intp]:
-        """Shape (m,): the number of each combination of fidelities."""
+        """Return the number of each combination of fidelities, shape (m,)."""
         level = np.zeros(len(at), dtype=np.intp)
         for j, known in enumerate(self.fidelities):
             values = known.values or ()
@@ -353,7 +376,7 @@ class UserTable(Scenario):
 
 
 def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) -> Any:
-    """What a column spans; ``log`` None: its values decide."""
+    """Return the hyperparameter that a column spans; with ``log`` None, its values decide about the scale."""
     values = column.unique().sort().to_list()
     if len(values) == 1:
         return Constant(name, values[0])
@@ -369,7 +392,7 @@ def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) 
 
 
 def _looks_logarithmic(values: list[float]) -> bool:
-    """Whether the middle one of the values is nearer to the middle of their range on a log scale."""
+    """Return whether the middle value is nearer to the middle of the values' range on a log scale."""
     low, middle, high = values[0], float(np.median(values)), values[-1]
     if low <= 0:
         return False

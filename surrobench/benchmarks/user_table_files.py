@@ -1,13 +1,13 @@
-"""A user's table as a file: CSV or Parquet, checked and brought into one form.
+"""Read a user's table from a file, CSV or Parquet, check it, and bring it into one form.
 
 In that form a column's name says what it is:
 
     config.NAME                      a hyperparameter
     minimize.NAME, maximize.NAME     an objective with its direction; the first one is optimized
     fidelity.NAME                    epochs, share of the data, ... (optional; the largest value is full)
-    cost                             seconds the trial took (optional)
-    repetition                       seed or fold, where there are several rows of a configuration (optional)
-    instance                         data set, where there are several (optional)
+    cost                             the seconds that the trial took (optional)
+    repetition                       seed or fold, if there are several rows of a configuration (optional)
+    instance                         data set, if there are several (optional)
 
 A file whose columns have other names is described by a TOML file beside it (``Description``).
 """
@@ -35,29 +35,29 @@ _FORM = (
 
 
 class Description(BaseModel):
-    """A TOML file that says what the columns of a table with names of its own are."""
+    """A TOML file that says what the columns of a table mean, if the table has column names of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str
-    """The table, relative to this file's folder."""
+    """The table's path, relative to the folder of this TOML file."""
     hyperparameters: list[str] = Field(min_length=1)
     objectives: dict[str, Literal["min", "max"]] = Field(min_length=1)
-    """Column -> which way is better; the first one is optimized."""
+    """Column -> the direction that is better; the first objective is optimized."""
     fidelities: list[str] = Field(default_factory=list)
-    """The first is the one that multi-fidelity methods vary."""
+    """The columns that are fidelities. The first one is the one that multi-fidelity methods vary."""
     cost: str | None = None
     repetition: str | None = None
     instance: str | None = None
     log: list[str] | None = None
-    """Hyperparameters on a log scale, where the values themselves should not decide."""
+    """The hyperparameters on a log scale, if the values themselves should not decide."""
     learner: str | None = None
-    """What is tuned, in words, for prompts."""
+    """The learner that is tuned, in words, for prompts."""
     test: dict[str, str] = Field(default_factory=dict)
     """Validation objective -> the objective that measures the same on test data, see ``Scenario``."""
 
     def columns(self) -> dict[str, str]:
-        """Column of the table -> its name in the one form."""
+        """Return each column of the table -> its name in the one form."""
         names = {name: f"config.{name}" for name in self.hyperparameters}
         names |= {name: f"{way}imize.{name}" for name, way in self.objectives.items()}
         names |= {name: f"fidelity.{name}" for name in self.fidelities}
@@ -68,7 +68,7 @@ class Description(BaseModel):
 
 
 class Facts(BaseModel):
-    """What is known of a table beside its rows; kept in the Parquet file's metadata."""
+    """What is known of a table in addition to its rows. It is kept in the Parquet file's metadata."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,7 +78,7 @@ class Facts(BaseModel):
 
 
 def fingerprint(path: Path) -> str:
-    """Eight hexadecimal digits of all bytes that say what the table is.
+    """Return eight hexadecimal digits of all bytes that say what the table is.
 
     Raises:
         DataError: a file is missing.
@@ -95,10 +95,11 @@ def fingerprint(path: Path) -> str:
 
 
 def read_table(path: Path) -> tuple[pl.DataFrame, Facts]:
-    """A user's table in the one form, checked.
+    """Return a user's table in the one form, checked.
 
     Raises:
-        DataError: it is missing or damaged, a column has no role, or a value is missing or doubled; one line.
+        DataError: the table is missing or damaged, a column has no role, or a value is missing or doubled;
+            the message is one line.
     """
     if path.suffix == ".toml":
         described = _description(path)
@@ -113,10 +114,10 @@ def read_table(path: Path) -> tuple[pl.DataFrame, Facts]:
 
 
 def check(frame: pl.DataFrame, name: str) -> None:
-    """Refuse a table in which something is unclear; ``name`` is what the message calls it.
+    """Refuse a table in which something is unclear; ``name`` is what the message calls the table.
 
     Raises:
-        DataError: a column without a role, a missing value, a doubled row.
+        DataError: a column has no role, a value is missing, or a row is doubled.
     """
     for column in frame.columns:
         prefix, dot, rest = column.partition(".")
@@ -143,7 +144,7 @@ def check(frame: pl.DataFrame, name: str) -> None:
 
 
 def named(frame: pl.DataFrame, *prefixes: str) -> list[str]:
-    """The columns with one of these prefixes, in the table's order."""
+    """Return the columns with one of these prefixes, in the table's order."""
     return [column for column in frame.columns if "." in column and column.partition(".")[0] in prefixes]
 
 

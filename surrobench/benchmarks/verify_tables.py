@@ -13,12 +13,12 @@ from surrobench.benchmarks.tables import RUNTIME, Table, load_records
 
 @dataclass(frozen=True)
 class Verified:
-    """What a comparison found on one benchmark."""
+    """The findings of a comparison on one benchmark."""
 
     benchmark: str
     rows: int
     values: int
-    """Rows times repetitions times metrics."""
+    """The number of values: rows times repetitions times metrics."""
     different: int
     example: str
 
@@ -26,7 +26,8 @@ class Verified:
 def verify_tables() -> Iterator[Verified]:
     """Compare, benchmark by benchmark, all metrics of all repetitions of all configurations, bit for bit.
 
-    Each record's configuration is looked up the way a user's is: from its values, through the search space.
+    The configuration of each record is looked up in the way of a user's configuration: from its values,
+    through the search space.
     """
     for key in SCENARIOS:
         table = scenario(key)

@@ -202,7 +202,7 @@ def _parameters(sampler: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         annotation = parameter.annotation
         if isinstance(annotation, str):
             try:
-                annotation = eval(annotation, dict(namespace))  # an installed library's text, as inspect evaluates it
+                annotation = eval(annotation, dict(namespace))  # of an installed library
             except Exception:  # a name that is there for type checkers only: the value is not judged here
                 annotation = parameter.empty
         found[name] = parameter.replace(annotation=annotation)

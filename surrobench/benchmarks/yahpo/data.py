@@ -1,10 +1,11 @@
-"""Where YAHPO Gym's published data is, and what it says: files and facts, no inference.
+"""Find YAHPO Gym's published data, and read what it says: files and facts, without inference.
 
-The data is the GitHub repository ``slds-lmu/yahpo_data`` at tag 1.0.2 (Apache-2.0): a folder per scenario
-with ``config_space.json``, ``encoding.json`` and ``model.onnx``. What the folders do not say themselves (the
-order of a network's inputs and outputs, directions, which hyperparameters are instance and fidelity) is the
-table of the package ``yahpo-gym`` 1.0.2, kept here in ``yahpo.json``; a ``scenarios.json`` in the data folder
-goes before it, so that scenarios not known here can be added.
+The data is the GitHub repository ``slds-lmu/yahpo_data`` at tag 1.0.2 (Apache-2.0). It has a folder per
+scenario with ``config_space.json``, ``encoding.json`` and ``model.onnx``. Some facts are not in these
+folders: the order of a network's inputs and outputs, the directions, and which hyperparameters are instance
+and fidelity. They are in the table of the package ``yahpo-gym`` 1.0.2, which is kept here in ``yahpo.json``.
+A ``scenarios.json`` in the data folder has priority over this table, so that scenarios that are not known
+here can be added.
 
 Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 2109.03670.
 """
@@ -33,12 +34,16 @@ _ENVIRONMENT = "SURROBENCH_YAHPO_DATA"
 
 
 def pulled_folder() -> Path:
-    """Return where ``surrobench data pull yahpo`` keeps the data."""
+    """Return the folder in which ``surrobench data pull yahpo`` keeps the data."""
     return cache_dir() / "yahpo" / VERSION
 
 
 def find_folder() -> Path | None:
-    """The data folder: ``SURROBENCH_YAHPO_DATA``, else what was pulled, else yahpo-gym's own, else None."""
+    """Return the data folder, or None if there is none.
+
+    It is ``SURROBENCH_YAHPO_DATA`` if that is set, else the data that was pulled, else yahpo-gym's own
+    folder.
+    """
     if own := os.environ.get(_ENVIRONMENT):
         return Path(own).expanduser()
     if pulled_folder().is_dir():
@@ -47,7 +52,7 @@ def find_folder() -> Path | None:
 
 
 def _yahpo_gyms_folder() -> Path | None:
-    """The ``data_path`` of yahpo-gym's settings, a YAML file of one line."""
+    """Return the ``data_path`` of yahpo-gym's settings, a YAML file of one line."""
     settings = Path(os.environ.get("YAHPO_LOCAL_CONFIG", "~/.config/yahpo_gym")).expanduser()
     try:
         found = re.search(r"^data_path:\s*(.+?)\s*$", settings.read_text(), re.MULTILINE)
@@ -58,7 +63,7 @@ def _yahpo_gyms_folder() -> Path | None:
 
 
 CARRIED = "yahpo"
-"""The subfolder of a results folder that holds what ranking it takes of this data, see ``recorded``."""
+"""The subfolder of a results folder that holds the part of this data that ranking needs, see ``recorded``."""
 _remembered: list[Path] = []
 
 
@@ -66,7 +71,7 @@ def remember(results: Path) -> None:
     """Use what a results folder carries in place of data that is not on this machine.
 
     Args:
-        results: a results folder, or a file in it such as its journal; it need not carry anything.
+        results: a results folder, or a file in it such as its journal. The folder need not carry any data.
     """
     folder = (results if results.is_dir() else results.parent).absolute() / CARRIED
     if folder.is_dir() and folder not in _remembered:
@@ -79,7 +84,7 @@ def remembered() -> list[Path]:
 
 
 def copy_carried(source: Path, target: Path) -> None:
-    """Let a replay's results carry what its recording carries; see ``remember`` for ``source``."""
+    """Copy what a recording carries into the results of its replay; see ``remember`` for ``source``."""
     carried = (source if source.is_dir() else source.parent) / CARRIED
     if carried.is_dir():
         shutil.copytree(carried, target / CARRIED, dirs_exist_ok=True)
@@ -97,7 +102,7 @@ def require_folder(scenario: str = "") -> Path:
     """Return the data folder, checked.
 
     Raises:
-        DataError: there is none, or it holds another version; the message says what would help.
+        DataError: there is no such folder, or it holds another version; the message says what would help.
     """
     folder = find_folder()
     if folder is None:
@@ -125,16 +130,16 @@ def data_version(folder: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a scenario beside its files.
+    """The facts of a scenario that are not in its files.
 
     Attributes:
-        objectives: the network's outputs, in order; whether each is minimised.
-        continuous: the numeric inputs, in order, fidelities among them.
-        categorical: the categorical inputs, in order, the instance among them where there are several.
-        instance: name of the hyperparameter that is the instance; None: there is one instance.
-        instances: their names where ``instance`` is None.
-        fidelities: the hyperparameters that are fidelities; the first is the one to vary.
-        runtime: the objective that is the seconds a trial takes.
+        objectives: the network's outputs, in order, and whether each is minimised.
+        continuous: the numeric inputs, in order. The fidelities are among them.
+        categorical: the categorical inputs, in order. The instance is among them if there are several.
+        instance: the name of the hyperparameter that is the instance; None if there is one instance.
+        instances: the names of the instances if ``instance`` is None.
+        fidelities: the hyperparameters that are fidelities. The first is the one to vary.
+        runtime: the objective that is the number of seconds that a trial takes.
     """
 
     objectives: Mapping[str, bool]
@@ -147,7 +152,7 @@ class Facts:
 
 
 def scenario_names(folder: Path) -> list[str]:
-    """Scenarios that can be evaluated: all three files there, and the facts known."""
+    """Return the scenarios that can be evaluated: all three files exist, and the facts are known."""
     known = _facts_of_all(folder)
     return sorted(
         name for name in known if all((folder / name / file).is_file() for file in (MODEL, SPACE, ENCODING))
@@ -158,7 +163,7 @@ def read_facts(folder: Path, name: str) -> Facts:
     """Return the facts of a scenario.
 
     Raises:
-        UnknownName: nothing is known of it.
+        UnknownName: nothing is known of the scenario.
     """
     entry = scenario_entry(folder, name)
     dropped = entry.get("drop_predict") or []
@@ -180,10 +185,10 @@ def read_facts(folder: Path, name: str) -> Facts:
 
 
 def scenario_entry(folder: Path, name: str) -> dict[str, Any]:
-    """Return what the table of all scenarios says of one.
+    """Return what the table of all scenarios says of one scenario.
 
     Raises:
-        UnknownName: nothing is known of it.
+        UnknownName: nothing is known of the scenario.
     """
     known = _facts_of_all(folder)
     if name not in known:
@@ -200,7 +205,10 @@ def _facts_of_all(folder: Path) -> dict[str, dict[str, Any]]:
 
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
-    """The table of this package: ``scenarios`` and ``git_blobs`` (file -> its id in git, at tag 1.0.2)."""
+    """Return the table of this package, which has two parts.
+
+    They are ``scenarios`` and ``git_blobs`` (file -> its id in git, at tag 1.0.2).
+    """
     return read_json(Path(__file__).with_name("yahpo.json"))
 
 
@@ -208,7 +216,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of the data.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the file is missing or damaged.
     """
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -223,20 +231,20 @@ def git_blob(data: bytes) -> str:
 
 
 def require_model(folder: Path, name: str) -> None:
-    """Check that a scenario's network is there.
+    """Check that a scenario's network exists.
 
     Raises:
-        DataError: it is not.
+        DataError: the network does not exist.
     """
     if not (folder / name / MODEL).is_file():
         raise DataError(f"The scenario yahpo/{name} has no model in {folder / name}.", fetch_remedy(name))
 
 
 def read_model(folder: Path, name: str) -> bytes:
-    """Return the bytes of a scenario's network, checked against the published ones where those are known.
+    """Return the bytes of a scenario's network, checked against the published ones if those are known.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the network is missing or damaged.
     """
     require_model(folder, name)
     path = folder / name / MODEL
@@ -251,7 +259,7 @@ def read_model(folder: Path, name: str) -> bytes:
 
 
 def damaged_model(folder: Path, name: str) -> DataError:
-    """Return the error for a network that is not the published one, or none at all."""
+    """Return the error for a network that is not the published one, or that is no network at all."""
     return DataError(
         f"{folder / name / MODEL} is damaged or not that of version {VERSION}.", fetch_remedy(name)
     )

@@ -1,4 +1,7 @@
-"""The family ``yahpo``: scenarios of the data on this machine, else those that results folders carry."""
+"""Offer the family ``yahpo``.
+
+Its scenarios are those of the data on this machine, or else those that results folders carry.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from surrobench.errors import DataError, UnknownName
 
 
 def available() -> list[str]:
-    """Return the names of the scenarios whose data is here, and quickly so where there is none."""
+    """Return the names of the scenarios whose data is here; this is quick if there is none."""
     folder = find_folder()
     here = [] if folder is None or data_version(folder) != VERSION else scenario_names(folder)
     carried = {path.parent.name for folder in remembered() for path in folder.glob(f"*/{SPACE}")}
@@ -30,7 +33,8 @@ def open_scenario(name: str) -> Surrogate:
     """Open the scenario called ``yahpo/NAME``.
 
     Raises:
-        DataError: its data is missing, damaged, or of another version; the message says what would help.
+        DataError: the scenario's data is missing, damaged, or of another version; the message says what would
+            help.
         UnknownName: there is no such scenario.
     """
     try:

@@ -16,13 +16,13 @@ MISSING = "#na#"
 
 
 class Inputs:
-    """From configurations to a network's two input matrices."""
+    """A converter from configurations to a network's two input matrices."""
 
     def __init__(self, scenario: Scenario, facts: Facts, encoding: dict[str, dict[str, int]]) -> None:
         space = scenario.space
         fidelity_names = list(facts.fidelities)
         self.shape = len(facts.continuous), len(facts.categorical)
-        # Numbers: ranges are affine in the vector encoding, after the logarithm where they have one.
+        # Numbers with a range are affine in the vector encoding, after the logarithm if they have one.
         ranged = [
             (position, space.column(name))
             for position, name in enumerate(facts.continuous)
@@ -38,7 +38,7 @@ class Inputs:
         ends = self.bounds.copy()
         ends[:, self.log] = np.log(ends[:, self.log])
         self.offset, self.scale = ends[0], ends[1] - ends[0]
-        # Numbers that are a list of values: looked up.
+        # Numbers that have a list of values are looked up.
         self.listed = [
             (position, space.column(name), _numbers(space[name], name))
             for position, name in enumerate(facts.continuous)
@@ -49,7 +49,7 @@ class Inputs:
             for position, name in enumerate(facts.continuous)
             if name in fidelity_names
         ]
-        # Categories: codes by index, the last one for inactive.
+        # Categories have codes by index. The last code is the one for an inactive hyperparameter.
         self.codes: list[tuple[int, int, Codes]] = []
         self.instance: tuple[int, Codes] | None = None
         for position, name in enumerate(facts.categorical):
@@ -63,7 +63,7 @@ class Inputs:
         self.origin = space.origin
 
     def encode(self, X: Matrix, instances: NDArray[np.intp], fidelity: Matrix) -> tuple[Codes, Floats]:
-        """Shape (m, categorical) and (m, continuous): the network's inputs for m configurations."""
+        """Return the network's inputs for m configurations, shapes (m, categorical) and (m, continuous)."""
         n_continuous, n_categorical = self.shape
         numbers = np.empty((len(X), n_continuous))
         values = X[:, self.of] * self.scale + self.offset
@@ -71,7 +71,7 @@ class Inputs:
             values[:, self.log] = np.exp(values[:, self.log])
         if self.integer.any():
             values[:, self.integer] = np.rint(values[:, self.integer])
-        # As ConfigSpace does it: rounding must not leave the range.
+        # ConfigSpace does the same: rounding must not leave the range.
         numbers[:, self.to] = np.clip(values, *self.bounds)
         for position, j, listed in self.listed:
             active = ~np.isnan(X[:, j])
@@ -92,10 +92,10 @@ class Inputs:
 
 
 def _numbers(hp: Hyperparameter, name: str) -> Matrix:
-    """The values of a list of numbers.
+    """Return the values of a list of numbers.
 
     Raises:
-        DataError: they are no numbers.
+        DataError: the values are no numbers.
     """
     try:
         return np.array([float(value) for value in values_of(hp) or ()])
@@ -108,10 +108,12 @@ def _numbers(hp: Hyperparameter, name: str) -> Matrix:
 def _codes(
     encoding: dict[str, dict[str, int]], name: str, categories: list[str], scenario: Scenario
 ) -> Codes:
-    """The published codes of some categories.
+    """Return the published codes of some categories.
+
+    The code of ``#na#`` may be missing if it is never needed. It is -1 then.
 
     Raises:
-        DataError: one has none. ``#na#`` may lack one where it is never needed; -1 then.
+        DataError: a category has no code.
     """
     known = encoding.get(name, {})
     unknown = [category for category in categories if category not in known and category != MISSING]

@@ -1,8 +1,8 @@
-"""What YAHPO Gym's learners, objectives and data sets are called in words, for task cards and tables.
+"""Name YAHPO Gym's learners, objectives and data sets in words, for task cards and tables.
 
-Data sets: ``lcbench`` counts OpenML *tasks* (Zimmer, Lindauer & Hutter, TPAMI 2021), ``rbv2`` and ``iaml``
-OpenML *data sets*, whatever their hyperparameter is called (YAHPO Gym's frequently asked questions). An
-identifier that is not listed is shown as it is.
+``lcbench`` counts data sets by OpenML *task* (Zimmer, Lindauer & Hutter, TPAMI 2021). ``rbv2`` and ``iaml``
+count them by OpenML *data set*, whatever their hyperparameter is called (YAHPO Gym's frequently asked
+questions). An identifier that is not listed is shown as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEARNERS = {
     "aknn": "approximate k-nearest neighbours (R package RcppHNSW)",
     "super": "choice of a learner together with its hyperparameters",
 }
-"""Scenario, or what follows ``rbv2_`` and ``iaml_`` in it."""
+"""Learners by scenario, or by the part of its name that follows ``rbv2_`` or ``iaml_``."""
 
 OBJECTIVES = {
     "val_accuracy": "validation accuracy in per cent",
@@ -50,7 +50,7 @@ TEST_COUNTERPARTS = {
     "val_cross_entropy": "test_cross_entropy",
     "val_balanced_accuracy": "test_balanced_accuracy",
 }
-"""Of lcbench. It has no test accuracy, so that ``val_accuracy`` has no counterpart."""
+"""The objectives of lcbench. It has no test accuracy, so that ``val_accuracy`` has no counterpart."""
 
 FIDELITIES = {
     "epoch": "epochs of training",
@@ -59,15 +59,21 @@ FIDELITIES = {
 }
 
 USEFUL_RANGES = {("lcbench", "epoch"): (2.0, 51.0)}
-"""Where a fidelity's legal range is wider than what a multi-fidelity method should vary. Epoch 1 of lcbench
-is the untrained network, and epoch 52 mostly repeats epoch 51 (YAHPO Gym's frequently asked questions)."""
+"""The ranges that a multi-fidelity method should vary, if they are narrower than the legal ones.
+
+Epoch 1 of lcbench is the untrained network, and epoch 52 mostly repeats epoch 51 (YAHPO Gym's frequently
+asked questions).
+"""
 
 RESUMABLE = frozenset({"epoch"})
-"""Fidelities from whose lower values training can go on; with more data or other splits it starts anew."""
+"""The fidelities with resumable training: it can go on from a lower value.
+
+With more data or other splits, training starts anew.
+"""
 
 
 def dataset(scenario: str, instance: str) -> str:
-    """A data set's real name with its identifier, or its identifier alone."""
+    """Return a data set's real name with its identifier, or its identifier alone."""
     if scenario == "nb301":
         return "CIFAR-10"
     kind, names = ("task", _TASKS) if scenario == "lcbench" else ("data set", _DATA_SETS)

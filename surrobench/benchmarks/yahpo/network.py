@@ -1,4 +1,7 @@
-"""The ONNX network of a YAHPO scenario, evaluated in batches."""
+"""Evaluate the ONNX network of a YAHPO scenario in batches.
+
+This is the only file that imports onnxruntime.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,31 @@ Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
 Array = TypeVar("Array", Floats, Codes)
 SMALLEST_SHARE = 128
-"""Rows that are worth a thread of their own."""
+"""The number of rows that are worth a thread of their own."""
 CHUNK = 512
-"""Rows in one call of the network. Larger batches leave the core's cache: 4,096 rows at once cost up to half
-as much again per row, 64 rows up to a third."""
+"""The number of rows in one call of the network.
+
+Larger batches leave the core's cache. A row costs up to half as much again with 4,096 rows at once, and up to
+a third more with 64 rows.
+"""
 PADDINGS = (8, 16, 32, 64, 128, CHUNK)
-"""Row counts that a batch may be a multiple of. Not 1: with odd counts some rows come out differently, but so
-few that a quick check may not meet one."""
+"""The row counts that a batch may be a multiple of.
+
+The number 1 is not among them. With odd counts some rows come out differently, but so few that a quick check
+may not meet one.
+"""
 
 
 class NoNetwork(Exception):
-    """The bytes are no network with the expected inputs and outputs."""
+    """The error for bytes that are no network with the expected inputs and outputs."""
 
 
 class Network:
-    """A network in onnxruntime: two matrices in, one out, in chunks of at most ``CHUNK`` rows.
+    """A network in onnxruntime. It turns two matrices into one, in chunks of at most ``CHUNK`` rows.
 
-    A chunk is computed by one thread: inside of one, a second thread of onnxruntime gained little on an idle
+    A chunk is computed by one thread. A second thread of onnxruntime inside a chunk gained little on an idle
     machine and cost threefold on a busy one. Several chunks are computed by as many threads as there are
-    cores, or as ``OMP_NUM_THREADS`` says: 1 in a study, which uses the cores by running in processes.
+    cores, or as ``OMP_NUM_THREADS`` says. That is 1 in a study, which uses the cores by running in processes.
     """
 
     def __init__(self, data: bytes, outputs: int) -> None:
@@ -46,10 +55,10 @@ class Network:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
+        options.log_severity_level = 3  # only errors are logged
         try:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-            # By position, as the reference does: categories first.
+            # The inputs are assigned by position, as in the reference: categories are first.
             self._categories, self._numbers = (part.name for part in session.get_inputs())
             self._output = session.get_outputs()[0].name
         except Exception as error:  # onnxruntime's own errors share no base class
@@ -59,7 +68,7 @@ class Network:
         self.padding = CHUNK
 
     def __call__(self, categories: Codes, numbers: Floats) -> Floats:
-        """Shape (m, outputs): predictions for inputs of shape (m, categorical) and (m, continuous)."""
+        """Return predictions, shape (m, outputs), from inputs of shapes (m, categorical), (m, continuous)."""
         m = len(numbers)
         out = np.empty((m, self._outputs), dtype=np.float32)
 
@@ -74,7 +83,7 @@ class Network:
         if threads > 1:
             share = -(-m // threads)
             size = min(CHUNK, share + -share % self.padding)
-            # This thread takes its share, too: others are woken only for the rest.
+            # This thread takes its share, too. Other threads are woken only for the rest.
             parts = deque(range(0, m, size))
 
             def predict_all() -> None:
@@ -102,12 +111,13 @@ class Network:
         """Choose the smallest padding with which a row's value does not depend on its batch.
 
         Args:
-            categories: shape (CHUNK, categorical), rows to try it with.
-            numbers: shape (CHUNK, continuous).
+            categories: the rows to try it with, shape (CHUNK, categorical).
+            numbers: the numbers of these rows, shape (CHUNK, continuous).
             key: the scenario, for the error.
 
         Raises:
-            DataError: there is none on this machine, or the network has other outputs than expected.
+            DataError: there is no such padding on this machine, or the network has other outputs than
+                expected.
         """
         try:
             whole = self._run(categories, numbers)
@@ -139,10 +149,10 @@ class Network:
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Threads that wait for chunks."""
+    """Return the threads that wait for chunks."""
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="surrogate")
 
 
 def _padded(rows: Array, more: int) -> Array:
-    """The rows with ``more`` others after them: the last one, repeated."""
+    """Return the rows, followed by ``more`` copies of the last one."""
     return np.concatenate([rows, np.repeat(rows[-1:], more, axis=0)]) if more else np.ascontiguousarray(rows)

@@ -1,8 +1,9 @@
-"""``surrobench data pull yahpo``: fetch the published data from GitHub, checked and resumable.
+"""Fetch the published data from GitHub, checked and resumable: ``surrobench data pull yahpo``.
 
 The tag's listing names the git id of every file, which is a checksum of its content. A file is downloaded
-beside its place, goes on where an earlier download stopped, is compared with its id and moved into place as
-one rename; what is there and right is not fetched again. Ids known to this package win over the listing's.
+beside its final place. The download goes on where an earlier one stopped. The file is then compared with its
+id and moved into place as one rename. A file that is there and right is not fetched again. Ids that are known
+to this package have priority over those of the listing.
 """
 
 from __future__ import annotations
@@ -46,25 +47,25 @@ def pull(
     raw: str = RAW,
     backoff: float = 1.0,
 ) -> Path:
-    """Fetch some scenarios, or all of them, into the cache; the folder they are in.
+    """Fetch some scenarios, or all of them, into the cache, and return the folder that they are in.
 
     Args:
-        scenarios: their names.
+        scenarios: the names of the scenarios.
         note: takes a line on each file.
-        api: where the listing is.
-        raw: where the files are.
-        backoff: seconds before the first retry; doubled for each further one.
+        api: the address of the listing.
+        raw: the address of the files.
+        backoff: seconds before the first retry. They are doubled for each further retry.
 
     Raises:
         UnknownName: there is no such scenario.
-        DataError: offline, a disk is full, or what arrived is damaged; what is whole is kept.
+        DataError: the machine is offline, a disk is full, or what arrived is damaged; whole files are kept.
     """
     known = shipped()["scenarios"]
     for name in scenarios:
         if name not in known:
             raise UnknownName("scenario of YAHPO Gym", name, known)
     wanted = ["VERSION", STATISTICS, *SUITES.values()]
-    # The network last: a scenario counts as there once its three files are.
+    # The network is fetched last: a scenario counts as present once its three files are there.
     wanted += [f"{name}/{file}" for name in scenarios or known for file in (SPACE, ENCODING, MODEL)]
     folder = pulled_folder()
     with httpx.Client(timeout=httpx.Timeout(60, connect=10), follow_redirects=True) as client:
@@ -91,7 +92,7 @@ def _fetch(source: _Source, path: str, target: Path, expected: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.download(path, unfinished)
         if git_blob(unfinished.read_bytes()) != expected:
-            # Perhaps what an earlier download had left was of another file: once more from the start.
+            # An earlier download may have left part of another file: fetch it once more from the start.
             unfinished.unlink()
             source.download(path, unfinished)
         if git_blob(unfinished.read_bytes()) != expected:
@@ -108,13 +109,13 @@ def _fetch(source: _Source, path: str, target: Path, expected: str) -> None:
 
 
 class _Source:
-    """The repository on the web, with retries."""
+    """The repository on the web, read with retries."""
 
     def __init__(self, client: httpx.Client, api: str, raw: str, backoff: float) -> None:
         self._client, self._api, self._raw, self._backoff = client, api, raw, backoff
 
     def listing(self) -> dict[str, str]:
-        """Path -> git id of every file at the tag."""
+        """Return the git id of every file at the tag: path -> id."""
         url = f"{self._api}/repos/{REPOSITORY}/git/trees/{TAG}?recursive=1"
         found: dict[str, str] = {}
 
@@ -128,17 +129,17 @@ class _Source:
         return found
 
     def download(self, path: str, target: Path) -> None:
-        """Write a file to ``target``, going on after what that holds."""
+        """Write a file to ``target``, and go on after the part that ``target`` holds."""
         url = f"{self._raw}/{REPOSITORY}/{TAG}/{path}"
 
         def read() -> None:
             there = target.stat().st_size if target.exists() else 0
             headers = {"Range": f"bytes={there}-"} if there else {}
-            # As it is: a compressed answer could not be resumed.
+            # Ask for the file as it is, because a compressed answer could not be resumed.
             headers["Accept-Encoding"] = "identity"
             with self._client.stream("GET", url, headers=headers) as answer:
                 if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return  # all of it is there; its checksum decides
+                    return  # the whole file is there; its checksum decides
                 answer.raise_for_status()
                 resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
                 with target.open("ab" if resumed else "wb") as file:
@@ -148,10 +149,10 @@ class _Source:
         self._retried(read, path)
 
     def _retried(self, read: Callable[[], None], what: str) -> None:
-        """Do it, again after errors that time may mend.
+        """Read, and try again after errors that may disappear with time.
 
         Raises:
-            DataError: it failed for good.
+            DataError: all tries failed.
         """
         for attempt in range(RETRIES + 1):
             try:

@@ -1,6 +1,6 @@
-"""Scenarios of YAHPO Gym as a results folder carries them: all but the network.
+"""Open scenarios of YAHPO Gym that a results folder carries: they have everything but the network.
 
-A recording can be ranked and replayed without the data of YAHPO Gym: its folder holds what that takes.
+A recording can be ranked and replayed without the data of YAHPO Gym. Its folder holds what that takes.
 
     results/STUDY/yahpo/
         scenarios.json                  the facts of the scenarios, as in the published data
@@ -8,7 +8,7 @@ A recording can be ranked and replayed without the data of YAHPO Gym: its folder
         SCENARIO/encoding.json          the published codes of categories
         SCENARIO/INSTANCE.reference     best and worst loss, and the frozen sample, see ``reference``
 
-``pack`` writes it. Where the data is present the data is used, and both give the same numbers.
+``pack`` writes these files. If the data is present, the data is used. Both give the same numbers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def open_carried(name: str) -> CarriedScenario | None:
 
 
 class CarriedScenario(Surrogate):
-    """A scenario without its network: it says what it is, and evaluates nothing."""
+    """A scenario without its network: it says what it is, but cannot evaluate anything."""
 
     can_evaluate = False
 
@@ -73,7 +73,7 @@ class CarriedScenario(Surrogate):
         """Return the reference values that an opened results folder carries.
 
         Raises:
-            DataError: none carries those of this instance and objective.
+            DataError: no folder carries those of this instance and objective.
         """
         paths = [folder / self.name / f"{instance}.reference" for folder in remembered()]
         path = next((path for path in paths if path.is_file()), None)
@@ -90,7 +90,7 @@ def pack(results: Path, benchmarks: Iterable[str]) -> int:
 
     Args:
         results: the folder.
-        benchmarks: ids of benchmarks; those of other families are passed over.
+        benchmarks: ids of benchmarks. Those of other families are passed over.
 
     Returns:
         The number of benchmarks that were packed.
@@ -123,8 +123,8 @@ def pack(results: Path, benchmarks: Iterable[str]) -> int:
 def _write_reference(path: Path, reference: Reference) -> None:
     """Write best and worst, then the sample as differences of its neighbours.
 
-    The network computes in single precision. Its values as integers of the same order differ little from one
-    to the next, and the four bytes of the differences are compressed one after the other.
+    The network computes in single precision. As integers of the same order, its values differ little from one
+    to the next. The four bytes of the differences are compressed one after the other.
     """
     sample = reference.sorted_losses.astype(np.float32)
     differences = np.diff(_as_integers(sample), prepend=0).astype("<u4")
@@ -151,7 +151,10 @@ def _read_reference(path: Path) -> Reference:
 
 
 def _as_integers(losses: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Finite numbers as integers in the same order, each a number of its own (-0.0 comes before 0.0)."""
+    """Return finite numbers as integers in the same order.
+
+    Each number gets an integer of its own (-0.0 comes before 0.0).
+    """
     bits = losses.view(np.uint32).astype(np.int64)
     return np.where(bits >> 31, 0xFFFFFFFF - bits, bits | 0x80000000)
 

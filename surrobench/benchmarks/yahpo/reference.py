@@ -1,13 +1,14 @@
-"""Reference values of a surrogate: a frozen sample of its space, and a search for its best.
+"""Compute reference values of a surrogate: a frozen sample of its space, and a search for its best value.
 
-The published extremes are no bound: random search finds better configurations on most instances. So
+The published extremes are no bound: random search finds better configurations on most instances. Therefore
 
-- the *sample* is ``SAMPLE`` draws from the space's prior with a fixed seed, at full fidelity, the same
-  configurations for every instance of a scenario; it gives the median and the quantiles;
-- the *best* is the best of the published value, the sample, and a fixed, seeded evolutionary search that
-  starts from the sample; the *worst* is the worse of the published value and the sample.
+- the *sample* is ``SAMPLE`` draws from the space's prior with a fixed seed, at full fidelity, the same for
+  every instance of a scenario; it gives the median and the quantiles;
+- the *best* is the best of three: the published value, the sample, and a fixed, seeded evolutionary search
+  that starts from the sample;
+- the *worst* is the worse of the published value and the sample.
 
-All of it is a function of the network; what is computed is cached with the network's checksum.
+All of it is a function of the network. Computed values are cached with the network's checksum.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Matrix
 
 SAMPLE = 20_000
-"""Size of the frozen sample: quantile regret resolves 1 in 20,000."""
+"""The size of the frozen sample: quantile regret resolves 1 in 20,000."""
 ROUNDS, CHILDREN, PARENTS = 30, 512, 64
-_LAYOUT = 1  # of the cached files; counts up when anything above changes
+_LAYOUT = 1  # The version of the cached files' form. It counts up when anything above changes.
 
 
 def cached_reference(scenario: FittedScenario, instance: str, objective: str) -> Reference:
-    """Reference values of one objective on one instance, as losses; from the cache where it has them."""
+    """Return reference values of one objective on one instance, as losses.
+
+    They come from the cache if it has them.
+    """
     folder = cache_dir() / "yahpo-reference" / f"{scenario.name}-{scenario.checksum}-{_LAYOUT}"
     path = folder / f"{instance}-{objective}.npy"
     try:
@@ -48,13 +52,13 @@ def cached_reference(scenario: FittedScenario, instance: str, objective: str) ->
 def reference(
     scenario: FittedScenario, instance: str, objective: str, found: NDArray[np.float64]
 ) -> Reference:
-    """Reference values from what was found and what was published.
+    """Return reference values from what was found and what was published.
 
     Args:
         scenario: the scenario.
-        instance: its instance.
-        objective: name of the objective.
-        found: shape (SAMPLE + 1,), see ``search``.
+        instance: the scenario's instance.
+        objective: the name of the objective.
+        found: the losses that were found, shape (SAMPLE + 1,), see ``search``.
     """
     index = [known.name for known in scenario.objectives].index(objective)
     sign = scenario.objectives[index].sign
@@ -80,7 +84,8 @@ def search(scenario: FittedScenario, instance: str, objective: str) -> NDArray[n
         values = scenario.evaluate(X, np.full(len(X), index, dtype=np.intp), None).values
         return np.asarray(sign * values[:, column])
 
-    # In the unit cube, inactive coordinates kept: a child may inherit what its parent had no use for.
+    # The search is in the unit cube and keeps inactive coordinates: a child may inherit a value that its
+    # parent had no use for.
     U = stream("yahpo sample", scenario.key).random((SAMPLE, scenario.space.d))
     sample = losses(U)
     order = np.argsort(sample, kind="stable")[:PARENTS]
@@ -95,9 +100,12 @@ def search(scenario: FittedScenario, instance: str, objective: str) -> NDArray[n
 
 
 def _children(parents: Matrix, step: float, is_categorical: NDArray[np.bool_], rng: Generator) -> Matrix:
-    """Shape (CHILDREN, d): partly crossed, a few coordinates moved by ``step`` (categories: redrawn)."""
+    """Return children of the parents, shape (CHILDREN, d).
+
+    They are partly crossed. A few coordinates are moved by ``step``; categories are redrawn.
+    """
     d = parents.shape[1]
-    # The better a parent, the more children: the square of a uniform number is most often small.
+    # A better parent gets more children: the square of a uniform number is most often small.
     mothers, fathers = (parents[(rng.random(CHILDREN) ** 2 * len(parents)).astype(np.intp)] for _ in range(2))
     children = np.where(rng.random((CHILDREN, d)) < 0.25, fathers, mothers)
     moved = rng.random((CHILDREN, d)) < max(0.2, 1.5 / d)
@@ -108,13 +116,14 @@ def _children(parents: Matrix, step: float, is_categorical: NDArray[np.bool_], r
 
 
 def _store(path: Path, found: NDArray[np.float64]) -> None:
-    """Keep what was found; where that fails it is computed again next time."""
+    """Keep what was found. If that fails, it is computed again next time."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with unfinished.open("wb") as file:
-                np.save(file, found.astype(np.float32))  # the network's own precision: nothing is lost
+                # the network's own precision, so that nothing is lost
+                np.save(file, found.astype(np.float32))
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""YAHPO Gym: neural networks fitted to millions of real evaluations, asked in batches.
+"""Evaluate YAHPO Gym: neural networks fitted to millions of real evaluations, asked in batches.
 
-The only file that imports onnxruntime. A scenario is a folder of the published data (see ``data``); any
-folder that holds a space, an encoding and a network works, without a line here.
+A scenario is a folder of the published data (see ``data``). Any folder that holds a space, an encoding and a
+network works, without a line here.
 
-A configuration becomes the network's input as in the reference, ``yahpo-gym`` 1.0.2: numbers on their own
-scale as 32-bit floats, categories by their published code, an inactive hyperparameter as 0 or as the code of
-``#na#``. ``surrobench verify yahpo`` compares the two.
+A configuration becomes the network's input as in the reference, ``yahpo-gym`` 1.0.2. Numbers are 32-bit
+floats on their own scale. Categories are given by their published code. An inactive hyperparameter is 0 or
+the code of ``#na#``. ``surrobench verify yahpo`` compares the two.
 
 Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 2109.03670.
 """
@@ -68,7 +68,7 @@ class Surrogate(Scenario):
         self.test_counterpart = {
             name: test for name, test in names.TEST_COUNTERPARTS.items() if name in facts.objectives
         }
-        # YAHPO's suites optimize what comes first after the time.
+        # YAHPO's suites optimize the objective that is first after the time.
         self.target = next(target for target in facts.objectives if target != facts.runtime)
         self._space_file = read_json(folder / name / SPACE)
         self.published_entries = {entry["name"]: entry for entry in self._space_file["hyperparameters"]}
@@ -94,10 +94,10 @@ class Surrogate(Scenario):
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The published space without the instance and the fidelities."""
+        """Return the published space without the instance and the fidelities."""
         gone = {self.facts.instance, *self.facts.fidelities}
         entries = [
-            # An older ConfigSpace wrote the file: "default" is "default_value" now.
+            # An older ConfigSpace wrote the file. Its "default" is "default_value" now.
             {("default_value" if key == "default" else key): value for key, value in entry.items()}
             for name, entry in self.published_entries.items()
             if name not in gone
@@ -112,7 +112,7 @@ class Surrogate(Scenario):
     @cached_property
     def _network(self) -> Network:
         data = read_model(self.folder, self.name)
-        # The rows that the padding is checked with.
+        # These rows are the ones that the padding is checked with.
         rng = stream("yahpo padding", self.key)
         X = self.space.sample(CHUNK, rng)
         lower, upper = (np.array([getattr(f, end) for f in self.fidelities]) for end in ("lower", "upper"))
@@ -127,12 +127,15 @@ class Surrogate(Scenario):
         return network
 
     def prepare(self) -> None:
-        """Load the network: one that is damaged is refused before a study starts."""
+        """Load the network, so that a damaged one is refused before a study starts."""
         _ = self._network
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the network, 16 hexadecimal digits: what cached reference values belong to."""
+        """Return the SHA-256 of the network, 16 hexadecimal digits.
+
+        Cached reference values belong to it.
+        """
         return hashlib.sha256(read_model(self.folder, self.name)).hexdigest()[:16]
 
     def evaluate(
@@ -142,7 +145,10 @@ class Surrogate(Scenario):
         noise: Keys | None,
         fidelity: Matrix | None = None,
     ) -> Columns:
-        """See ``Scenario.evaluate``: one pass through the network. It is a function: there is no noise."""
+        """Evaluate configurations by one pass through the network, see ``Scenario.evaluate``.
+
+        The network is a function, so there is no noise.
+        """
         if fidelity is None:
             fidelity = np.tile(self.full_fidelity, (len(X), 1))
         values = self._network(*self._inputs.encode(X, instances, fidelity)).astype(np.float64)
@@ -151,11 +157,14 @@ class Surrogate(Scenario):
         )
 
     def default(self) -> Matrix:
-        """The space's own default configuration."""
+        """Return the space's own default configuration."""
         return self.space.default.copy()
 
     def card(self, instance: str) -> TaskCard:
-        """The data set by name where it is known; its size is not published with the surrogates."""
+        """Return the task card, with the data set's name if it is known.
+
+        The size of the data set is not published with the surrogates.
+        """
         objective = self.objectives[self.target_index]
         short = self.name.rpartition("_")[2]
         return TaskCard(
@@ -170,7 +179,7 @@ class Surrogate(Scenario):
         )
 
     def reference(self, instance: str, objective: str | None = None) -> Reference:
-        """Reference values of an instance, of the target or of another objective, at full fidelity.
+        """Return reference values of an instance at full fidelity, of the target or of another objective.
 
         They are computed once, in about a second, and cached with the network's checksum, see ``reference``.
         """
@@ -178,9 +187,9 @@ class Surrogate(Scenario):
 
     @cached_property
     def published(self) -> dict[tuple[str, str], tuple[float, float]]:
-        """(instance, objective) -> smallest and largest value published, over all fidelities.
+        """Return (instance, objective) -> the smallest and the largest value published, over all fidelities.
 
-        From a random search of half a million points, see ``target_stats`` of ``yahpo-gym``.
+        The values come from a random search of half a million points, see ``target_stats`` of ``yahpo-gym``.
         """
         ends: dict[tuple[str, str], dict[str, float]] = {}
         try:
@@ -192,7 +201,7 @@ class Surrogate(Scenario):
                         )
             return {names: (found["min"], found["max"]) for names, found in ends.items()}
         except FileNotFoundError:
-            return {}  # what is found by search is used alone
+            return {}  # the values found by search are used alone
         except (OSError, KeyError, ValueError) as error:
             raise DataError(
                 f"{self.folder / STATISTICS} is damaged.", "Fetch or unpack the data again."

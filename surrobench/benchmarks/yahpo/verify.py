@@ -1,8 +1,9 @@
 """Compare the surrogates with the reference package, ``yahpo-gym`` 1.0.2, value by value.
 
-The reference needs numpy below 2 and ConfigSpace up to 0.6.1, so it has a virtual environment of its own,
-made once in the cache folder. A script (``reference_script.py``, which imports nothing of ours) runs in
-it, reads questions as JSON lines and writes answers as JSON; both sides use the same data folder.
+The reference needs numpy below 2 and ConfigSpace up to 0.6.1. Therefore it has a virtual environment of its
+own, which is made once in the cache folder. A script (``reference_script.py``, which imports nothing of
+surrobench) runs in it. The script reads questions as JSON lines and writes answers as JSON. Both sides use
+the same data folder.
 """
 
 from __future__ import annotations
@@ -33,21 +34,26 @@ from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Matrix
 
 REFERENCE = "yahpo-gym==1.0.2"
-# What it says of itself, and what it needs without saying: its data frames and networks as of its time do not
-# matter for the values, but a newer numpy or ConfigSpace cannot read its spaces.
+# The requirement that the reference states, and those that it has without saying so. Its values do not depend
+# on whether pandas and onnxruntime are of its time, but a newer numpy or ConfigSpace cannot read its spaces.
 PINS = ("numpy<2", "ConfigSpace==0.6.1", "pandas", "pyyaml", "onnxruntime")
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
-"""A value agrees if it differs by at most ``RELATIVE`` of itself, or by ``ABSOLUTE`` near zero."""
-_TIMED = 512  # configurations in a list call and in a batch of ours, where speeds are compared
-_REPEATS = 40  # of ours, which then takes about as long as the calls of theirs
+"""The tolerances: a value agrees if it differs by at most ``RELATIVE`` of itself.
+
+Near zero, it agrees if it differs by at most ``ABSOLUTE``.
+"""
+# The number of configurations in a list call and in a batch of surrobench, when speeds are compared.
+_TIMED = 512
+# The repeats of surrobench's batch, which then takes about as long as the calls of the reference.
+_REPEATS = 40
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One target of one scenario.
+    """The agreement on one target of one scenario.
 
     Attributes:
-        absolute, relative: the largest differences from the reference's list call; the relative one over
+        absolute, relative: the largest differences from the reference's list call. The relative one is over
             values that differ by more than ``ABSOLUTE``.
         different: how many values do not agree.
         single: the largest relative difference between the reference's own single and list calls.
@@ -62,16 +68,17 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found on one scenario.
+    """The findings on one scenario.
 
     Attributes:
-        configurations: how many were compared.
-        inactive: how many values of theirs were inactive.
-        encodings: configurations whose inputs to the network differ (numbers: by more than 1 in a million).
-        agreements: one per target.
-        seconds: per configuration, taken in turn, medians: ``ours`` in batches of 512, the reference's
-            ``single_checked`` and ``list_checked`` (what it does unless told otherwise), ``single_unchecked``
-            and ``list_unchecked``.
+        configurations: how many configurations were compared.
+        inactive: how many of their values were inactive.
+        encodings: how many configurations have inputs to the network that differ (numbers: by more than 1 in
+            a million).
+        agreements: one agreement per target.
+        seconds: the medians of the seconds per configuration, measured in turn. ``ours`` is in batches of
+            512. The reference has ``single_checked`` and ``list_checked`` (what it does by default),
+            ``single_unchecked`` and ``list_unchecked``.
     """
 
     scenario: str
@@ -83,7 +90,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether every value and every encoding agrees."""
+        """Return whether every value and every encoding agrees."""
         return not self.encodings and not any(part.different for part in self.agreements)
 
 
@@ -93,13 +100,13 @@ def verify_yahpo(
     done: Callable[[Comparison], None],
     scenarios: tuple[str, ...] = (),
 ) -> bool:
-    """Compare every scenario whose data is here; whether all agree.
+    """Compare every scenario whose data is here, and return whether all agree.
 
     Args:
-        count: configurations per scenario.
+        count: the number of configurations per scenario.
         note: takes a line on what is being done.
         done: takes each scenario's comparison.
-        scenarios: only these.
+        scenarios: the only scenarios to compare; all if empty.
 
     Raises:
         DataError: there is no data, or the reference cannot be installed or does not answer.
@@ -122,10 +129,11 @@ def verify_yahpo(
 
 
 def questions(scenario: Surrogate, count: int) -> tuple[Matrix, NDArray[np.intp], Matrix]:
-    """Configurations to compare, of all instances and fidelities: X, instances, fidelity.
+    """Return configurations to compare, of all instances and fidelities: X, instances, fidelity.
 
     The first rows have each hyperparameter and fidelity at both ends of its range (or at each category) in
-    turn; a third of the others lie on random ends throughout. All are active where their conditions say so.
+    turn. A third of the other rows lie on random ends throughout. All hyperparameters are active if their
+    conditions say so.
     """
     space, rng = scenario.space, stream("yahpo verify", scenario.key, count)
     U = rng.random((count, space.d))
@@ -135,7 +143,7 @@ def questions(scenario: Surrogate, count: int) -> tuple[Matrix, NDArray[np.intp]
     for j in range(space.d):
         levels = int(space.levels[j]) if space.is_categorical[j] else 2
         for level in range(levels):
-            # Conditions may leave the value inactive: several rows for each.
+            # Conditions may leave the value inactive, so there are several rows for each.
             U[row : row + 4, j] = (level + 0.5) / levels if space.is_categorical[j] else float(level)
             row += 4
     lower, upper = (np.array([getattr(f, end) for f in scenario.fidelities]) for end in ("lower", "upper"))
@@ -147,7 +155,7 @@ def questions(scenario: Surrogate, count: int) -> tuple[Matrix, NDArray[np.intp]
 
 
 def compare(scenario: Surrogate, reference: _Reference, count: int) -> Comparison:
-    """Ask both sides the same and time them in turn."""
+    """Ask both sides for the same values, and time them in turn."""
     X, instances, fidelity = questions(scenario, count)
     configurations = scenario.space.decode(X)
     for i, configuration in enumerate(configurations):
@@ -183,7 +191,10 @@ def compare(scenario: Surrogate, reference: _Reference, count: int) -> Compariso
 
 
 def _clip(configuration: dict[str, Any], scenario: Surrogate) -> None:
-    """Into the published ranges: ConfigSpace 1 rounds a bound at the 13th digit, 0.6 refuses that."""
+    """Clip a configuration to the published ranges, in place.
+
+    ConfigSpace 1 rounds a bound at the 13th digit, and ConfigSpace 0.6 refuses that.
+    """
     for name, value in configuration.items():
         entry = scenario.published_entries[name]
         if entry["type"] == "uniform_float":
@@ -191,7 +202,7 @@ def _clip(configuration: dict[str, Any], scenario: Surrogate) -> None:
 
 
 def _relative(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """The largest difference relative to what is expected, where it is more than ``ABSOLUTE``."""
+    """Return the largest difference relative to what is expected, among those of more than ``ABSOLUTE``."""
     difference = np.abs(found - expected)
     counted = difference > ABSOLUTE
     return float(np.max(difference[counted] / np.maximum(np.abs(expected[counted]), ABSOLUTE), initial=0.0))
@@ -205,15 +216,15 @@ def _speeds(
     fidelity: Matrix,
     configurations: list[dict[str, Any]],
 ) -> dict[str, float]:
-    """Seconds per configuration of the reference's calls and of ours, see ``Comparison.seconds``."""
+    """Return the seconds per configuration of both sides' calls, see ``Comparison.seconds``."""
     rows = np.arange(_TIMED) % len(X)
     batch = X[rows], instances[rows], None, fidelity[rows]
     asked = [configurations[row] for row in rows]
     times: list[dict[str, float]] = []
     for _ in range(5):
         theirs = reference.ask(scenario=scenario.name, configurations=asked, timed=True)
-        # Theirs comes after hundreds of single calls: ours is not to be timed with cold caches, either, nor
-        # while the threads of theirs are still spinning.
+        # The reference is timed after hundreds of single calls. Therefore surrobench must not be timed with
+        # cold caches, nor while the threads of the reference are still spinning.
         scenario.evaluate(*batch)
         start = time.perf_counter()
         for _ in range(_REPEATS):
@@ -226,14 +237,14 @@ def _speeds(
 
 
 class _Reference:
-    """The reference package in a process of its own, asked in turn."""
+    """The reference package in a process of its own, which answers one question at a time."""
 
     def __init__(self, python: Path, folder: Path) -> None:
         self._python, self._folder = python, folder
         self._script = Path(__file__).with_name("reference_script.py")
 
     def __enter__(self) -> _Reference:
-        # The reference learns where its data is from a file; not from the user's.
+        # The reference learns the place of its data from a file, which must not be the user's.
         self._settings = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
         with self._settings as file:
             file.write(f"data_path: {json.dumps(str(self._folder.resolve()))}\n")
@@ -263,10 +274,10 @@ class _Reference:
         Path(self._settings.name).unlink(missing_ok=True)
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """One question, one answer.
+        """Ask one question and return its answer.
 
         Raises:
-            DataError: the reference failed; the message has the end of what it said.
+            DataError: the reference failed; the message has the end of its output.
         """
         sink, source = self._process.stdin, self._process.stdout
         assert sink is not None
@@ -286,7 +297,7 @@ class _Reference:
 
 
 def environment_folder() -> Path:
-    """Where the reference's virtual environment is."""
+    """Return the folder of the reference's virtual environment."""
     return (
         cache_dir()
         / "reference"
@@ -298,10 +309,12 @@ _AGAIN = "Delete its folder in the cache (reference/) and repeat the command to 
 
 
 def reference_environment(note: Callable[[str], None]) -> Path:
-    """The Python that has the reference package, its environment made first where it is not there.
+    """Return the Python that has the reference package.
+
+    Its environment is made first if it does not exist.
 
     Raises:
-        DataError: it cannot be installed.
+        DataError: the environment cannot be installed.
     """
     folder = environment_folder()
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -310,7 +323,8 @@ def reference_environment(note: Callable[[str], None]) -> Path:
     note(f"installing {REFERENCE} in an environment of its own (once)")
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        # In place: the paths in an environment do not survive a move. ``ready`` says that it is whole.
+        # The environment is made in place, because its paths do not survive a move. ``ready`` says that it is
+        # whole.
         venv.create(folder, with_pip=True)
         command = [
             str(python),
