@@ -1,1 +1,1 @@
-"""Statistics of a study: pure functions, arrays in and numbers out. Lower is better throughout."""
+"""Compute the statistics of a study by pure functions of arrays. Lower is better throughout."""

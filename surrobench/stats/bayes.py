@@ -1,12 +1,12 @@
-"""Two methods by Bayes: how probable is it that one is better, worse, or practically the same?
+"""Compare two methods by Bayes: how probable is it that one is better, worse, or practically the same?
 
 A region of practical equivalence (rope) is fixed beforehand: differences within it do not matter. Unlike a
 test, the answer can be "the same". Gains are positive where the method is better.
 
-*Signed-rank*: on one difference for each instance, a Dirichlet process in the place of Wilcoxon's test, as
-in baycomp's ``SignedRankTest``. *Hierarchical*: on the differences of all seeds, with a mean and a spread of
-each instance, shrunk to what instances have in common, as in baycomp's ``HierarchicalTest``; here by a Gibbs
-sampler of the same model, so that no compiler is needed.
+*Signed-rank*: a Dirichlet process takes the place of Wilcoxon's test on one difference for each instance, as
+in baycomp's ``SignedRankTest``. *Hierarchical*: a model of the differences of all seeds has a mean and a
+spread for each instance, which are shrunk to what instances have in common, as in baycomp's
+``HierarchicalTest``. Here a Gibbs sampler draws from the same model, so that no compiler is needed.
 
 Sources: A. Benavoli et al., A Bayesian Wilcoxon signed-rank test based on the Dirichlet process, ICML 2014;
 G. Corani et al., Statistical comparison of classifiers through Bayesian hierarchical modelling, Machine
@@ -27,16 +27,16 @@ from surrobench.arrays import Floats
 from surrobench.stats.shapes import complete
 
 PRIOR = 0.5
-"""Weight of the pseudo-instance without difference, in instances (Benavoli et al. 2014)."""
+"""The weight of the pseudo-instance without difference, in instances (Benavoli et al. 2014)."""
 
 CHAINS = 250
 WARM_UP = 200
 
 UPPER_SPREAD = 1000.0
-"""Spreads are uniform up to so many times what was seen (Corani et al. 2017)."""
+"""Spreads are uniform up to this many times the observed spread (Corani et al. 2017)."""
 
 GRID = np.concatenate([[1.05], 1 + np.geomspace(0.2, 400, 47)])
-"""Degrees of freedom of the distribution of instances, from Cauchy to normal."""
+"""The degrees of freedom of the distribution of instances, from Cauchy to normal."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class Posterior:
     """What is known of one method against another.
 
     Attributes:
-        worse, rope, better: how probable it is that this is the most probable of the three on a new instance;
-            they sum to 1. NaN where ``note`` says why.
-        share: shape (3,), posterior mean of the probability of each on a new instance, in the same order.
+        worse, rope, better: how probable it is that this outcome is the most probable of the three on a new
+            instance. The three sum to 1. They are NaN where ``note`` says why.
+        share: shape (3,), the posterior mean of the probability of each outcome on a new instance, in the
+            same order.
         rope_width: half the width of the region of practical equivalence, in units of the gains.
-        n: number of instances.
-        samples: of the posterior.
-        note: why there is nothing to say; or "".
+        n: the number of instances.
+        samples: the number of samples of the posterior.
+        note: why there is no posterior; or "".
     """
 
     worse: float
@@ -66,31 +67,32 @@ class Posterior:
 def signed_rank(
     gains: ArrayLike, rope: float, rng: np.random.Generator, samples: int = 50_000, prior: float = PRIOR
 ) -> Posterior:
-    """The Bayesian signed-rank test.
+    """Return the posterior of the Bayesian signed-rank test.
 
-    Where two of the three are equally probable in a sample, it counts half for each; baycomp counts it for
-    the first of them, and so calls a method that never differs worse for certain if the rope is 0.
+    Where two of the three outcomes are equally probable in a sample, the sample counts half for each. baycomp
+    counts it for the first of them. If the rope is 0, it therefore calls a method that never differs
+    certainly worse.
 
     Args:
-        gains: shape (n,), one difference for each instance, seeds averaged, positive is favourable.
-        rope: half the width of the region of practical equivalence, 0 for none.
-        rng: draws the posterior.
-        samples: how many.
-        prior: weight of the pseudo-instance without difference.
+        gains: shape (n,), one difference for each instance, the mean over its seeds; positive is favourable.
+        rope: half the width of the region of practical equivalence; 0 for no region.
+        rng: the generator that draws the posterior.
+        samples: the number of samples.
+        prior: the weight of the pseudo-instance.
 
     Raises:
-        ValueError: not a vector, empty, or a difference is NaN; or ``rope`` or ``prior`` is negative.
+        ValueError: ``gains`` is not a vector, is empty, or has a NaN; or ``rope`` or ``prior`` is negative.
     """
     gains = complete(gains, "instances", name="gains")
     _not_negative(rope, prior)
-    # In an order of size, so that the order of instances decides nothing.
+    # Sort the differences, so that the order of instances has no effect.
     gains = np.concatenate([[0.0], np.sort(gains)])
     weights = np.ones(len(gains))
     weights[0] = prior
     sums = gains[:, None] + gains
     better = ((sums > 2 * rope).astype(np.float64) + (sums >= 2 * rope)) / 2
     drawn = rng.dirichlet(weights, samples) if prior > 0 else _without_prior(rng, len(gains) - 1, samples)
-    # The weight of the pairs on either side: w' A w for each sample w.
+    # The weight of the pairs on either side is w' A w for each sample w.
     shares = np.empty((samples, 3))
     shares[:, 2] = ((drawn @ better) * drawn).sum(axis=1)
     if rope > 0:
@@ -105,26 +107,28 @@ def signed_rank(
 def hierarchical(
     gains: ArrayLike, rope: float, rng: np.random.Generator, samples: int = 50_000, rho: float = 0.0
 ) -> Posterior:
-    """The Bayesian hierarchical correlated t-test.
+    """Return the posterior of the Bayesian hierarchical correlated t-test.
 
     The gains of instance i are normal with mean d_i, standard deviation s_i and correlation rho. The d_i come
-    from Student's t with location d0, scale s0 and nu degrees of freedom. Priors are those of Corani et al.:
-    d0, s0 and the s_i uniform within bounds that follow from the data, nu - 1 gamma distributed with shape
-    uniform in (1, 2) and rate uniform in (0.01, 0.1). Answered is where the d of a new instance lies.
+    from Student's t with location d0, scale s0 and nu degrees of freedom. The priors are those of Corani et
+    al.: d0, s0 and the s_i are uniform within bounds that follow from the data, and nu - 1 is gamma
+    distributed with shape uniform in (1, 2) and rate uniform in (0.01, 0.1). The posterior says where the d
+    of a new instance lies.
 
-    Approximations: nu is on a grid of 48 values; an instance whose seeds do not differ gets a hundredth of
-    the mean standard deviation, since its own would shrink without end.
+    There are two approximations. nu is on a grid of 48 values. An instance whose seeds do not differ gets a
+    hundredth of the mean standard deviation, since its own would shrink without end.
 
     Args:
-        gains: shape (n, s), differences on n instances by s seeds, positive is favourable.
-        rope: half the width of the region of practical equivalence, 0 for none.
-        rng: draws the posterior.
-        samples: how many, about: they come from many short chains.
-        rho: correlation of the seeds of an instance: 0 for independent runs; 1 / folds for cross-validation,
-            whose training sets overlap.
+        gains: shape (n, s), differences on n instances by s seeds; positive is favourable.
+        rope: half the width of the region of practical equivalence; 0 for no region.
+        rng: the generator that draws the posterior.
+        samples: the approximate number of samples, which come from many short chains.
+        rho: the correlation of the seeds of an instance: 0 for independent runs; 1 / folds for
+            cross-validation, whose training sets overlap.
 
     Raises:
-        ValueError: not a matrix, empty, or a difference is NaN; ``rope`` is negative; or not 0 <= rho < 1.
+        ValueError: ``gains`` is not a matrix, is empty, or has a NaN; ``rope`` is negative; or not 0 <= rho <
+            1.
     """
     gains = complete(gains, "instances", "seeds", name="gains")
     _not_negative(rope, 0)
@@ -152,19 +156,19 @@ def hierarchical(
 
 
 def _gibbs(gains: Floats, rho: float, rng: np.random.Generator, steps: int) -> tuple[Floats, Floats, Floats]:
-    """Location, scale and degrees of freedom of the instances' means: shape (CHAINS * steps,) each."""
+    """Return location, scale and degrees of freedom of the instances' means, each (CHAINS * steps,)."""
     n, s = gains.shape
     means = gains.mean(axis=1)
     order = np.argsort(means, kind="stable")
     gains, means = gains[order], means[order]
-    # Rotated to its mean and what is orthogonal to it, compound symmetry falls apart into two variances.
+    # Rotated to its mean and its orthogonal complement, compound symmetry becomes two variances.
     of_mean, within = (1 + (s - 1) * rho) / s, 1 - rho
     squares = np.maximum(np.square(gains - means[:, None]).sum(axis=1), s * 0.01**2) / within
     most_within = UPPER_SPREAD * float(gains.std(axis=1).mean())
     most_between = UPPER_SPREAD * max(float(means.std()), 1e-9)
     most = float(np.abs(gains).max())
     log_prior = _log_prior(GRID)
-    # The density of t at each nu, but for what depends on the data.
+    # This is the density of t at each nu, without the factor that depends on the data.
     constant = (
         n * (special.gammaln((GRID + 1) / 2) - special.gammaln(GRID / 2) - np.log(GRID) / 2) + log_prior
     )
@@ -176,26 +180,27 @@ def _gibbs(gains: Floats, rho: float, rng: np.random.Generator, steps: int) -> t
     kept = np.empty((3, steps, CHAINS))
     for step in range(-WARM_UP, steps):
         deviations = centres - location[:, None]
-        # Degrees of freedom with the weights integrated out, then the weights.
+        # Draw the degrees of freedom with the weights integrated out, then the weights.
         z2 = np.square(deviations) / spread2[:, None]
         log_density = constant - ((GRID + 1) / 2) * np.log1p(z2[:, :, None] / GRID).sum(axis=1)
         nu = GRID[_draw(log_density, rng)]
         weights = rng.gamma((nu[:, None] + 1) / 2, size=z2.shape) * 2 / (nu[:, None] + z2)
-        # Location and scale of the instances, then their means, then the spread of seeds.
+        # Draw the location and scale of the instances, then their means, then the spread of seeds.
         total = weights.sum(axis=1)
         centre = (weights * centres).sum(axis=1) / total
         location = _normal_within(centre, np.sqrt(spread2 / total), -most, most, rng)
         rest = (weights * np.square(centres - location[:, None])).sum(axis=1)
         spread2 = 1 / _gamma_above((n - 1) / 2, rest / 2, 1 / most_between**2, rng)
         left = squares + np.square(means - centres) / of_mean
-        # Cut off rather than drawn within its bound, which matters to one in a thousand with two seeds.
+        # The spread is cut off rather than drawn within its bound, which affects one in a thousand with two
+        # seeds.
         precision = rng.gamma((s - 1) / 2, size=left.shape) / (left / 2)
         variance = 1 / np.maximum(precision, 1 / most_within**2)
         precision = weights / spread2[:, None] + 1 / (of_mean * variance)
         mean = (weights / spread2[:, None] * location[:, None] + means / (of_mean * variance)) / precision
         centres = mean + rng.normal(size=mean.shape) / np.sqrt(precision)
-        # Location and scale once more, with the standardised deviations held instead of the means: where the
-        # scale is near 0, the steps above alone would hardly move (Yu & Meng 2011).
+        # Draw location and scale once more, with the standardised deviations held instead of the means. Where
+        # the scale is near 0, the steps above alone would hardly move (Yu & Meng 2011).
         spread = np.sqrt(spread2)
         standard = (centres - location[:, None]) / spread[:, None]
         known = 1 / (of_mean * variance)
@@ -214,7 +219,7 @@ def _gibbs(gains: Floats, rho: float, rng: np.random.Generator, steps: int) -> t
 
 
 def _log_prior(nu: Floats) -> Floats:
-    """The log mass of each cell of the grid of nu, with shape and rate of the gamma integrated out."""
+    """Return the log mass of each value of nu, with shape and rate of the gamma integrated out."""
     shape, rate = np.meshgrid(np.linspace(1, 2, 41), np.linspace(0.01, 0.1, 41))
     x = (nu - 1)[:, None, None]
     density = np.exp(shape * np.log(rate) - special.gammaln(shape) + (shape - 1) * np.log(x) - rate * x)
@@ -222,7 +227,7 @@ def _log_prior(nu: Floats) -> Floats:
 
 
 def _draw(log_density: Floats, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-    """Shape (chains,): an index of each row of (chains, values), as probable as its density."""
+    """Return an index for each row of (chains, values), drawn with the given log density, shape (chains,)."""
     cumulated = np.exp(log_density - log_density.max(axis=1, keepdims=True)).cumsum(axis=1)
     return np.asarray((rng.random(len(cumulated))[:, None] * cumulated[:, -1:] > cumulated).sum(axis=1))
 
@@ -230,18 +235,18 @@ def _draw(log_density: Floats, rng: np.random.Generator) -> np.ndarray[tuple[int
 def _normal_within(
     mean: Floats, spread: Floats, least: float, most: float, rng: np.random.Generator
 ) -> Floats:
-    """Normal, but between ``least`` and ``most``."""
-    # Mirrored where the bounds lie in the upper tail, so that their probabilities keep their digits.
+    """Draw from normal distributions that are truncated to ``least`` and ``most``."""
+    # Mirror the bounds where they lie in the upper tail, so that their probabilities keep their digits.
     sign = np.where(mean > (least + most) / 2, -1.0, 1.0)
     low = special.ndtr(np.where(sign > 0, mean - most, least - mean) / spread)
     high = special.ndtr(np.where(sign > 0, mean - least, most - mean) / spread)
     drawn = mean - sign * spread * special.ndtri(low + (high - low) * rng.random(mean.shape))
-    # So far out that both are 0, the nearer bound is as good as any draw.
+    # Where the bounds are so far out that both probabilities are 0, the nearer bound is as good as any draw.
     return np.asarray(np.clip(np.where(high > 0, drawn, mean), least, most))
 
 
 def _gamma_above(shape: float, rate: Floats, least: float, rng: np.random.Generator) -> Floats:
-    """Gamma distributed, but above ``least``: a precision whose standard deviation has an upper bound."""
+    """Draw from gamma distributions above ``least``: precisions with an upper bound on the spread."""
     above = special.gammaincc(shape, rate * least)
     drawn = special.gammainccinv(shape, above * rng.random(rate.shape)) / rate
     return np.asarray(np.maximum(drawn, least))
@@ -257,7 +262,7 @@ def _not_negative(rope: float, prior: float) -> None:
 
 
 def _posterior(shares: Floats, rope: float, n: int) -> Posterior:
-    """From samples of shape (samples, 3): worse, rope, better."""
+    """Return the posterior of samples of shape (samples, 3), with columns for worse, rope and better."""
     # Sums of equal weights may differ in their last digits.
     first = shares >= shares.max(axis=1, keepdims=True) - 1e-12
     worse, within, better = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)

@@ -1,21 +1,22 @@
-"""Bootstrap intervals over instances and seeds: for a mean, an interquartile mean, a probability.
+"""Compute bootstrap intervals over instances and seeds: for a mean, an interquartile mean, a probability.
 
-Two questions, two ways to resample. ``"instances and seeds"`` draws instances, and within each drawn one its
-seeds: the interval holds for instances like these. ``"seeds"`` draws seeds within each instance: it is much
-narrower and holds for these very instances only, and says so. A drawn seed brings the runs of all methods,
-which share their start and their noise.
+There are two questions, and each has its own way to resample. ``"instances and seeds"`` draws instances, and
+seeds within each drawn instance. Its interval holds for instances like these. ``"seeds"`` draws seeds within
+each instance. Its interval is much narrower, holds for exactly these instances only, and says so. A drawn
+seed brings the runs of all methods, which share their start and their noise.
 
-Three intervals from the resamples. ``"percentile"`` takes their quantiles: too narrow with few instances.
-``"bca"`` corrects them for bias and skewness. ``"bootstrap-t"`` takes the quantiles of (resample - estimate)
-over the resample's own standard error, and so makes up for few instances as Student's t does.
+There are three intervals from the resamples. ``"percentile"`` takes their quantiles, and is too narrow with
+few instances. ``"bca"`` corrects the quantiles for bias and skewness. ``"bootstrap-t"`` takes the quantiles
+of (resample - estimate) over the resample's own standard error, and so makes up for few instances as
+Student's t does.
 
-Nothing depends on the order of instances or of seeds. Losses are lower-is-better.
+No result depends on the order of instances or of seeds. Losses are lower-is-better.
 
 Sources: B. Efron, Better bootstrap confidence intervals, JASA 82 (1987); T. J. DiCiccio & B. Efron, Bootstrap
 confidence intervals, Statistical Science 11 (1996); A. C. Davison & D. V. Hinkley, Bootstrap Methods and
 their Application (1997), sections 2.7, 3.8, 5.2, 5.3; R. Agarwal et al., Deep RL at the edge of the
-statistical precipice, NeurIPS 2021 (rliable: interquartile mean, stratified bootstrap); J. W. Tukey &
-D. H. McLaughlin, Sankhya A 25 (1963) (standard error of a trimmed mean).
+statistical precipice, NeurIPS 2021 (rliable: interquartile mean, stratified bootstrap); J. W. Tukey & D. H.
+McLaughlin, Sankhya A 25 (1963) (standard error of a trimmed mean).
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from surrobench.arrays import Floats
 from surrobench.stats.shapes import complete
 
 Resample = Literal["instances and seeds", "seeds"]
-"""What is drawn anew, and with it what the interval generalises to."""
+"""What is drawn anew. It decides what the interval generalises to."""
 
 IntervalMethod = Literal["bootstrap-t", "bca", "percentile"]
 
 CHUNK = 4_000_000
-"""Values that are resampled at a time, 32 MB: large studies take longer, not more memory."""
+"""The number of values that are resampled at a time, 32 MB. Large studies take longer, but no more memory."""
 
 TRIMMED = 0.25
 """The share that an interquartile mean leaves out at either end."""
@@ -45,12 +46,13 @@ TRIMMED = 0.25
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of one or many data sets, and what each run contributes to it.
+    """A statistic of one or many data sets, and the contribution of each run to it.
 
     Attributes:
         value: shape (...).
-        influence: shape (..., n, s): of each seed on each instance, so that to first order the mean of the
-            influences of the runs that come instead is what the value changes by. Their mean is 0.
+        influence: shape (..., n, s), the influence of each seed on each instance. To first order, replacing
+            runs changes the value by the mean of the influences of the runs that take their place. The mean
+            of all influences is 0.
     """
 
     value: Floats
@@ -58,7 +60,7 @@ class Estimate:
 
 
 Statistic = Callable[[Floats], Estimate]
-"""Data of shape (..., n, s, m), n instances by s seeds by m methods, to an estimate."""
+"""A function from data of shape (..., n, s, m), n instances by s seeds by m methods, to an estimate."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ class Interval:
     """An estimate with a confidence interval, two-sided with equal tails.
 
     Attributes:
-        estimate: of the data as they are.
-        low, high: NaN where there is no interval; ``note`` says why.
-        level: of confidence.
-        method: the one used, which is not the one asked for where that could not be computed.
+        estimate: the statistic of the data as they are.
+        low, high: the ends of the interval; NaN where there is none and ``note`` says why.
+        level: the confidence level.
+        method: the method that was used. It differs from the requested one where that could not be computed.
         resample: what was drawn anew.
-        resamples: how often.
+        resamples: the number of resamples.
         note: what the interval cannot do, or why another method was used; or "".
     """
 
@@ -86,21 +88,21 @@ class Interval:
 
     @property
     def scope(self) -> str:
-        """What it generalises to, in words."""
+        """Return in words what the interval generalises to."""
         return "instances like these" if self.resample == "instances and seeds" else "these instances only"
 
 
 def mean(data: Floats) -> Estimate:
-    """The mean over instances and seeds, of one method: shape (..., n, s, 1)."""
+    """Return the mean over instances and seeds, for data of one method, shape (..., n, s, 1)."""
     (values,) = np.moveaxis(data, -1, 0)
     value = values.mean(axis=(-2, -1))
     return Estimate(value, values - value[..., None, None])
 
 
 def interquartile_mean(data: Floats) -> Estimate:
-    """The mean of the middle half of all runs, of one method: shape (..., n, s, 1).
+    """Return the mean of the middle half of all runs, for data of one method, shape (..., n, s, 1).
 
-    That of rliable's ``aggregate_iqm`` and ``scipy.stats.trim_mean`` with a quarter cut at either end.
+    It equals rliable's ``aggregate_iqm`` and ``scipy.stats.trim_mean`` with a quarter cut at either end.
     """
     (values,) = np.moveaxis(data, -1, 0)
     runs = values.shape[-2] * values.shape[-1]
@@ -108,7 +110,7 @@ def interquartile_mean(data: Floats) -> Estimate:
     flat = values.reshape(*values.shape[:-2], runs)
     ordered = np.sort(flat, axis=-1)
     value = ordered[..., cut : runs - cut].mean(axis=-1)
-    # A run beyond the quartiles acts through its side alone: as if it lay on the quartile.
+    # A run beyond the quartiles contributes only through its side, as if it lay on the quartile.
     low, high = ordered[..., cut, None, None], ordered[..., runs - cut - 1, None, None]
     held = np.clip(values, low, high)
     centre = held.mean(axis=(-2, -1), keepdims=True)
@@ -116,7 +118,7 @@ def interquartile_mean(data: Floats) -> Estimate:
 
 
 def difference(statistic: Statistic) -> Statistic:
-    """The statistic of the second method less that of the first: positive where the first has less loss."""
+    """Return the second method's statistic minus the first's: positive where the first has less loss."""
 
     def of_two(data: Floats) -> Estimate:
         first, second = statistic(data[..., :1]), statistic(data[..., 1:])
@@ -136,21 +138,22 @@ def bootstrap(
     resamples: int = 2000,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
-    """An interval for a statistic.
+    """Return an interval for a statistic.
 
     Args:
         losses: shape (n, s, m), n instances by s seeds by m methods.
-        statistic: what is estimated.
-        rng: draws the resamples.
-        resample: what is drawn anew, and with it what the interval generalises to.
-        method: how the interval comes from the resamples.
-        level: of confidence, in (0, 1).
-        resamples: how often to draw.
-        bounds: the least and the largest value that the statistic, a mean of values within them, can have.
+        statistic: the statistic that is estimated.
+        rng: the generator that draws the resamples.
+        resample: what is drawn anew. It decides what the interval generalises to.
+        method: how the interval is computed from the resamples.
+        level: the confidence level, in (0, 1).
+        resamples: the number of resamples.
+        bounds: the least and the largest value that the statistic can have. The statistic is a mean of values
+            within these bounds.
 
     Raises:
-        ValueError: not of three axes, empty, or a loss is NaN; ``level`` is out of range; or ``resample`` or
-            ``method`` is unknown.
+        ValueError: ``losses`` does not have three axes, is empty, or has a NaN; ``level`` is out of range; or
+            ``resample`` or ``method`` is unknown.
     """
     drawn = resampled(losses, statistic, rng, resample=resample, resamples=resamples, bounds=bounds)
     return drawn.interval(method, level)
@@ -158,16 +161,16 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class Resampled:
-    """A statistic, and what it came to in each resample: any interval comes from this.
+    """A statistic and its value in each resample, from which any interval is computed.
 
     Attributes:
-        estimate: of the data as they are.
-        error: its standard error.
-        contributions: shape (units,), the influence of each unit that is drawn; their mean is 0.
+        estimate: the statistic of the data as they are.
+        error: the standard error of the estimate.
+        contributions: shape (units,), the influence of each unit that is drawn; the mean is 0.
         values: shape (B,), the statistic of each resample; empty where resampling cannot vary.
-        errors: shape (B,), its standard error from that resample.
+        errors: shape (B,), the standard error of the statistic, computed from each resample.
         resample: what was drawn anew.
-        n, s: numbers of instances and of seeds.
+        n, s: the numbers of instances and of seeds.
         bounds: the least and the largest value that the statistic can have.
     """
 
@@ -182,10 +185,10 @@ class Resampled:
     bounds: tuple[float, float]
 
     def interval(self, method: IntervalMethod = "bootstrap-t", level: float = 0.95) -> Interval:
-        """The interval at this level.
+        """Return the interval at a confidence level.
 
         Raises:
-            ValueError: ``level`` is out of range, or ``method`` unknown.
+            ValueError: ``level`` is out of range, or ``method`` is unknown.
         """
         if not 0 < level < 1:
             raise ValueError(f"0 < level < 1 must hold, but got {level}")
@@ -198,7 +201,7 @@ class Resampled:
         return Interval(self.estimate, low, high, level, used, self.resample, len(self.values), note)
 
     def _ends(self, method: IntervalMethod, level: float) -> tuple[float, float, IntervalMethod, str]:
-        """Low and high, the method used, and what there is to say about it."""
+        """Return the low end, the high end, the method that was used, and the note on the interval."""
         unit = _unit(self.resample)
         if (self.n if unit == "instance" else self.s) < 2:
             return float("nan"), float("nan"), method, f"1 {unit}: no interval, two are needed"
@@ -236,7 +239,7 @@ def resampled(
     """Draw the resamples of ``bootstrap``, from which intervals of several kinds and levels can be taken.
 
     Raises:
-        ValueError: not of three axes, empty, or a loss is NaN; or ``resample`` is unknown.
+        ValueError: ``losses`` does not have three axes, is empty, or has a NaN; or ``resample`` is unknown.
     """
     losses = _sorted(complete(losses, "instances", "seeds", "methods"))
     if resample not in get_args(Resample):
@@ -255,16 +258,17 @@ def resampled(
 
 
 def bca_levels(values: Floats, estimate: float, contributions: Floats, levels: Floats) -> Floats:
-    """At which levels BCa takes the quantiles of the resamples, for these nominal ones.
+    """Return the levels at which BCa takes the quantiles of the resamples, for some nominal levels.
 
     Args:
         values: shape (B,), the statistic of each resample.
-        estimate: of the data.
-        contributions: shape (units,), the influence of each unit that is resampled, with mean zero.
-        levels: any shape, in (0, 1).
+        estimate: the statistic of the data.
+        contributions: shape (units,), the influence of each unit that is resampled; the mean is zero.
+        levels: the nominal levels, of any shape, in (0, 1).
     """
     below = (np.mean(values < estimate) + np.mean(values <= estimate)) / 2
-    # With all resamples on one side the bias has no finite estimate: one half of a resample is on the other.
+    # With all resamples on one side, the bias has no finite estimate. Half a resample then counts on the
+    # other side.
     below = np.clip(below, 0.5 / len(values), 1 - 0.5 / len(values))
     bias = special.ndtri(below)
     acceleration = (contributions**3).sum() / (6 * (contributions**2).sum() ** 1.5)
@@ -273,17 +277,17 @@ def bca_levels(values: Floats, estimate: float, contributions: Floats, levels: F
 
 
 def _unit(resample: Resample) -> str:
-    """What is drawn first, and with it what there must be two of."""
+    """Return the name of the unit that is drawn first. An interval needs two such units."""
     return "instance" if resample == "instances and seeds" else "seed"
 
 
 def _rounding(estimate: float) -> float:
-    """What is no more than this may be left of equal values by rounding."""
+    """Return the largest difference that rounding may leave between equal values."""
     return 1e-12 * max(1.0, abs(estimate))
 
 
 def _sorted(losses: Floats) -> Floats:
-    """The losses with seeds and instances in an order that is theirs, not the caller's."""
+    """Return the losses with seeds and instances in an order that depends on their values only."""
     n, s, m = losses.shape
     by_seed = np.stack([instance[np.lexsort(instance.T[::-1])] for instance in losses])
     order = np.lexsort(by_seed.reshape(n, s * m).T[::-1])
@@ -291,7 +295,7 @@ def _sorted(losses: Floats) -> Floats:
 
 
 def _contributions(influence: Floats, resample: Resample) -> Floats:
-    """Shape (..., units): the influence of each unit that is drawn; its mean is 0."""
+    """Return the influence of each unit that is drawn, shape (..., units); the mean is 0."""
     of_instance = influence.mean(axis=-1)
     if resample == "instances and seeds":
         return np.asarray(of_instance)
@@ -300,7 +304,7 @@ def _contributions(influence: Floats, resample: Resample) -> Floats:
 
 
 def _standard_error(influence: Floats, resample: Resample) -> Floats:
-    """Shape (...): the standard error of the statistic, from the influence of each unit."""
+    """Return the standard error of the statistic, shape (...), from the influence of each unit."""
     n, s = influence.shape[-2:]
     if resample == "instances and seeds":
         return np.asarray(np.sqrt(influence.mean(axis=-1).var(axis=-1, ddof=1) / n))
@@ -310,7 +314,7 @@ def _standard_error(influence: Floats, resample: Resample) -> Floats:
 def _resample(
     losses: Floats, statistic: Statistic, rng: np.random.Generator, resample: Resample, resamples: int
 ) -> tuple[Floats, Floats]:
-    """Shapes (B,) and (B,): the statistic of each resample, and its standard error from that resample."""
+    """Return the statistic of each resample and its standard error from that resample, each of shape (B,)."""
     n, s, m = losses.shape
     values, errors = np.empty(resamples), np.empty(resamples)
     runs = losses.reshape(n * s, m)
@@ -330,11 +334,12 @@ def _resample(
 def _without_variation(
     estimate: float, bounds: tuple[float, float], level: float, units: int
 ) -> tuple[float, float]:
-    """The interval where all units are alike: a point, but at a bound what as many equal units can show.
+    """Return the interval where all units are alike.
 
-    A value within [0, 1] with mean p is 1 with probability p at most, all of u with p ** u at most: whatever
-    its distribution, p below (1 - level) / 2 to the power 1 / u is refuted. It is what Clopper and Pearson
-    give for u successes in u trials.
+    The interval is a point, except at a bound, where it is as wide as this many equal units allow. A value
+    within [0, 1] with mean p is 1 with probability p at most, and all of u values are 1 with probability p **
+    u at most. Whatever the distribution, p below (1 - level) / 2 to the power 1 / u is refuted. Clopper and
+    Pearson give the same bound for u successes in u trials.
     """
     least, most = bounds
     width = (most - least) * (1 - ((1 - level) / 2) ** (1 / units))

@@ -1,9 +1,10 @@
-"""p-values corrected for a family of tests: Holm, Hommel, Benjamini and Hochberg.
+"""Correct p-values for a family of tests by Holm, Hommel, or Benjamini and Hochberg.
 
-Holm holds under any dependence between the tests and Hommel wherever Simes' inequality does (independent or
-positively dependent tests, which comparisons with one control are); both bound the probability of a single
-false rejection. Benjamini and Hochberg bound the expected share of false ones among the rejections, which is
-less: it suits many exploratory comparisons, not a claim.
+Holm's method holds under any dependence between the tests. Hommel's holds wherever Simes' inequality does:
+for independent or positively dependent tests, which comparisons with one control are. Both bound the
+probability of a single false rejection. Benjamini and Hochberg's method bounds the expected share of false
+rejections among the rejections, which is a weaker guarantee. It suits many exploratory comparisons, but not a
+claim.
 
 Sources: S. Holm, Scandinavian Journal of Statistics 6 (1979); G. Hommel, A stagewise rejective multiple test
 procedure, Biometrika 75 (1988); Y. Benjamini & Y. Hochberg, Journal of the Royal Statistical Society B 57
@@ -19,16 +20,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Correction = Literal["holm", "hommel", "bh"]
-"""How p-values are corrected."""
+"""The method that corrects p-values."""
 
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 
 NAMES: Mapping[Correction, str] = {"holm": "Holm", "hommel": "Hommel", "bh": "Benjamini-Hochberg"}
-"""As people read them."""
+"""The name of each correction in tables and notes."""
 
 
 def correct(p: ArrayLike, correction: Correction) -> NDArray[np.float64]:
-    """Shape (m,) of p-values to shape (m,) of corrected ones, in the same order.
+    """Return the corrected p-values, shape (m,), in the order of ``p``, shape (m,).
 
     Raises:
         ValueError: the correction is unknown.
@@ -44,9 +45,9 @@ def correct(p: ArrayLike, correction: Correction) -> NDArray[np.float64]:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down correction (1979): shape (m,) of p-values to shape (m,) of corrected ones.
+    """Return p-values, shape (m,), corrected by Holm's step-down method (1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, and none may be below a smaller one's.
+    The i-th smallest of m is multiplied by m - i + 1, and none may be below that of a smaller p-value.
     """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -56,10 +57,11 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def hommel(p: ArrayLike) -> NDArray[np.float64]:
-    """Hommel's correction (1988): shape (m,) of p-values to shape (m,) of corrected ones.
+    """Return p-values, shape (m,), corrected by Hommel's method (1988).
 
-    A hypothesis falls when Simes' test rejects every set of hypotheses that it is in. Simes' p-value of a set
-    grows with each member's, so that of each size only the set with the largest others matters.
+    A hypothesis is rejected when Simes' test rejects every set of hypotheses that contains it. Simes' p-value
+    of a set grows with the p-value of each member. Of each size, only the set with the largest other members
+    therefore matters.
     """
     p = np.asarray(p, dtype=np.float64)
     m = len(p)
@@ -67,7 +69,8 @@ def hommel(p: ArrayLike) -> NDArray[np.float64]:
     ascending = p[order]
     adjusted = ascending.copy()
     for size in range(2, m + 1):
-        # Of the others: the size - 1 largest. Whoever is among them shares the set of the size largest.
+        # The other members are the size - 1 largest. A hypothesis among them shares the set of the size
+        # largest.
         largest = size * ascending[m - size + 1 :] / np.arange(2, size + 1)
         simes = np.minimum(size * ascending, largest.min())
         simes[m - size + 1 :] = simes[m - size]
@@ -78,9 +81,9 @@ def hommel(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Benjamini and Hochberg's step-up correction (1995): shape (m,) of p-values to shape (m,).
+    """Return p-values, shape (m,), corrected by Benjamini and Hochberg's step-up method (1995).
 
-    The i-th smallest of m is multiplied by m / i, and none may exceed a larger one's.
+    The i-th smallest of m is multiplied by m / i, and none may exceed that of a larger p-value.
     """
     p = np.asarray(p, dtype=np.float64)
     m = len(p)

@@ -1,9 +1,9 @@
-"""Anytime performance: step curves on a common grid, areas under them, and what a target costs.
+"""Compute anytime performance: step curves on a common grid, areas under them, and the cost of a target.
 
 Losses and regrets are lower-is-better. Every curve is a step curve: a value is carried forward until the next
-incumbent, and beyond the end of a run, never interpolated. Axes are always instances (n), methods (k), seeds
-(s), grid (t), in this order. Before a run has observed anything it has no value: NaN on a grid; in an area it
-counts as the worst there is.
+incumbent, and beyond the end of a run, and never interpolated. Axes are always in the order instances (n),
+methods (k), seeds (s), grid (t). Before a run has observed anything it has no value: on a grid the value is
+NaN, and in an area it counts as the worst possible value.
 
 Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets; E. D. Dolan & J. J. More,
 Mathematical Programming 91 (2002) for profiles of ratios; R. Agarwal et al., NeurIPS 2021 (rliable) for
@@ -37,13 +37,14 @@ class Curves:
     """The incumbents of k methods on n instances with s seeds, at t points of what was spent.
 
     Attributes:
-        instances, methods, seeds: names and numbers, sorted; of lengths n, k and s.
-        unit: what ``grid`` counts: trials, equivalents, seconds or tokens.
+        instances, methods, seeds: names and numbers, sorted, of lengths n, k and s.
+        unit: the unit of ``grid``: trials, equivalents, seconds or tokens.
         grid: shape (t,), ascending.
-        quantile: shape (n, k, s, t), quantile regret; NaN before the first observation.
-        normalised: shape (n, k, s, t), normalised regret, unclipped; NaN before the first observation.
-            Either is NaN throughout where only the other was asked for.
-        end: shape (n, k, s), what the run has spent in all: beyond it, its last value is carried forward.
+        quantile: shape (n, k, s, t), quantile regret; NaN before the first observation, and throughout where
+            only the other measure was asked for.
+        normalised: shape (n, k, s, t), normalised regret, unclipped; NaN in the same places, and throughout
+            where only the other measure was asked for.
+        end: shape (n, k, s), what the run has spent in all. Beyond it, the last value is carried forward.
     """
 
     instances: tuple[str, ...]
@@ -71,8 +72,8 @@ class Reached:
     """What runs had spent when they first reached a target.
 
     Attributes:
-        spent: shape (n, k, s); where the target was not reached, all that the run spent.
-        censored: shape (n, k, s), whether it was not reached.
+        spent: shape (n, k, s), the amount spent; where the target was not reached, all that the run spent.
+        censored: shape (n, k, s), whether the target was not reached.
     """
 
     spent: Floats
@@ -84,11 +85,11 @@ class Anytime:
     """All step curves of k methods on n instances with s seeds, complete and exact.
 
     Attributes:
-        instances, methods, seeds: sorted; of lengths n, k and s.
+        instances, methods, seeds: names and numbers, sorted, of lengths n, k and s.
         steps: unit -> the steps of n * k * s runs, in the order of a C array of shape (n, k, s).
-        quantile: unit -> shape (m,), quantile regret of each step.
-        normalised: unit -> shape (m,), normalised regret of each step, unclipped.
-        worst: shape (n,), normalised regret of each instance's worst configuration.
+        quantile: unit -> shape (m,), the quantile regret of each step.
+        normalised: unit -> shape (m,), the normalised regret of each step, unclipped.
+        worst: shape (n,), the normalised regret of each instance's worst configuration.
     """
 
     instances: tuple[str, ...]
@@ -101,16 +102,16 @@ class Anytime:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(n, k, s)."""
+        """Return (n, k, s)."""
         return len(self.instances), len(self.methods), len(self.seeds)
 
     def horizon(self, unit: Unit) -> float:
-        """The most that any run has spent."""
+        """Return the most that any run has spent."""
         return float(self.steps[unit].end.max())
 
     def grid(self, unit: Unit, points: int = 100) -> Floats:
-        """Shape (at most ``points``,): every trial where they are few, else from the earliest step on, in
-        even ratios.
+        """Return a common grid of at most ``points`` points: every trial where there are few trials.
+        Otherwise the points begin at the earliest step and have even ratios.
         """
         most = self.horizon(unit)
         if unit == "trials" and most <= points:
@@ -123,12 +124,12 @@ class Anytime:
     def curves(
         self, unit: Unit, grid: ArrayLike | None = None, measures: Collection[Measure] = MEASURES
     ) -> Curves:
-        """The curves at common points.
+        """Return the curves at common points.
 
         Args:
             unit: one of ``steps``.
-            grid: shape (t,), ascending; by default that of ``grid(unit)``.
-            measures: which; of many runs either is large.
+            grid: the points, shape (t,), ascending; by default those of ``grid(unit)``.
+            measures: the measures to return. With many runs, each of them needs much memory.
         """
         points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
         steps, shape = self.steps[unit], (*self.shape, len(points))
@@ -152,16 +153,16 @@ class Anytime:
         )
 
     def area(self, unit: Unit = "trials", measure: Measure = "quantile", most: float | None = None) -> Floats:
-        """Shape (n, k, s): mean of each curve over what was spent, from nothing to ``most``; exact.
+        """Return the exact mean of each curve over what was spent, from nothing to ``most``, shape (n, k, s).
 
-        The value after trial i counts for the i-th trial, that after so many seconds from then on. What was
-        spent before anything was observed counts with the worst value: quantile regret 1, or the normalised
-        regret of the worst configuration.
+        In trials, the value after trial i counts for the i-th trial. In other units, it counts from the point
+        at which it was reached. What was spent before anything was observed counts with the worst value:
+        quantile regret 1, or the normalised regret of the worst configuration.
 
         Args:
             unit: one of ``steps``.
-            measure: of which regret.
-            most: by default the most that any run has spent.
+            measure: the regret that is averaged.
+            most: where the area ends; by default the most that any run has spent.
         """
         n, k, s = self.shape
         values = (self.quantile if measure == "quantile" else self.normalised)[unit]
@@ -170,13 +171,13 @@ class Anytime:
         return areas(self.steps[unit], values, nothing, limit, unit).reshape(self.shape)
 
     def final(self, unit: Unit = "trials", measure: Measure = "quantile") -> Floats:
-        """Shape (n, k, s): where each curve ends; NaN where nothing was observed."""
+        """Return the last value of each curve, shape (n, k, s); NaN where nothing was observed."""
         first = self.steps[unit].first
         values = np.append((self.quantile if measure == "quantile" else self.normalised)[unit], np.nan)
         return np.asarray(values[np.where(np.diff(first) > 0, first[1:] - 1, -1)]).reshape(self.shape)
 
     def reached(self, target: float, unit: Unit = "trials") -> Reached:
-        """When each run's incumbent first had a quantile regret of at most ``target``."""
+        """Return what each run had spent when its incumbent first had a quantile regret up to ``target``."""
         steps = self.steps[unit]
         hits = np.flatnonzero(self.quantile[unit] <= target)
         runs, index = np.unique(steps.of_run[hits], return_index=True)
@@ -187,7 +188,7 @@ class Anytime:
     def targets_reached(
         self, targets: ArrayLike, unit: Unit = "trials", grid: ArrayLike | None = None
     ) -> Floats:
-        """Shape (k, t): share of (instance, seed, target) reached within each point of ``grid``."""
+        """Return the share of (instance, seed, target) reached within each grid point, shape (k, t)."""
         points = self.grid(unit) if grid is None else np.asarray(grid, dtype=np.float64)
         wanted = np.asarray(targets, dtype=np.float64).ravel()
         out = np.zeros((len(self.methods), len(points)))
@@ -199,12 +200,12 @@ class Anytime:
 
 
 def _stretches(steps: Steps, column: NDArray[np.intp], t: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Where a stretch without a value is to be inserted for each run, and how long all stretches are.
+    """Return where a stretch without a value is to be inserted for each run, and how long all stretches are.
 
     Args:
-        steps: of r runs, m steps.
-        column: shape (m,), from which of t points on a step counts; t for none.
-        t: number of points.
+        steps: the m steps of r runs.
+        column: shape (m,), the first of t points at which a step counts; t for none.
+        t: the number of points.
 
     Returns:
         Shape (r,) and shape (m + r,).
@@ -223,17 +224,17 @@ def anytime(
     *,
     anchor: Anchor = "median",
 ) -> Anytime:
-    """Steps in the order of instances, methods and common seeds, with both regrets.
+    """Return the steps of all runs with both regrets, in the order of instances, methods and common seeds.
 
     Args:
-        runs: a row for each run of ``steps``, in their order; columns ``benchmark``, ``method``, ``seed``.
+        runs: a row for each run of ``steps``, in the same order; columns ``benchmark``, ``method``, ``seed``.
         steps: see ``steps.incumbent_steps``.
         references: the reference values of each benchmark.
         anchor: the reference value whose normalised regret is 1.
 
     Raises:
-        ResultsError: a run is missing or double, or no seed is common to all methods.
-        DataError: a benchmark's best and anchor are equal.
+        ResultsError: a run is missing or occurs twice, or no seed is common to all methods.
+        DataError: the best value and the anchor of a benchmark are equal.
     """
     instances, methods = sorted(runs["benchmark"].unique()), sorted(runs["method"].unique())
     of_method = runs.group_by("method").agg(pl.col("seed").unique())["seed"]
@@ -278,7 +279,7 @@ def _same_steps(one: Steps, other: Steps) -> bool:
 
 
 def _regrets(scores: list[Floats], known: list[Reference], anchor: Anchor) -> tuple[Floats, Floats]:
-    """Quantile and normalised regret of the scores of each instance, one after the other."""
+    """Return quantile and normalised regret of the scores of each instance, one instance after the other."""
     pairs = list(zip(scores, known, strict=True))
     return (
         np.concatenate([quantile_regret(values, one.sorted_losses) for values, one in pairs]),
@@ -287,14 +288,16 @@ def _regrets(scores: list[Floats], known: list[Reference], anchor: Anchor) -> tu
 
 
 def areas(steps: Steps, values: Floats, nothing: Floats, most: float, unit: Unit) -> Floats:
-    """Shape (r,): mean of each step curve over what was spent, from nothing to ``most``; exact.
+    """Return the exact mean of each step curve over what was spent, from nothing to ``most``, shape (r,).
 
     Args:
-        steps: of r runs, m steps.
+        steps: the m steps of r runs.
         values: shape (m,), the value of each step.
-        nothing: shape (r,), what counts before anything was observed.
-        most: where the area ends; beyond its own end a run's last value is carried forward. 0: no area, NaN.
-        unit: in trials, the value after trial i counts for the i-th trial; else from then on.
+        nothing: shape (r,), the value that counts before anything was observed.
+        most: where the area ends. Beyond its own end, the last value of a run is carried forward. At 0 there
+            is no area, and the result is NaN.
+        unit: in trials, the value after trial i counts for the i-th trial; in other units, from that point
+            on.
     """
     begin = np.clip(steps.spent - (unit == "trials"), 0, most)
     until = np.empty_like(begin)
@@ -311,11 +314,11 @@ def areas(steps: Steps, values: Floats, nothing: Floats, most: float, unit: Unit
 
 
 def kaplan_meier_median(spent: ArrayLike, censored: ArrayLike) -> float:
-    """The least that at least half of the runs need, by Kaplan and Meier; infinite where too few reach it.
+    """Return the least that at least half of the runs need, by Kaplan and Meier; infinite if too few did.
 
     Args:
-        spent: any shape; where censored, all that the run spent.
-        censored: the same shape.
+        spent: any shape, what each run needed; where censored, all that the run spent.
+        censored: the same shape, whether the run did not reach the target.
     """
     times, share = _survival(spent, censored)
     below = np.flatnonzero(share <= 0.5 + ROUNDING)
@@ -323,12 +326,12 @@ def kaplan_meier_median(spent: ArrayLike, censored: ArrayLike) -> float:
 
 
 def restricted_mean(spent: ArrayLike, censored: ArrayLike, most: float) -> float:
-    """Mean of what a run needs, counted up to ``most`` at the most: the area below Kaplan and Meier's curve.
+    """Return the mean of what a run needs, limited to ``most``: the area below Kaplan and Meier's curve.
 
     Args:
-        spent: any shape; where censored, all that the run spent.
-        censored: the same shape.
-        most: no larger than the longest run, beyond which nothing is known.
+        spent: any shape, what each run needed; where censored, all that the run spent.
+        censored: the same shape, whether the run did not reach the target.
+        most: the limit. It is no larger than the longest run, beyond which nothing is known.
     """
     times, share = _survival(spent, censored)
     edges = np.concatenate([[0.0], np.minimum(times, most), [most]])
@@ -336,7 +339,7 @@ def restricted_mean(spent: ArrayLike, censored: ArrayLike, most: float) -> float
 
 
 def _survival(spent: ArrayLike, censored: ArrayLike) -> tuple[Floats, Floats]:
-    """Kaplan and Meier's curve: times, ascending, and the share that has not reached the target by then."""
+    """Return Kaplan and Meier's curve: times, ascending, and the share of runs without the target by then."""
     sample = stats.CensoredData.right_censored(np.ravel(spent), np.ravel(censored))
     curve = stats.ecdf(sample).sf
     return np.asarray(curve.quantiles), np.asarray(curve.probabilities)
@@ -346,7 +349,7 @@ def _survival(spent: ArrayLike, censored: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def share_won(values: ArrayLike) -> Floats:
-    """Shape (k,): share of instances on which each method is the best; those who tie share it.
+    """Return the share of instances on which each method is the best, shape (k,); methods that tie share it.
 
     Args:
         values: shape (n, k), lower is better.
@@ -357,7 +360,7 @@ def share_won(values: ArrayLike) -> Floats:
 
 
 def score_profile(values: ArrayLike, thresholds: ArrayLike) -> Floats:
-    """Shape (k, t): share of runs that are at most each threshold (rliable's run-score distribution).
+    """Return the share of runs up to each threshold, shape (k, t): rliable's run-score distribution.
 
     Args:
         values: shape (n, k, s), lower is better.
@@ -370,13 +373,14 @@ def score_profile(values: ArrayLike, thresholds: ArrayLike) -> Floats:
 
 
 def ratio_profile(costs: ArrayLike, ratios: ArrayLike) -> Floats:
-    """Shape (k, t): share of instances that each method solves at no more than a ratio of the least cost.
+    """Return the share of instances that each method solves at up to a ratio of the least cost, shape (k, t).
 
-    Dolan and More's performance profile. An instance that nobody solves counts, for nobody.
+    This is Dolan and More's performance profile. An instance that no method solves counts as an instance, but
+    for no method.
 
     Args:
-        costs: shape (n, k), such as what a target took; infinite where it was not reached.
-        ratios: shape (t,), from 1.
+        costs: shape (n, k), such as the cost of a target; infinite where the target was not reached.
+        ratios: shape (t,), each at least 1.
     """
     costs = np.asarray(costs, dtype=np.float64)
     least = costs.min(axis=1, keepdims=True)

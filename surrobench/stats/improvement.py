@@ -1,10 +1,11 @@
-"""The probability of improvement: that a run of one method has less loss than one of another, ties half.
+"""Estimate the probability of improvement: that a run of one method has less loss than one of another.
 
-*Paired*: on the same instance with the same seed, hence from the same start and under the same noise.
-*Unpaired*: any run of one against any of the other on the same instance, as rliable computes it (Mann and
-Whitney's U over the number of pairs). Both are means over instances, from 0 to 1; 0.5: neither is better.
-They answer different questions where seeds matter: a shared start makes the paired one more decided. Where
-equal seeds share nothing, as with results of others, the paired one only throws pairs of runs away.
+Ties count half. *Paired* compares runs on the same instance with the same seed, hence from the same start and
+under the same noise. *Unpaired* compares any run of one method with any run of the other on the same
+instance, as rliable does (Mann and Whitney's U over the number of pairs). Both are means over instances, from
+0 to 1; at 0.5, neither method is better. They answer different questions where seeds matter: a shared start
+makes the paired probability more decided. Where equal seeds share nothing, as with external results, the
+paired probability only throws pairs of runs away.
 
 Sources: R. Agarwal et al., Deep RL at the edge of the statistical precipice, NeurIPS 2021; rliable,
 ``metrics.probability_of_improvement``; H. B. Mann & D. R. Whitney, Annals of Mathematical Statistics 18
@@ -28,20 +29,21 @@ BOUNDS = (0.0, 1.0)
 
 
 def paired(data: Floats) -> Estimate:
-    """P(first better than second on the same seed), ties half: data of shape (..., n, s, 2)."""
+    """Estimate P(first better than second on the same seed), ties half; data has shape (..., n, s, 2)."""
     score = scores(data[..., 0], data[..., 1])
     value = score.mean(axis=(-2, -1))
     return Estimate(value, score - value[..., None, None])
 
 
 def unpaired(tables: Floats) -> Statistic:
-    """P(first better than second on the same instance), ties half, where every two runs were compared before.
+    """Return a statistic for P(first better than second on the same instance), where ties count half.
 
-    A resample then only counts how often it holds each run: many times faster than to compare anew.
+    Every two runs were compared before. A resample only counts how often it holds each run, which is many
+    times faster than comparing the runs anew.
 
     Args:
-        tables: shape (n, s, s), of each instance the ``scores`` of the first method's runs, in rows, against
-            the second's, in columns; or of each cluster the mean of its instances' tables.
+        tables: shape (n, s, s), for each instance the ``scores`` of the first method's runs, in rows, against
+            the second's, in columns; or for each cluster the mean of its instances' tables.
 
     Returns:
         A statistic of data of shape (..., n, r, 1): the numbers of the runs, instance x s + seed, those of
@@ -57,7 +59,8 @@ def unpaired(tables: Floats) -> Statistic:
         seeds = rows - s * instances[:, None]
         cells = seeds + s * np.arange(len(rows))[:, None]
         times = np.bincount(cells.ravel(), minlength=len(rows) * s).reshape(-1, s).astype(np.float64)
-        # How each run fares against all of the other, one product of matrices for each instance.
+        # Each run is scored against all runs of the other method by one product of matrices for each
+        # instance.
         beats: Floats = np.empty(rows.shape)
         beaten: Floats = np.empty(rows.shape)
         order = np.argsort(instances, kind="stable")
@@ -69,7 +72,7 @@ def unpaired(tables: Floats) -> Statistic:
         beats, beaten = beats.reshape(shape), beaten.reshape(shape)
         of_instance = beats.mean(axis=-1, keepdims=True)
         value = of_instance.mean(axis=(-2, -1))
-        # A seed brings a run of each: it acts through both.
+        # A seed brings one run of each method, so its influence is that of both runs.
         influence = beats + beaten - (of_instance + value[..., None, None])
         return Estimate(value, influence)
 
@@ -77,15 +80,16 @@ def unpaired(tables: Floats) -> Statistic:
 
 
 def probability_of_improvement(first: ArrayLike, second: ArrayLike, pairing: Pairing = "paired") -> float:
-    """P(first better than second), the mean over instances.
+    """Return P(first better than second), the mean over instances.
 
     Args:
-        first: shape (n, s), losses of one method, n instances by s seeds, lower is better.
-        second: shape (n, s) of the other, with the same seeds; if unpaired, (n, r) with any.
-        pairing: whether the same seeds are compared, or all with all.
+        first: shape (n, s), losses of one method on n instances by s seeds, lower is better.
+        second: shape (n, s), losses of the other method with the same seeds; if unpaired, (n, r) with any
+            seeds.
+        pairing: whether runs of the same seed are compared, or all runs with all runs.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN; or the shapes do not go together.
+        ValueError: an argument is not a matrix, is empty, or has a NaN; or the shapes do not go together.
     """
     first, second = complete(first, "instances", "seeds"), complete(second, "instances", "seeds")
     if len(first) != len(second) or (pairing == "paired" and first.shape != second.shape):
@@ -109,21 +113,21 @@ def improvement_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """The probability of improvement with a bootstrap interval.
+    """Return the probability of improvement with a bootstrap interval.
 
     Args:
-        first: shape (n, s), losses of one method, n instances by s seeds, lower is better.
-        second: shape (n, s) of the other, with the same seeds: a drawn seed brings the runs of both, also
-            where the probability is the unpaired one.
-        rng: draws the resamples.
-        pairing: whether the same seeds are compared, or all with all.
-        resample: what is drawn anew, and with it what the interval generalises to.
-        method: how the interval comes from the resamples.
-        level: of confidence.
-        resamples: how often to draw.
+        first: shape (n, s), losses of one method on n instances by s seeds, lower is better.
+        second: shape (n, s), losses of the other method with the same seeds. A drawn seed brings the runs of
+            both methods, also where the probability is the unpaired one.
+        rng: the generator that draws the resamples.
+        pairing: whether runs of the same seed are compared, or all runs with all runs.
+        resample: what is drawn anew. It decides what the interval generalises to.
+        method: how the interval is computed from the resamples.
+        level: the confidence level.
+        resamples: the number of resamples.
 
     Raises:
-        ValueError: as ``bootstrap``; or the shapes differ.
+        ValueError: see ``bootstrap``; or the shapes differ.
     """
     first, second = complete(first, "instances", "seeds"), complete(second, "instances", "seeds")
     if first.shape != second.shape:
@@ -154,18 +158,18 @@ def unpaired_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """The unpaired probability of improvement with a bootstrap interval, see ``improvement_interval``.
+    """Return the unpaired probability of improvement with a bootstrap interval; see ``improvement_interval``.
 
     Args:
         tables: shape (n, s, s), see ``unpaired`` and ``score_tables``.
-        rng: draws the resamples.
-        resample: what is drawn anew, and with it what the interval generalises to.
-        method: how the interval comes from the resamples.
-        level: of confidence.
-        resamples: how often to draw.
+        rng: the generator that draws the resamples.
+        resample: what is drawn anew. It decides what the interval generalises to.
+        method: how the interval is computed from the resamples.
+        level: the confidence level.
+        resamples: the number of resamples.
 
     Raises:
-        ValueError: as ``bootstrap``; or the tables are not square.
+        ValueError: see ``bootstrap``; or the tables are not square.
     """
     tables = complete(tables, "instances", "seeds", "seeds", name="tables")
     n, s, columns = tables.shape
@@ -184,23 +188,24 @@ def unpaired_interval(
 
 
 def score_tables(first: Floats, second: Floats) -> Floats:
-    """Shape (n, s, r): how each run of the first, (n, s), scores against each of the second, (n, r)."""
+    """Return how each run of the first, (n, s), scores against each of the second, (n, r), as (n, s, r)."""
     return scores(first[:, :, None], second[:, None, :])
 
 
 def scores(first: Floats, second: Floats) -> Floats:
-    """1 where the first has less loss, 1/2 where they tie, 0 elsewhere: their mean is the probability."""
+    """Return 1 where the first has less loss, 1/2 where both tie, else 0; the mean is the probability."""
     return np.asarray(((first < second).astype(np.float64) + (first <= second)) / 2)
 
 
 def _sorted(tables: Floats) -> Floats:
-    """The tables with seeds and instances in an order that is theirs, not the caller's: as in ``bootstrap``.
+    """Return the tables with seeds and instances in an order that depends on their values only.
 
-    Of one instance, rows with equal sums are equal, and so are columns: seeds with both can change places.
+    ``bootstrap`` orders losses in the same way. In the table of one instance, rows with equal sums are equal,
+    and so are columns. Seeds whose row and column are equal can change places.
     """
     by_seed: list[Floats] = []
     for table in tables:
-        # Rounded, since a sum in another order may have another last digit.
+        # Round the sums, because a sum in another order may have another last digit.
         order = np.lexsort([np.diag(table), table.sum(axis=0).round(9), table.sum(axis=1).round(9)])
         by_seed.append(table[np.ix_(order, order)])
     values = [table.ravel().tolist() for table in by_seed]

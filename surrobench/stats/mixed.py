@@ -1,19 +1,21 @@
-"""A linear mixed-effects model of a balanced study: methods fixed, instances and their interaction random.
+"""Fit a linear mixed-effects model of a balanced study.
 
     loss[i, j, s] = mean + method[j] + instance[i] + interaction[i, j] + seed[i, s] + residual[i, j, s]
 
-The effect of a seed is what all methods share that start alike, from the same configurations under the same
-noise. Where seeds are not paired that term is left out.
+Methods are fixed; instances and their interaction with methods are random. The effect of a seed is what all
+methods share that start from the same configurations under the same noise. Where seeds are not paired, that
+term is left out.
 
-Every method ran on every instance with every seed, and for such data the model has an exact solution: the
+Every method ran on every instance with every seed. For such data the model has an exact solution: the
 analysis of variance. Methods are tested against their interaction with instances, not against the spread of
-seeds, with (k - 1)(n - 1) degrees of freedom: more seeds do not make up for few instances. No iteration, no
-approximate degrees of freedom; where the estimated components are positive they are those of REML, and the
-degrees of freedom those of Satterthwaite and of Kenward and Roger.
+seeds, with (k - 1)(n - 1) degrees of freedom. More seeds therefore do not make up for few instances. The
+solution needs no iteration and no approximate degrees of freedom. Where the estimated components are
+positive, they are those of REML, and the degrees of freedom are those of Satterthwaite and of Kenward and
+Roger.
 
-It assumes normal effects and one interaction variance for all methods. Losses are lower-is-better; contrasts
-are positive where the method is better. Sources: S. R. Searle, G. Casella & C. E. McCulloch, Variance
-Components (1992), chapter 4; H. Scheffé, The Analysis of Variance (1959), chapter 8.
+The model assumes normal effects and one interaction variance for all methods. Losses are lower-is-better;
+contrasts are positive where the method is better. Sources: S. R. Searle, G. Casella & C. E. McCulloch,
+Variance Components (1992), chapter 4; H. Scheffé, The Analysis of Variance (1959), chapter 8.
 """
 
 from __future__ import annotations
@@ -32,15 +34,15 @@ from surrobench.stats.shapes import complete
 
 @dataclass(frozen=True)
 class Contrast:
-    """One method against the control.
+    """The difference between one method and the control.
 
     Attributes:
-        method: column of the method.
-        difference: the control's mean loss less the method's: positive where the method is better.
-        low, high: confidence interval, for this contrast by itself.
+        method: the column of the method.
+        difference: the control's mean loss minus the method's: positive where the method is better.
+        low, high: the confidence interval, for this contrast separately.
         t: the difference over its standard error.
-        p: two-sided, uncorrected.
-        p_corrected: corrected for all contrasts.
+        p: two-sided p-value, uncorrected.
+        p_corrected: the p-value, corrected for all contrasts.
     """
 
     method: int
@@ -58,18 +60,19 @@ class MixedModel:
 
     Attributes:
         f: the mean square of methods over that of their interaction with instances.
-        dof: of numerator and denominator, (k - 1, (k - 1)(n - 1)).
+        dof: the degrees of freedom of numerator and denominator, (k - 1, (k - 1)(n - 1)).
         p: the upper tail of F.
-        var_instance: variance of instances, estimated without bias, hence perhaps below zero.
-        var_interaction: variance of methods by instances, likewise. With one seed it includes the residual.
-        var_seed: variance of seeds within an instance, common to all methods, likewise; NaN with one seed or
-            where seeds are not paired.
-        var_residual: variance of what is left; NaN with one seed.
-        standard_error: of the difference of two methods' means.
-        level: of the intervals.
-        correction: of the contrasts' p.
-        contrasts: one for each method but the control, in column order; none without a control.
-        n, k, s: numbers of instances, methods and seeds.
+        var_instance: the variance of instances. The estimate is unbiased and can therefore be below zero.
+        var_interaction: the variance of methods by instances, also unbiased. With one seed it includes the
+            residual.
+        var_seed: the variance of seeds within an instance, common to all methods, also unbiased; NaN with one
+            seed or where seeds are not paired.
+        var_residual: the variance of the residual; NaN with one seed.
+        standard_error: the standard error of the difference of two methods' means.
+        level: the level of the intervals.
+        correction: the correction of the contrasts' p-values.
+        contrasts: one contrast for each method except the control, in column order; none without a control.
+        n, k, s: the numbers of instances, methods and seeds.
         note: why there is nothing to test (then F and p are NaN), or how to read the result; or "".
     """
 
@@ -101,15 +104,15 @@ def mixed_model(
 
     Args:
         losses: shape (n, k, s), n instances by k methods by s seeds, lower is better.
-        control: column of the control; None: no contrasts.
-        level: of the confidence intervals.
-        correction: of the contrasts' p.
+        control: the column of the control; None for no contrasts.
+        level: the level of the confidence intervals.
+        correction: the correction of the contrasts' p-values.
         paired_seeds: whether a seed means the same start for all methods. It changes the components of
-            variance, neither the test nor the intervals.
+            variance, but neither the test nor the intervals.
 
     Raises:
-        ValueError: not of three axes, empty, or a loss is NaN; ``control`` is no column; or ``level`` is out
-            of range.
+        ValueError: ``losses`` does not have three axes, is empty, or has a NaN; ``control`` is no column; or
+            ``level`` is out of range.
     """
     losses = complete(losses, "instances", "methods", "seeds")
     n, k, s = losses.shape
@@ -133,7 +136,7 @@ def mixed_model(
     notes = []
     if var_interaction < 0:
         notes.append("methods differ between instances no more than seeds explain")
-    # Below this a mean square is the rounding of equal values.
+    # A mean square below this is the rounding error of equal values.
     rounding = s * n * k * (1e-14 * float(np.abs(losses).max())) ** 2
     unexplained = ms.interaction
     if unexplained <= rounding:
@@ -173,7 +176,7 @@ class _MeanSquares(NamedTuple):
 
 
 def _mean_squares(losses: Floats, paired_seeds: bool) -> _MeanSquares:
-    """Split the variation of losses of shape (n, k, s), with n and k at least 2, by what it comes from."""
+    """Split the variation of losses of shape (n, k, s), with n and k at least 2, by its sources."""
     n, k, s = losses.shape
     cells = losses.mean(axis=2)
     of_method, of_instance, grand = cells.mean(axis=0), cells.mean(axis=1), float(cells.mean())
@@ -193,7 +196,7 @@ def _mean_squares(losses: Floats, paired_seeds: bool) -> _MeanSquares:
 
 
 def _square(deviations: Floats) -> float:
-    """The sum of squares."""
+    """Return the sum of squares."""
     return float(np.square(deviations).sum())
 
 

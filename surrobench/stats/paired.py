@@ -1,10 +1,11 @@
-"""Pairs of methods over the same blocks: Wilcoxon's signed-rank test, corrected, and an effect size.
+"""Compare pairs of methods on the same blocks: Wilcoxon's signed-rank test, corrected, and an effect size.
 
-Either each method against one control, fixed before looking (in the suite) and never the best of the same
-data; or all pairs. Losses are lower-is-better; effects are positive where the method is better.
+The pairs are either each method against one control, or all pairs. The control is fixed in the suite before
+looking at the data; it is never the best method of the same data. Losses are lower-is-better; effects are
+positive where the method is better.
 
-Sources: J. Demšar, JMLR 7 (2006), section 3.1.3; S. García & F. Herrera, JMLR 9 (2008);
-D. S. Kerby, The simple difference formula, Comprehensive Psychology 3 (2014).
+Sources: J. Demšar, JMLR 7 (2006), section 3.1.3; S. García & F. Herrera, JMLR 9 (2008); D. S. Kerby, The
+simple difference formula, Comprehensive Psychology 3 (2014).
 """
 
 from __future__ import annotations
@@ -24,25 +25,26 @@ __all__ = ["ZERO_METHOD", "Comparison", "Comparisons", "ManyToOne", "holm", "wil
 ZERO_METHOD = "zsplit"
 """Blocks where two methods tie are ranked, and their ranks are split evenly (Demšar 2006).
 
-Dropping them, scipy's default, would throw away evidence for equality and let a method that ties almost
-everywhere look decided. With zeros kept, every comparison of a table also has the same n.
+Dropping these blocks, scipy's default, would throw away evidence for equality and let a method that ties
+almost everywhere look decided. With zeros kept, every comparison of a table also has the same n.
 """
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against another.
+    """The comparison of one method with another.
 
     Attributes:
-        method: column of the method.
-        against: column of what it is compared with; the control's, where there is one.
+        method: the column of the method.
+        against: the column of the other method; that of the control, where there is one.
         statistic: the smaller of the two rank sums.
-        p: two-sided, uncorrected. Exact without ties up to n = 50 and with ties up to n = 13, else the
-            normal approximation with ties corrected (``scipy.stats.wilcoxon``, method "auto").
-        p_corrected: corrected for all comparisons of the family.
-        effect: matched-pairs rank-biserial correlation, the favourable minus the unfavourable share of the
-            rank sum (Kerby 2014), from -1 to 1; positive: better than ``against``.
-        wins, ties, losses: number of blocks in which the method is better, equal, worse.
+        p: two-sided p-value, uncorrected. It is exact without ties up to n = 50 and with ties up to n = 13,
+            and otherwise the normal approximation with ties corrected (``scipy.stats.wilcoxon``, method
+            "auto").
+        p_corrected: the p-value, corrected for all comparisons of the family.
+        effect: the matched-pairs rank-biserial correlation, the favourable minus the unfavourable share of
+            the rank sum (Kerby 2014), from -1 to 1; positive where the method is better than ``against``.
+        wins, ties, losses: the numbers of blocks in which the method is better, equal, worse.
     """
 
     method: int
@@ -57,7 +59,7 @@ class Comparison:
 
     @property
     def p_holm(self) -> float:
-        """``p_corrected``, by the name that it has where the correction is Holm's."""
+        """Return ``p_corrected``, under the name that it has where the correction is Holm's."""
         return self.p_corrected
 
 
@@ -66,14 +68,14 @@ class Comparisons:
     """A family of comparisons of k methods over the same n blocks.
 
     Attributes:
-        control: column of the control; None: all pairs.
-        n: number of blocks.
-        k: number of methods.
-        correction: for the number of comparisons.
-        comparisons: one for each method but the control, in column order; or one for each pair, the earlier
-            column against the later.
-        smallest_p: the smallest corrected p that n blocks could give: that of methods better (or worse) in
-            every block, without ties.
+        control: the column of the control; None for all pairs.
+        n: the number of blocks.
+        k: the number of methods.
+        correction: the correction for the number of comparisons.
+        comparisons: one comparison for each method except the control, in column order; or one for each pair,
+            the earlier column against the later.
+        smallest_p: the smallest corrected p that n blocks could give: that of methods that are better (or
+            worse) in every block, without ties.
     """
 
     control: int | None
@@ -85,7 +87,7 @@ class Comparisons:
 
     @property
     def p(self) -> NDArray[np.float64]:
-        """Shape (k, k): the corrected p of each pair; 1 on the diagonal, NaN for what was not compared."""
+        """Return the corrected p of each pair, shape (k, k); 1 on the diagonal, NaN if not compared."""
         p = np.where(np.eye(self.k, dtype=bool), 1.0, np.nan)
         for found in self.comparisons:
             p[found.method, found.against] = p[found.against, found.method] = found.p_corrected
@@ -106,13 +108,15 @@ def wilcoxon(
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
-        control: column of the control; None: all pairs.
-        correction: for the number of comparisons.
-        decimals: round the differences first; None: do not. Of losses of known scale, since differences
-            that are equal in exact arithmetic (0.3 - 0.2 and 0.2 - 0.1) must tie.
+        control: the column of the control; None for all pairs.
+        correction: the correction for the number of comparisons.
+        decimals: the decimals to which differences are rounded first; None for no rounding. It is meant for
+            losses of known scale, because differences that are equal in exact arithmetic (0.3 - 0.2 and 0.2 -
+            0.1) must tie.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN; ``control`` is no column; the correction unknown.
+        ValueError: ``losses`` is not a matrix, is empty, or has a NaN; ``control`` is no column; or the
+            correction is unknown.
     """
     losses = complete(losses, "blocks", "methods")
     n, k = losses.shape
@@ -122,7 +126,7 @@ def wilcoxon(
         pairs = list(combinations(range(k), 2))
     else:
         pairs = [(method, control) for method in range(k) if method != control]
-    # Positive: the method is better.
+    # A gain is positive where the method is better.
     gains = [losses[:, against] - losses[:, method] for method, against in pairs]
     if decimals is not None:
         gains = [gain.round(decimals) for gain in gains]
@@ -144,22 +148,22 @@ def wilcoxon(
             pairs, gains, tests, corrected, strict=True
         )
     )
-    # All comparisons at once may be that clear, which Hommel and Benjamini-Hochberg do not punish.
+    # All comparisons may be that clear at once. Hommel and Benjamini-Hochberg do not penalise that.
     _, smallest, _ = _signed_rank(np.arange(1.0, n + 1))
     smallest_p = float(correct([smallest] * len(pairs), correction).min(initial=1.0))
     return Comparisons(control, n, k, correction, comparisons, smallest_p)
 
 
 def wilcoxon_holm(losses: ArrayLike, control: int, decimals: int | None = None) -> Comparisons:
-    """``wilcoxon`` with a control and Holm's correction."""
+    """Compare each method with a control by ``wilcoxon``, with Holm's correction."""
     return wilcoxon(losses, control, "holm", decimals)
 
 
 def _signed_rank(gains: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Statistic, two-sided p and rank-biserial correlation of n differences, positive is favourable."""
+    """Return statistic, two-sided p and rank-biserial correlation of n gains; positive is favourable."""
     n = len(gains)
     ranks = stats.rankdata(np.abs(gains))
-    # Zeros count half to either side: nothing in the difference, their share in the total.
+    # Zeros count half to either side: they add nothing to the difference, but their share to the total.
     effect = float((ranks * np.sign(gains)).sum() / (n * (n + 1) / 2))
     if not gains.any():
         return n * (n + 1) / 4, 1.0, 0.0  # scipy divides 0 by 0 here

@@ -1,8 +1,9 @@
-"""The sign-flip permutation test: is the mean difference of two methods zero?
+"""Test by sign flips, a permutation test, whether the mean difference of two methods is zero.
 
-If two methods are exchangeable on every block, the sign of each block's difference is a coin's. The test
-compares the mean difference with that under all 2^n signs, or a sample of them. It needs no distribution and
-no ranks, and so tests what a table of means shows, which Wilcoxon's test on ranks does not.
+If two methods are exchangeable on every block, the sign of each block's difference is random, with equal
+probabilities. The test compares the mean difference with the means under all 2^n signs, or under a sample of
+them. It needs no distribution and no ranks. It therefore tests what a table of means shows, which Wilcoxon's
+test on ranks does not.
 
 Differences are positive where the method is better. Sources: R. A. Fisher, The Design of Experiments (1935),
 section 21; B. Phipson & G. K. Smyth, Permutation p-values should never be zero, SAGMB 9 (2010).
@@ -19,19 +20,19 @@ from surrobench.arrays import Floats
 from surrobench.stats.shapes import complete
 
 EXACT = 16
-"""Up to so many blocks all signs are tried: 65,536 of them, in milliseconds."""
+"""The number of blocks up to which all signs are tried: 65,536 assignments, in milliseconds."""
 
 
 @dataclass(frozen=True)
 class SignFlip:
-    """The test of one mean difference.
+    """The result of the test of one mean difference.
 
     Attributes:
-        mean: of the differences.
-        p: two-sided; never below 1 / (flips + 1) where the signs are a sample.
-        n: number of blocks.
-        flips: how many assignments of signs were compared: 2^n if exact.
-        exact: whether these are all.
+        mean: the mean of the differences.
+        p: two-sided p-value; never below 1 / (flips + 1) where the signs are a sample.
+        n: the number of blocks.
+        flips: the number of assignments of signs that were compared: 2^n if exact.
+        exact: whether all assignments were compared.
         smallest_p: the smallest p that n blocks could give.
     """
 
@@ -49,23 +50,23 @@ def sign_flip(
     """Test that the mean of the differences is zero, by flipping their signs.
 
     Args:
-        gains: shape (n,), one difference for each block, positive is favourable.
-        rng: draws the signs where there are too many to try all.
-        flips: how many to draw then.
-        exact_up_to: the largest n for which all are tried.
+        gains: shape (n,), one difference for each block; positive is favourable.
+        rng: the generator that draws the signs where there are too many to try all.
+        flips: the number of assignments to draw in that case.
+        exact_up_to: the largest n for which all assignments are tried.
 
     Raises:
-        ValueError: not a vector, empty, or a difference is NaN; or ``rng`` is needed and missing.
+        ValueError: ``gains`` is not a vector, is empty, or has a NaN; or ``rng`` is needed and missing.
     """
     gains = complete(gains, "blocks", name="gains")
     n = len(gains)
     exact = n <= exact_up_to
     if not exact and rng is None:
         raise ValueError(f"{n} blocks must be at most {exact_up_to} without rng: too many signs to try all")
-    # Sizes alone decide what the flipped sums are; in an order of their own, so does rounding.
+    # The flipped sums depend on sizes alone. With the sizes sorted, rounding does too.
     sizes = np.sort(np.abs(gains))
     observed = abs(float(gains.sum()))
-    # Sums that are equal in exact arithmetic must tie, or a p-value hangs on the order of additions.
+    # Sums that are equal in exact arithmetic must tie, or a p-value depends on the order of additions.
     reach = observed - 1e-12 * float(sizes.sum())
     if rng is None or exact:
         flips = 2**n
@@ -81,7 +82,7 @@ def sign_flip(
 
 
 def _all_sums(sizes: Floats) -> Floats:
-    """Shape (2^n,): the sum under each assignment of signs."""
+    """Return the sum under each assignment of signs, shape (2^n,)."""
     sums = np.zeros(1)
     for size in sizes:
         sums = np.concatenate([sums + size, sums - size])

@@ -1,22 +1,23 @@
-"""How many seeds and instances a difference needs: power by simulation from the results of a pilot study.
+"""Find how many seeds and instances a difference needs, by simulation from the results of a pilot study.
 
-The test is the study's own: Wilcoxon's signed-rank test of each method against the control, two-sided, Holm
-over all methods. The effect is a shift: the difference in quantile regret, the same on every instance on top
-of what instances and seeds vary by. (A rank-biserial correlation or a probability of improvement would be no
-parameter to plan with: both grow with the number of seeds although the methods stay the same.)
+The test is the study's own: Wilcoxon's signed-rank test of each method against the control, two-sided,
+corrected by Holm over all methods. The effect is a shift: a difference in quantile regret that is the same on
+every instance and is added to the variation of instances and seeds. (A rank-biserial correlation or a
+probability of improvement would be no parameter to plan with: both grow with the number of seeds although the
+methods stay the same.)
 
-Model of a simulated study: an instance is drawn from the pilot's with what its methods deviate by from their
-centre, and for each seed one of the runs on it, all methods together. A pilot's instance means contain the
-noise of its own seeds; deviations are shrunk by that share, and runs stretched by sqrt(s / (s - 1)), so that
-a study of the pilot's size varies as the pilot does, and larger ones as they should. The effect is the
-pseudomedian of what results, which is what the test is about: without an effect, it rejects as often as its
-level says.
+The model of a simulated study is this. An instance is drawn from those of the pilot, with the deviations of
+its methods from their centre. For each seed, one of the runs on that instance is drawn, of all methods
+together. A pilot's instance means contain the noise of its own seeds. Deviations are therefore shrunk by that
+share, and runs stretched by sqrt(s / (s - 1)), so that a study of the pilot's size varies as the pilot does,
+and larger studies as they should. The effect is the pseudomedian of the resulting gains, which is what the
+test is about: without an effect, it rejects as often as its level says.
 
 Gains are positive where a method is better than the control.
 
-Sources: G. E. Noether, Journal of the American Statistical Association 82 (1987); A. C. Davison &
-D. V. Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 4.6; J. Cohen, Statistical
-Power Analysis (1988), for the convention of 80%.
+Sources: G. E. Noether, Journal of the American Statistical Association 82 (1987); A. C. Davison & D. V.
+Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 4.6; J. Cohen, Statistical Power
+Analysis (1988), for the convention of 80%.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from surrobench.arrays import Floats
 from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_rank
 
 CHUNK = 2_000_000
-"""Values worked on at a time, 16 MB."""
+"""The number of values that are computed at a time, 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Variation:
     """What n instances and s seeds of a pilot say about m methods against the control.
 
     Attributes:
-        centre: shape (m,), pseudomedian of the gains over instances.
-        instance: shape (n, m), deviation of each instance from the centre, without the noise of seeds.
-        seed: shape (n, s, m), deviation of each run from its instance; zero where s is 1.
+        centre: shape (m,), the pseudomedian of the gains over instances.
+        instance: shape (n, m), the deviation of each instance from the centre, without the noise of seeds.
+        seed: shape (n, s, m), the deviation of each run from its instance; zero where s is 1.
     """
 
     centre: Floats
@@ -50,7 +51,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Power:
-    """A power found by simulation.
+    """A power that was found by simulation.
 
     Attributes:
         value: the share of simulated studies that found the effect.
@@ -62,7 +63,7 @@ class Power:
 
     @staticmethod
     def of(found: NDArray[np.bool_]) -> Power:
-        """From which of the simulated studies found it."""
+        """Return the power, given which of the simulated studies found the effect."""
         hits, trials = int(found.sum()), len(found)
         share = (hits + 2) / (trials + 4)
         return Power(hits / trials, float(np.sqrt(share * (1 - share) / (trials + 4))))
@@ -72,10 +73,10 @@ def variation(gains: ArrayLike) -> Variation:
     """Split the gains of a pilot into effect, instances and seeds.
 
     Args:
-        gains: shape (n, s, m), control's regret less the method's, n instances by s seeds by m methods.
+        gains: shape (n, s, m), the control's regret minus the method's: n instances by s seeds by m methods.
 
     Raises:
-        ValueError: not of three axes, empty, NaN, or fewer than two instances.
+        ValueError: ``gains`` does not have three axes, is empty, has a NaN, or has fewer than two instances.
     """
     gains = np.asarray(gains, dtype=np.float64)
     if gains.ndim != 3 or gains.size == 0 or np.isnan(gains).any():
@@ -98,14 +99,14 @@ def variation(gains: ArrayLike) -> Variation:
 def simulated(
     of: Variation, instances: int, seeds: int, simulations: int, rng: np.random.Generator
 ) -> Floats:
-    """Shape (simulations, instances, m): gains, mean over seeds, of studies in which no method has an effect.
+    """Return gains, mean over seeds, of studies without an effect: shape (simulations, instances, m).
 
     Args:
-        of: the pilot.
-        instances: of each simulated study.
-        seeds: of each, on every instance.
-        simulations: how many.
-        rng: draws them.
+        of: the variation of the pilot.
+        instances: the number of instances of each simulated study.
+        seeds: the number of seeds of each study, on every instance.
+        simulations: the number of studies.
+        rng: the generator that draws the studies.
     """
     n, s, m = of.seed.shape
     rows = rng.integers(n, size=(simulations, instances))
@@ -114,7 +115,7 @@ def simulated(
         for _ in range(seeds):
             total += of.seed[rows, rng.integers(s, size=rows.shape)]
     noise: Floats = of.instance[rows] + total / seeds
-    # Runs are skewed: a mean of zero is no pseudomedian of zero, and that is what the test is about.
+    # Runs are skewed: a mean of zero is no pseudomedian of zero, and the test is about the pseudomedian.
     drawn = noise.reshape(-1, m)
     half = len(drawn) // 2
     centre = np.median((drawn[:half] + drawn[half : 2 * half]) / 2, axis=0)
@@ -122,14 +123,14 @@ def simulated(
 
 
 def powers(noise: ArrayLike, centre: ArrayLike, effect: float | None, alpha: float) -> list[Power]:
-    """The power for each method in turn to be found to differ from the control, in its effect's direction.
+    """Return for each method the power to find that it differs from the control, in its effect's direction.
 
     Args:
-        noise: shape (r, n, m), as ``simulated``.
-        centre: shape (m,), the effects of all methods: what the others have, since Holm's correction of one
-            method depends on the others.
-        effect: that of the method in question; None: its own.
-        alpha: family-wise level.
+        noise: shape (r, n, m), as ``simulated`` returns it.
+        centre: shape (m,), the effects of all methods. The other methods have these effects, since Holm's
+            correction of one method depends on the others.
+        effect: the effect of the method in question; None for its own.
+        alpha: the family-wise level.
     """
     noise, centre = np.asarray(noise, dtype=np.float64), np.asarray(centre, dtype=np.float64)
     tests = [_tested(noise[:, :, j] + own) for j, own in enumerate(centre)]
@@ -147,14 +148,14 @@ def powers(noise: ArrayLike, centre: ArrayLike, effect: float | None, alpha: flo
 
 
 def _tested(gains: Floats) -> tuple[Floats, Floats]:
-    """P and rank-biserial correlation of each of the studies, shape (r, n)."""
+    """Return p and rank-biserial correlation of each of the studies, for gains of shape (r, n)."""
     step = max(1, CHUNK // (gains.shape[1] * (gains.shape[1] + 1)))
     parts = [signed_rank(gains[start : start + step]) for start in range(0, len(gains), step)]
     return np.concatenate([p for p, _ in parts]), np.concatenate([effect for _, effect in parts])
 
 
 def _holm_rejects(p: Floats, method: int, alpha: float) -> NDArray[np.bool_]:
-    """Shape (r,): whether Holm rejects one of m hypotheses; p of shape (r, m)."""
+    """Return whether Holm's method rejects one of m hypotheses, shape (r,), from p of shape (r, m)."""
     m = p.shape[1]
     order = np.argsort(p, axis=1, kind="stable")
     passed = np.take_along_axis(p, order, axis=1) * np.arange(m, 0, -1) <= alpha
@@ -171,17 +172,18 @@ def smallest_detectable(
     one_sided: bool = False,
     simulations: int = 500,
 ) -> float:
-    """The smallest shift that studies like this one would find with a given power; infinite where none.
+    """Return the smallest shift that studies like this one would find with a given power; infinite if none.
 
     Instances are drawn anew, centred at no effect.
 
     Args:
         gains: shape (n,), one for each instance, mean over seeds.
-        alpha: level of the test, already divided by the number of comparisons: Holm's least favourable step.
+        alpha: the level of the test, already divided by the number of comparisons: Holm's least favourable
+            step.
         power: the share of studies that must find it.
-        rng: draws the studies.
-        one_sided: whether the test is.
-        simulations: how many studies to draw.
+        rng: the generator that draws the studies.
+        one_sided: whether the test is one-sided.
+        simulations: the number of studies to draw.
     """
     gains = np.asarray(gains, dtype=np.float64)
     n = len(gains)
@@ -192,9 +194,10 @@ def smallest_detectable(
 
 
 def detectable(noise: ArrayLike, alpha: float, power: float, *, one_sided: bool = False) -> float:
-    """The smallest shift that a share ``power`` of studies without an effect, shape (r, n), would find.
+    """Return the smallest shift that a share ``power`` of studies would find.
 
-    What a study needs is how far the lower end of its interval for the pseudomedian lies below zero.
+    The studies, of shape (r, n), have no effect. The shift that a study needs is the distance by which the
+    lower end of its interval for the pseudomedian lies below zero.
     """
     noise = np.asarray(noise, dtype=np.float64)
     r, n = noise.shape

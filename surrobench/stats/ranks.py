@@ -1,12 +1,13 @@
-"""Ranks per block, Friedman's test, and which pairs differ: Nemenyi's critical difference or Conover's test.
+"""Compute ranks per block, Friedman's test, and which pairs differ by Nemenyi's or Conover's test.
 
-A block is a benchmark instance with its seeds averaged first: two seeds of one instance are not two
-independent data sets. Losses are lower-is-better, so rank 1 is the best; ties share their mean rank.
+Nemenyi's test gives a critical difference. A block is a benchmark instance with its seeds averaged first: two
+seeds of one instance are not two independent data sets. Losses are lower-is-better, so rank 1 is the best.
+Methods that tie share their mean rank.
 
-Sources: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006);
-R. L. Iman & J. M. Davenport, Approximations of the critical region of the Friedman statistic,
-Communications in Statistics A 9 (1980); S. García & F. Herrera, JMLR 9 (2008); W. J. Conover, Practical
-Nonparametric Statistics, 3rd edition (1999), section 5.8.
+Sources: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006); R. L. Iman
+& J. M. Davenport, Approximations of the critical region of the Friedman statistic, Communications in
+Statistics A 9 (1980); S. García & F. Herrera, JMLR 9 (2008); W. J. Conover, Practical Nonparametric
+Statistics, 3rd edition (1999), section 5.8.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ class Friedman:
     """Friedman's test that k methods rank alike over n blocks.
 
     Attributes:
-        mean_ranks: shape (k,), 1 is the best.
-        chi_square: corrected for ties, with k - 1 degrees of freedom.
-        p: its upper tail, an approximation for many blocks: of few it can be less than ``smallest_p``.
-        f: Iman and Davenport's statistic, with k - 1 and (k - 1)(n - 1) degrees of freedom; infinite if
-            the methods rank identically in every block.
-        f_p: its upper tail, or ``smallest_p`` where that is more: never 0, and exact where f is infinite.
-        n: number of blocks.
-        k: number of methods.
+        mean_ranks: shape (k,), the mean ranks; 1 is the best.
+        chi_square: the statistic, corrected for ties, with k - 1 degrees of freedom.
+        p: the upper tail of the chi-square. It is an approximation for many blocks; with few, it can be less
+            than ``smallest_p``.
+        f: Iman and Davenport's statistic, with k - 1 and (k - 1)(n - 1) degrees of freedom; infinite if the
+            methods rank identically in every block.
+        f_p: the upper tail of F, or ``smallest_p`` where that is more. It is never 0, and exact where f is
+            infinite.
+        n: the number of blocks.
+        k: the number of methods.
         note: why there is nothing to test (then both p are NaN), or how to read the result; or "".
     """
 
@@ -51,11 +54,12 @@ class Friedman:
 
 @dataclass(frozen=True)
 class Nemenyi:
-    """Nemenyi's test of all pairs.
+    """The result of Nemenyi's test of all pairs.
 
     Attributes:
-        critical_difference: of two mean ranks, at level ``alpha``; NaN with fewer than two blocks.
-        p: shape (k, k), adjusted for all pairs; 1 on the diagonal.
+        critical_difference: the critical difference of two mean ranks, at level ``alpha``; NaN with fewer
+            than two blocks.
+        p: shape (k, k), p-values adjusted for all pairs; 1 on the diagonal.
         alpha: the family-wise level.
     """
 
@@ -66,16 +70,17 @@ class Nemenyi:
 
 @dataclass(frozen=True)
 class Conover:
-    """Conover's test of all pairs after Friedman's.
+    """The result of Conover's test of all pairs after Friedman's.
 
     Attributes:
-        t: shape (k, k), the difference of rank sums over its standard error, from what the ranks leave
-            unexplained; infinite where the methods rank identically in every block, NaN where not testable.
-        p: shape (k, k), two-sided, corrected for all pairs; 1 on the diagonal.
-        p_raw: shape (k, k), uncorrected; never below ``smallest_p``.
-        dof: degrees of freedom of t, (n - 1)(k - 1).
-        correction: for the number of pairs.
-        alpha: the level.
+        t: shape (k, k), the difference of rank sums over its standard error, which comes from the variance
+            that the ranks leave unexplained. It is infinite where the methods rank identically in every
+            block, and NaN where not testable.
+        p: shape (k, k), two-sided p-values, corrected for all pairs; 1 on the diagonal.
+        p_raw: shape (k, k), uncorrected p-values; never below ``smallest_p``.
+        dof: the degrees of freedom of t, (n - 1)(k - 1).
+        correction: the correction for the number of pairs.
+        alpha: the level of the test.
         note: how to read p where the tail of t was below ``smallest_p``; or "".
     """
 
@@ -89,29 +94,29 @@ class Conover:
 
 
 def rank_blocks(losses: ArrayLike) -> NDArray[np.float64]:
-    """Shape (n, k): the rank of each method within each block, 1 is the best, ties share their mean.
+    """Return the rank of each method within each block, shape (n, k); 1 is the best, ties share their mean.
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN.
+        ValueError: ``losses`` is not a matrix, is empty, or has a NaN.
     """
     losses = complete(losses, "blocks", "methods", finite=False)
     return np.asarray(stats.rankdata(losses, axis=1), dtype=np.float64)
 
 
 def smallest_p(ranks: NDArray[np.float64]) -> float:
-    """The probability that n blocks agree as far as their ties let them, were each ordered at random.
+    """Return the probability that n blocks ordered at random agree as far as their ties let them.
 
-    That is the p of the most extreme outcome in the permutation test of "all methods rank alike", where every
-    block is any arrangement of its ranks, equally likely. No test that goes by agreement between blocks can
-    honestly report less. Without ties one order of k! is taken by all blocks: k! / k!^n. With ties, blocks
-    agree when no two methods are ordered one way in one block and the other way in another: what is
-    then left to chance is which methods stand where once every block is sorted.
+    That is the p of the most extreme outcome in the permutation test of "all methods rank alike". In that
+    test, every block is any arrangement of its ranks, equally likely. No test that is based on agreement
+    between blocks can honestly report less. Without ties, all blocks share one order of k!: the probability
+    is k! / k!^n. With ties, blocks agree when no two methods are ordered one way in one block and the other
+    way in another. What is then left to chance is which methods have which ranks once every block is sorted.
 
     Args:
-        ranks: shape (n, k), as from ``rank_blocks``.
+        ranks: shape (n, k), as ``rank_blocks`` returns them.
 
     Returns:
         More than 0, even where the probability is less than the smallest (normal) float, and 1 where all tie.
@@ -120,30 +125,31 @@ def smallest_p(ranks: NDArray[np.float64]) -> float:
     # Methods with the same ranks in every sorted block are interchangeable.
     favourable = _arrangements(np.unique(ordered, axis=1, return_counts=True)[1])
     possible = math.prod(_arrangements(np.unique(row, return_counts=True)[1]) for row in ordered)
-    # Of integers, rounded once: 1/20 must not exceed a level of 0.05.
+    # The quotient of integers is rounded once: 1/20 must not exceed a level of 0.05.
     return max(favourable / possible, sys.float_info.min)
 
 
 def _arrangements(counts: NDArray[np.intp]) -> int:
-    """In how many orders things can stand of which so many are alike: a multinomial coefficient."""
+    """Return the number of orders of things, given how many are alike: a multinomial coefficient."""
     alike = [int(count) for count in counts]
     return math.factorial(sum(alike)) // math.prod(math.factorial(count) for count in alike)
 
 
 def friedman(losses: ArrayLike) -> Friedman:
-    """Friedman's chi-square, corrected for ties, and the F statistic of Iman and Davenport from it.
+    """Return Friedman's chi-square, corrected for ties, and Iman and Davenport's F from it.
 
-    The chi-square is that of ``scipy.stats.friedmanchisquare``, here for two methods as well. Demšar (2006)
-    recommends F, since the chi-square is conservative. But where all blocks agree, F is infinite and its tail
-    0, of three blocks as of thirty; so its p is never below ``smallest_p``. Short of that, F's tail is an
-    approximation that few blocks strain: where 3 methods rank alike in 3 blocks (or 2 in 7) but for two
-    neighbours in one block, it is 0.049 (0.047), and the permutation test's p 0.19 (0.13).
+    The chi-square is that of ``scipy.stats.friedmanchisquare``; here it is computed for two methods as well.
+    Demšar (2006) recommends F, because the chi-square is conservative. But where all blocks agree, F is
+    infinite and its tail is 0, with three blocks as with thirty. Its p is therefore never below
+    ``smallest_p``. In other cases, F's tail is an approximation that is poor for few blocks. Where 3 methods
+    rank alike in 3 blocks (or 2 in 7) except for two neighbours in one block, the tail is 0.049 (0.047), and
+    the permutation test's p is 0.19 (0.13).
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN.
+        ValueError: ``losses`` is not a matrix, is empty, or has a NaN.
     """
     ranks = rank_blocks(losses)
     n, k = ranks.shape
@@ -152,15 +158,15 @@ def friedman(losses: ArrayLike) -> Friedman:
         what = f"{n} instance" if n < 2 else f"{k} method"
         nan = float("nan")
         return Friedman(mean_ranks, nan, nan, nan, nan, n, k, f"{what}: not testable, two are needed")
-    # As in a two-way analysis of variance. Deviations are multiples of 1/2, so n times either sum of
-    # squares is exact: no rounding decides whether ties are complete or agreement is perfect.
+    # The formula is that of a two-way analysis of variance. Deviations are multiples of 1/2, so n times
+    # either sum of squares is exact: no rounding decides whether ties are complete or agreement is perfect.
     deviations = ranks - (k + 1) / 2
     total = n * float(np.square(deviations).sum())
     between = float(np.square(deviations.sum(axis=0)).sum())
     if total == 0:
         return Friedman(mean_ranks, 0.0, 1.0, 0.0, 1.0, n, k, "all methods tie in every instance")
     chi_square = n * (k - 1) * between / total
-    # (n - 1) chi2 / (n (k - 1) - chi2), Iman & Davenport (1980), with chi2 put in and shortened.
+    # (n - 1) chi2 / (n (k - 1) - chi2), Iman & Davenport (1980), with chi2 inserted and simplified.
     f = (n - 1) * between / (total - between) if between < total else float("inf")
     p = float(stats.chi2.sf(chi_square, k - 1))
     tail, least = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))), smallest_p(ranks)
@@ -176,16 +182,16 @@ def friedman(losses: ArrayLike) -> Friedman:
 
 
 def nemenyi(losses: ArrayLike, alpha: float = 0.05) -> Nemenyi:
-    """The critical difference of mean ranks and the p-value of each pair (Demšar 2006, section 3.2.2).
+    """Return the critical difference of mean ranks and the p-value of each pair (Demšar 2006, section 3.2.2).
 
-    It assumes ranks without ties; with ties it is conservative.
+    The test assumes ranks without ties; with ties it is conservative.
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
         alpha: the family-wise level.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN.
+        ValueError: ``losses`` is not a matrix, is empty, or has a NaN.
     """
     ranks = rank_blocks(losses)
     n, k = ranks.shape
@@ -201,21 +207,21 @@ def nemenyi(losses: ArrayLike, alpha: float = 0.05) -> Nemenyi:
 
 
 def conover(losses: ArrayLike, alpha: float = 0.05, correction: Correction = "holm") -> Conover:
-    """The p-value of each pair by Conover's t on rank sums (1999, section 5.8).
+    """Return the p-value of each pair by Conover's t on rank sums (1999, section 5.8).
 
-    More powerful than Nemenyi's, since it uses the variance that the methods leave unexplained; it is only to
-    be read where Friedman's test rejects, and unlike Nemenyi's its pairs need a correction. Where the methods
-    rank identically in every block, t is infinite and its tail 0, however few the blocks are; so p is never
-    below ``smallest_p``. Like t, that presumes that all methods rank alike: two that are alike among others
-    that are not agree by chance more often.
+    The test is more powerful than Nemenyi's, because it uses the variance that the methods leave unexplained.
+    It is valid only where Friedman's test rejects. Unlike Nemenyi's, its pairs need a correction. Where the
+    methods rank identically in every block, t is infinite and its tail is 0, however few the blocks are. The
+    p is therefore never below ``smallest_p``. Like t, that bound presumes that all methods rank alike: two
+    methods that are alike among methods that are not agree by chance more often.
 
     Args:
         losses: shape (n, k), n blocks by k methods, lower is better.
-        alpha: the level.
-        correction: for the number of pairs.
+        alpha: the level of the test.
+        correction: the correction for the number of pairs.
 
     Raises:
-        ValueError: not a matrix, empty, or a loss is NaN; or the correction is unknown.
+        ValueError: ``losses`` is not a matrix, is empty, or has a NaN; or the correction is unknown.
     """
     ranks = rank_blocks(losses)
     n, k = ranks.shape
@@ -232,7 +238,7 @@ def conover(losses: ArrayLike, alpha: float = 0.05, correction: Correction = "ho
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(difference == 0, 0.0, difference / np.sqrt(2 * unexplained / dof))
     tails, least = np.where(one, 1.0, 2 * stats.t.sf(np.abs(t), dof)), smallest_p(ranks)
-    # Before the correction, which knows nothing of how few outcomes there are.
+    # The bound is applied before the correction, which does not know how few outcomes there are.
     p_raw = np.maximum(tails, least)
     p = np.ones((k, k))
     i, j = np.triu_indices(k, 1)
@@ -242,13 +248,14 @@ def conover(losses: ArrayLike, alpha: float = 0.05, correction: Correction = "ho
 
 
 def cliques(mean_ranks: ArrayLike, critical_difference: float) -> list[tuple[int, ...]]:
-    """The maximal groups of two or more methods whose extremes differ by at most the critical difference.
+    """Return the maximal groups of methods whose extremes differ by at most the critical difference.
 
-    These are the bars of a critical-difference diagram: none lies inside another.
+    A group has two or more methods. The groups are the bars of a critical-difference diagram: none lies
+    inside another.
 
     Args:
         mean_ranks: shape (k,).
-        critical_difference: NaN gives no groups.
+        critical_difference: the largest difference within a group; NaN gives no groups.
 
     Returns:
         Indices into ``mean_ranks``, each group from best to worst, groups from best to worst.
@@ -258,17 +265,17 @@ def cliques(mean_ranks: ArrayLike, critical_difference: float) -> list[tuple[int
 
 
 def bars(mean_ranks: ArrayLike, apart: ArrayLike) -> list[tuple[int, ...]]:
-    """The maximal stretches of mean ranks over which no two methods are apart, by any test of pairs.
+    """Return the maximal stretches of mean ranks over which no two methods are apart, by any test of pairs.
 
-    A bar is read as "these do not differ", so it may cover no pair that does: neither its ends nor a method
-    between them, nor one at the same mean rank as another. Pairs that are not apart but have one between them
-    that is, as Wilcoxon's test gives them, can share no bar. No bar lies inside another, and none depends on
-    the order in which methods are listed.
+    A bar is read as "these do not differ". It may therefore cover no pair that differs: neither its ends, nor
+    a method between them, nor a method at the same mean rank as another. In Wilcoxon's test, two methods that
+    are not apart can have a method between them that is; such a pair can share no bar. No bar lies inside
+    another, and none depends on the order in which methods are listed.
 
     Args:
         mean_ranks: shape (k,).
-        apart: shape (k, k) of bool, symmetric: whether the two methods differ. From p-values:
-            ``~(p > alpha)``, so that a pair that could not be tested gets no bar.
+        apart: shape (k, k) of bool, symmetric, whether the two methods differ. From p-values, use ``~(p >
+            alpha)``, so that a pair that could not be tested gets no bar.
 
     Returns:
         Indices into ``mean_ranks``, two or more each, from best to worst, groups from best to worst.

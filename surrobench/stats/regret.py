@@ -1,7 +1,8 @@
-"""Regret: how far a loss is from the best, by value and by rank in the search space.
+"""Compute regret: how far a loss is from the best, by value and by rank in the search space.
 
-Losses are lower-is-better; so are both regrets. The reference values are fixed by the benchmark, never by the
-methods that were run. Nothing is clipped: on a surrogate a run may exceed the best value known before it.
+Losses are lower-is-better, and so are both regrets. The reference values are fixed by the benchmark, never by
+the methods that were run. Nothing is clipped: on a surrogate, a run may find a loss below the best value that
+was known before.
 """
 
 from __future__ import annotations
@@ -14,34 +15,34 @@ from numpy.typing import ArrayLike, NDArray
 from surrobench.errors import DataError
 
 Anchor = Literal["median", "worst"]
-"""Which reference value has a normalised regret of one."""
+"""The reference value that has a normalised regret of one."""
 
 
 class Reference(Protocol):
-    """Reference values of one benchmark's target objective, as losses."""
+    """The reference values of one benchmark's target objective, as losses."""
 
     @property
     def best(self) -> float:
-        """The smallest mean loss of any configuration known."""
+        """Return the smallest mean loss of any known configuration."""
 
     @property
     def median(self) -> float:
-        """The median over the space under its prior."""
+        """Return the median loss over the space under its prior."""
 
     @property
     def worst(self) -> float:
-        """The largest."""
+        """Return the largest loss."""
 
     @property
     def sorted_losses(self) -> NDArray[np.float64]:
-        """Shape (N,), ascending: the space under its prior, or a frozen sample of it."""
+        """Return ascending losses, shape (N,), of the space under its prior or of a frozen sample of it."""
 
 
 def normalised_regret(losses: ArrayLike, best: float, anchor: float) -> NDArray[np.float64]:
-    """(loss - best) / (anchor - best), elementwise: 0 is the best known, 1 the anchor. Unclipped.
+    """Return (loss - best) / (anchor - best), elementwise and unclipped: 0 is the best known, 1 the anchor.
 
     Args:
-        losses: any shape.
+        losses: losses of any shape.
         best: the benchmark's best loss.
         anchor: its median or worst loss.
 
@@ -57,12 +58,12 @@ def normalised_regret(losses: ArrayLike, best: float, anchor: float) -> NDArray[
 
 
 def quantile_position(losses: ArrayLike, reference_losses_sorted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Better + ties/2 + 1: where a loss stands among the N reference losses, from 1 (best) to N + 1.
+    """Return better + ties/2 + 1: the place of a loss among N reference losses, from 1 (best) to N + 1.
 
-    A multiple of one half, so that sums of positions are exact and equal sums compare equal.
+    The place is a multiple of one half, so that sums of places are exact and equal sums compare equal.
 
     Args:
-        losses: any shape, without NaN.
+        losses: losses of any shape, without NaN.
         reference_losses_sorted: shape (N,), ascending.
     """
     losses = np.asarray(losses, dtype=np.float64)
@@ -72,19 +73,20 @@ def quantile_position(losses: ArrayLike, reference_losses_sorted: NDArray[np.flo
 
 
 def quantile_regret(losses: ArrayLike, reference_losses_sorted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(better + ties/2 + 1) / (N + 1), elementwise: about the share of the space that is better.
+    """Return (better + ties/2 + 1) / (N + 1), elementwise: about the share of the space that is better.
 
-    Free of the objective's scale: a strictly increasing transform of all losses changes nothing.
+    The result does not depend on the objective's scale: a strictly increasing transform of all losses changes
+    nothing.
 
     Args:
-        losses: any shape, without NaN.
+        losses: losses of any shape, without NaN.
         reference_losses_sorted: shape (N,), ascending.
     """
     return quantile_position(losses, reference_losses_sorted) / (len(reference_losses_sorted) + 1)
 
 
 def random_trials_worth(mean_q: ArrayLike) -> NDArray[np.float64]:
-    """1/q - 1: the number of random trials whose best has the expected quantile regret ``mean_q``.
+    """Return 1/q - 1: the number of random trials whose best has the expected quantile regret ``mean_q``.
 
     The best of t uniform draws lies at the quantile 1 / (t + 1) on average.
     """

@@ -1,4 +1,4 @@
-"""What the tests of this folder accept: complete arrays, with at least one block and one method."""
+"""Check the arrays that the tests of this folder accept: complete, with at least one block and one method."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from surrobench.arrays import Floats
 
 
 def complete(values: ArrayLike, *axes: str, name: str = "losses", finite: bool = True) -> Floats:
-    """The values as an array of floats with these axes, none of them empty, no value NaN.
+    """Return the values as an array of floats with these axes; no axis is empty and no value is NaN.
 
     Args:
-        values: what a caller passed.
+        values: the values that a caller passed.
         axes: what each axis stands for.
-        name: what the caller calls them.
-        finite: whether infinite values are refused too: they have a rank, but no difference.
+        name: the caller's name for the values.
+        finite: whether infinite values are refused too. They have a rank, but no difference.
 
     Raises:
-        ValueError: another number of axes, or an empty one, or a value that is refused. Missing cells are
+        ValueError: the number of axes is wrong, an axis is empty, or a value is refused. Missing values are
             for the caller to list, never for a test to average over.
     """
     array = np.asarray(values, dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Wilcoxon's signed-rank test of many samples at once, and the estimate and interval that belong to it.
+"""Compute Wilcoxon's signed-rank test of many samples at once, with its estimate and interval.
 
-Zeros are ranked, and their ranks split evenly, as in ``stats.paired``; p-values are those of
-``scipy.stats.wilcoxon`` (method "auto"): exact without ties up to n = 50 and with ties up to n = 13, else the
-normal approximation with ties corrected.
+Zeros are ranked, and their ranks are split evenly, as in ``stats.paired``. The p-values are those of
+``scipy.stats.wilcoxon`` (method "auto"): exact without ties up to n = 50 and with ties up to n = 13, and
+otherwise the normal approximation with ties corrected.
 
 Sources: F. Wilcoxon, Biometrics Bulletin 1 (1945); J. L. Hodges & E. L. Lehmann, Annals of Mathematical
 Statistics 34 (1963); M. Hollander & D. A. Wolfe, Nonparametric Statistical Methods (1999), chapter 3.
@@ -19,16 +19,16 @@ from scipy import special, stats
 from surrobench.arrays import Floats
 
 EXACT = 50
-"""Largest n with an exact p-value where there are neither ties nor zeros."""
+"""The largest n with an exact p-value where there are neither ties nor zeros."""
 EXACT_WITH_TIES = 13
-"""Largest n with an exact one where there are."""
+"""The largest n with an exact p-value where there are ties or zeros."""
 
 
 def signed_rank(values: ArrayLike) -> tuple[Floats, Floats]:
-    """Two-sided p-values and rank-biserial correlations: shape (..., n), n differences each, to shape (...).
+    """Return two-sided p-values and rank-biserial correlations, each of shape (...), of differences (..., n).
 
     Raises:
-        ValueError: no differences, or NaN among them.
+        ValueError: there are no differences, or some are NaN.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim < 1 or values.size == 0 or np.isnan(values).any():
@@ -38,7 +38,7 @@ def signed_rank(values: ArrayLike) -> tuple[Floats, Floats]:
     ranks = stats.rankdata(np.abs(rows), axis=1)
     favourable = (ranks * ((rows > 0) + 0.5 * (rows == 0))).sum(axis=1)
     squares = np.square(ranks).sum(axis=1)
-    # Ties, and only they, make the sum of squares smaller. All terms are multiples of 1/4, hence exact.
+    # Ties, and nothing else, make the sum of squares smaller. All terms are multiples of 1/4, hence exact.
     plain = (squares == n * (n + 1) * (2 * n + 1) / 6) & (rows != 0).all(axis=1)
     p = 2 * special.ndtr(-np.abs(favourable - n * (n + 1) / 4) / np.sqrt(squares / 4))
     if n <= EXACT:
@@ -52,7 +52,7 @@ def signed_rank(values: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _exact_with_ties(rows: Floats, ranks: Floats) -> Floats:
-    """Two-sided p over all signs of the differences, given their sizes. Zeros have no sign."""
+    """Return the two-sided p over all signs of the differences, given their sizes. Zeros have no sign."""
     doubled = np.rint(2 * ranks).astype(np.intp) * (rows != 0)
     n = rows.shape[1]
     at = np.arange(n * (n + 1) + 1)
@@ -70,7 +70,7 @@ def _exact_with_ties(rows: Floats, ranks: Floats) -> Floats:
 
 @cache
 def null_distribution(n: int) -> Floats:
-    """Shape (n (n + 1) / 2 + 1,): the probability of each rank sum where neither side is better, no ties."""
+    """Return the probability of each rank sum under the null without ties, shape (n (n + 1) / 2 + 1,)."""
     chance = np.ones(1)
     for rank in range(1, n + 1):
         longer = np.zeros(len(chance) + rank)
@@ -82,10 +82,11 @@ def null_distribution(n: int) -> Floats:
 
 @cache
 def lower_rank(n: int, alpha: float) -> int:
-    """Which of the n (n + 1) / 2 ordered Walsh averages is the lower end of an interval for the pseudomedian.
+    """Return which ordered Walsh average is the lower end of an interval for the pseudomedian.
 
-    The one-sided test at level ``alpha`` rejects exactly what lies below it; 0 where it can reject nothing.
-    The upper end is as many from the other end.
+    There are n (n + 1) / 2 averages. The one-sided test at level ``alpha`` rejects exactly the values below
+    the one that is returned; the result is 0 where it can reject nothing. The upper end is as far from the
+    other end.
     """
     if n <= EXACT:
         return int(np.count_nonzero(np.cumsum(null_distribution(n)) <= alpha))
@@ -94,20 +95,21 @@ def lower_rank(n: int, alpha: float) -> int:
 
 
 def walsh_averages(values: ArrayLike) -> Floats:
-    """The means of all pairs, of each with itself too: shape (..., n) to shape (..., n (n + 1) / 2)."""
+    """Return the means of all pairs, of each value with itself too, from (..., n) to (..., n (n + 1) / 2)."""
     values = np.asarray(values, dtype=np.float64)
     first, second = np.triu_indices(values.shape[-1])
     return np.asarray((values[..., first] + values[..., second]) / 2)
 
 
 def walsh_rank(values: ArrayLike, rank: int) -> Floats:
-    """The ``rank``-th smallest mean of a pair, of each with itself too: shape (..., n) to shape (...).
+    """Return the ``rank``-th smallest mean of a pair, of each value with itself too, from (..., n) to (...).
 
-    It is that of ``walsh_averages`` in order, but means whose place is known to be another are left out: of
-    sorted values, the mean of i and j is at least that of any two that stand no later.
+    The result is the ``rank``-th of the sorted ``walsh_averages``, but means whose place is known to differ
+    are left out. Of sorted values, the mean of the values i and j is at least that of any two that stand no
+    later.
 
     Args:
-        values: without NaN.
+        values: shape (..., n), without NaN.
         rank: from 1 to n (n + 1) / 2.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
@@ -119,7 +121,9 @@ def walsh_rank(values: ArrayLike, rank: int) -> Floats:
 
 @cache
 def _places(n: int, rank: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-    """Pairs of n sorted values whose mean may be the rank-th smallest, and its place among these, from 0."""
+    """Return the pairs of n sorted values whose mean may be the rank-th smallest, and its place, from 0. The
+    place is that among the means of these pairs.
+    """
     total = n * (n + 1) // 2
     if not 1 <= rank <= total:
         raise ValueError(f"1 <= rank <= {total} must hold, but got {rank}")
@@ -131,5 +135,5 @@ def _places(n: int, rank: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]
 
 
 def pseudomedian(values: ArrayLike) -> Floats:
-    """Hodges and Lehmann's estimate, the median of the Walsh averages: shape (..., n) to shape (...)."""
+    """Return Hodges and Lehmann's estimate, the median of the Walsh averages, from (..., n) to (...)."""
     return np.asarray(np.median(walsh_averages(values), axis=-1))

@@ -1,10 +1,10 @@
-"""Trials to step curves: each change of a run's incumbent, and what the run had spent by then.
+"""Turn trials into step curves: each change of a run's incumbent, and what the run had spent by then.
 
-The incumbent is chosen by what was observed: the smallest loss, the first among equals, at the highest
-fidelity reached. It is scored by its configuration's mean: under noise, the best mean among a run's trials
+The incumbent is chosen by what was observed: it has the smallest loss, the first among equals, at the highest
+fidelity reached. It is scored by its configuration's mean. Under noise, the best mean among a run's trials
 would reward having visited a good configuration that the run itself could not tell from others. Losses are
 lower-is-better. A curve holds its value until the next change; nothing is interpolated. A run changes its
-incumbent a few times in a hundred trials, so that all that follows works on a few per cent of the rows.
+incumbent a few times in a hundred trials, so that all later code works on a few per cent of the rows.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Unit = Literal["trials", "equivalents", "seconds", "tokens"]
 """What a run spends, as in ``protocol.budget.Budget``."""
 UNITS: tuple[Unit, ...] = get_args(Unit)
 _SUMMED: dict[Unit, str] = {"equivalents": "share", "tokens": "tokens"}
-"""Units of which each trial costs some, and the column that says how much."""
+"""The units in which trials have different costs, and the column with the cost of each trial."""
 _CELLS = 1 << 20
-"""Trials that are worked on at a time, as a matrix of runs."""
+"""The number of trials that are worked on at a time, as a matrix of runs."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Steps:
     """The incumbents of r runs in m steps, run after run, by one unit of what was spent.
 
     Attributes:
-        first: shape (r + 1,), the steps of run i are ``first[i]:first[i + 1]``; none if it observed nothing.
-        spent: shape (m,), what the run had spent when the incumbent was known, ascending within a run.
-        score: shape (m,), mean loss of the incumbent's configuration; under noise it may rise.
+        first: shape (r + 1,); the steps of run i are ``first[i]:first[i + 1]``, none if it observed nothing.
+        spent: shape (m,), what the run had spent when the incumbent was known; ascending within a run.
+        score: shape (m,), the mean loss of the incumbent's configuration; under noise it may rise.
         trial: shape (m,), the incumbent's trial, from 0.
         end: shape (r,), what the run has spent in all.
     """
@@ -48,17 +48,17 @@ class Steps:
 
     @property
     def of_run(self) -> NDArray[np.int64]:
-        """Shape (m,): the run of each step."""
+        """Return the run of each step, shape (m,)."""
         return np.repeat(np.arange(len(self.end)), np.diff(self.first))
 
     def at(self, limit: float) -> NDArray[np.int64]:
-        """Shape (r,): each run's last step within ``limit``; -1 where there is none."""
+        """Return each run's last step within ``limit``, shape (r,); -1 where there is none."""
         within = np.concatenate([[0], np.cumsum(self.spent <= limit)])
         counts = within[self.first[1:]] - within[self.first[:-1]]
         return np.where(counts > 0, self.first[:-1] + counts - 1, -1)
 
     def take(self, runs: NDArray[np.integer[Any]]) -> Steps:
-        """Some of the runs, in the order given."""
+        """Return the steps of some of the runs, in the order given."""
         counts = np.diff(self.first)[runs]
         first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.repeat(self.first[runs] - first[:-1], counts) + np.arange(first[-1])
@@ -66,7 +66,7 @@ class Steps:
 
     @staticmethod
     def concat(parts: Sequence[Steps]) -> Steps:
-        """The runs of several, one after the other."""
+        """Return the runs of several objects, one after the other."""
         counts = np.concatenate([np.diff(part.first) for part in parts])
         return Steps(
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -80,15 +80,16 @@ class Steps:
 def incumbent_steps(
     trials: pl.DataFrame, units: Sequence[Unit] = ("trials",), most: int | None = None
 ) -> tuple[pl.Series, dict[Unit, Steps]]:
-    """The steps of every run.
+    """Return the steps of every run.
 
     Args:
-        trials: one row per trial, in any order; fastest where each run's rows stand together, by trial.
-            Columns ``run``, ``trial`` (from 0), ``loss`` (null or NaN: nothing observed) and ``score``; where
-            it varies, ``fidelity`` (the share of the full one). By unit, too: ``share`` for equivalents,
-            ``finished`` for seconds, ``tokens`` for tokens (what the trial cost).
-        units: which to return.
-        most: how many of each run's trials count, the first ones; None: all.
+        trials: one row per trial, in any order; it is fastest where each run's rows stand together, by trial.
+            The columns are ``run``, ``trial`` (from 0), ``loss`` (null or NaN where nothing was observed) and
+            ``score``; and, where it varies, ``fidelity`` (the share of the full fidelity). Some units need a
+            column of their own: ``share`` for equivalents, ``finished`` for seconds, ``tokens`` for tokens
+            (the cost of the trial).
+        units: the units to return.
+        most: how many of each run's first trials count; None for all trials.
 
     Returns:
         The runs, and the steps of each by unit, in the same order. In seconds the trials count in the order
@@ -106,15 +107,15 @@ def steps_of(
     units: Sequence[Unit] = ("trials",),
     most: int | None = None,
 ) -> dict[Unit, Steps]:
-    """``incumbent_steps`` of runs whose rows are known to stand together, by trial.
+    """Return the steps of runs whose rows are known to stand together, by trial; see ``incumbent_steps``.
 
     Args:
-        trials: see there; ``run`` is not needed.
+        trials: see ``incumbent_steps``; the column ``run`` is not needed.
         first: shape (r + 1,), where each run begins, and the end. A run may have no trial.
-        units: which to return.
-        most: how many of each run's trials count, the first ones, as if it had ended there; None: all. It
-            takes the trials: a step does not say what a run that has gone on had spent by then, and in time
-            a later trial may have finished first.
+        units: the units to return.
+        most: how many of each run's first trials count, as if the run had ended there; None for all trials.
+            The cut needs the trials: a step does not say what a run that has gone on had spent by then, and
+            in time a later trial may have finished first.
     """
     if most is not None:
         within = trials["trial"].to_numpy() < most
@@ -136,7 +137,7 @@ def steps_of(
 
 
 def _by_run(trials: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """The trials with each run's rows together, by trial, and where each run begins, and the end."""
+    """Return the trials with each run's rows together, by trial, and where each run begins, and the end."""
     first = _starts(trials)
     trial = trials["trial"].to_numpy()
     ascending = np.diff(trial.astype(np.int64)) > 0
@@ -153,7 +154,7 @@ def _starts(trials: pl.DataFrame) -> NDArray[np.int64]:
 
 
 def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]) -> dict[Unit, Steps]:
-    """Steps of runs that stand together."""
+    """Return the steps of runs whose rows stand together."""
     if not units:
         return {}
     rows = np.flatnonzero(improvements(_keys(trials), first))
@@ -169,14 +170,14 @@ def _steps(trials: pl.DataFrame, first: NDArray[np.int64], units: Sequence[Unit]
 
 
 def _keys(trials: pl.DataFrame) -> Floats:
-    """Shape (rows,): the smallest is the incumbent; NaN where nothing was observed."""
+    """Return a key for each row, shape (rows,); the smallest is the incumbent, NaN is nothing observed."""
     loss = _floats(trials["loss"])
     if "fidelity" not in trials.columns and not np.isinf(loss).any():
         return loss
     fidelity = _floats(trials["fidelity"]) if "fidelity" in trials.columns else np.ones(len(loss))
     if (fidelity == fidelity[:1]).all() and not np.isinf(loss).any():
         return loss
-    # Any higher fidelity beats all lower ones: the place in the order by fidelity, then loss.
+    # Any higher fidelity beats all lower ones: the key is the place in the order by fidelity, then loss.
     order = np.lexsort((loss, -fidelity))
     in_order = np.stack([loss, fidelity])[:, order]
     differs = (in_order[:, 1:] != in_order[:, :-1]).any(axis=0)
@@ -187,10 +188,10 @@ def _keys(trials: pl.DataFrame) -> Floats:
 
 
 def improvements(keys: Floats, first: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Shape (rows,): whether a row is smaller than all of its run before it.
+    """Return whether each row is smaller than all earlier rows of its run, shape (rows,).
 
     Args:
-        keys: shape (rows,), finite, NaN where nothing was observed.
+        keys: shape (rows,), finite, or NaN where nothing was observed.
         first: shape (r + 1,), where each run begins, and the end.
     """
     best = _along(np.minimum.accumulate, np.where(np.isnan(keys), np.inf, keys), first)
@@ -202,7 +203,7 @@ def improvements(keys: Floats, first: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _begins(first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where those runs begin that have a trial."""
+    """Return where the runs begin that have a trial."""
     return first[:-1][np.diff(first) > 0]
 
 
@@ -212,14 +213,15 @@ def _spent_at(
     first: NDArray[np.int64],
     unit: Unit,
 ) -> tuple[Floats, Floats]:
-    """``spent_by`` at some rows, and at others, without working it out for all where that is not needed."""
+    """Return ``spent_by`` at two sets of rows, computed for all rows only where that is needed."""
     one, other = places
     if unit == "trials":
         trial = trials["trial"].to_numpy()
         return trial[one] + 1.0, trial[other] + 1.0
     if unit in _SUMMED and len(trials):
         each = _floats(trials[_SUMMED[unit]])
-        # Of equal whole numbers, as at full fidelity or without a model, a sum is a product, and exact.
+        # Where all costs are equal whole numbers, as at full fidelity or without a model, a sum is a product,
+        # and exact.
         if each[0].is_integer() and (each == each[0]).all():
             number = np.arange(1, len(each) + 1) - np.repeat(first[:-1], np.diff(first))
             return number[one] * each[0], number[other] * each[0]
@@ -228,7 +230,7 @@ def _spent_at(
 
 
 def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floats:
-    """Shape (rows,): what each run had spent when each of its trials had finished."""
+    """Return what each run had spent when each of its trials had finished, shape (rows,)."""
     match unit:
         case "trials":
             return trials["trial"].to_numpy().astype(np.float64) + 1
@@ -239,7 +241,7 @@ def spent_by(trials: pl.DataFrame, first: NDArray[np.int64], unit: Unit) -> Floa
 
 
 def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:
-    """A running minimum or sum over each run by itself, runs as rows of a matrix."""
+    """Return a running minimum or sum over each run separately, with runs as rows of a matrix."""
     lengths = np.diff(first)
     if not len(values):
         return values
@@ -262,5 +264,5 @@ def _along(function: Any, values: Floats, first: NDArray[np.int64]) -> Floats:
 
 
 def _floats(column: pl.Series) -> Floats:
-    """As an array, NaN where there is nothing."""
+    """Return a column as an array of floats, NaN where there is no value."""
     return np.asarray(column.cast(pl.Float64).fill_null(np.nan).to_numpy())

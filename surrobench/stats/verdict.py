@@ -1,26 +1,31 @@
-"""Whether a claim about n differences holds: one-sided tests of where their centre lies, and three verdicts.
+"""Judge whether a claim about n differences holds: one-sided tests of their centre, and three verdicts.
 
 A claim says that the centre of the differences lies within an open region. Two one-sided questions are asked
 of each bound of the region, at level ``alpha``, corrected by Holm over all claims of the suite:
 
-*holds*: the centre lies within the region. With one bound, the one-sided test that it lies beyond it rejects;
-with two, both one-sided tests do (TOST: p is the larger of the two).
-*does not hold*: the centre lies outside the region. With one bound, the opposite one-sided test rejects; with
-two, one of the two opposite tests does (p is twice the smaller).
-*not resolved*: neither; too few instances, too much variation, or a centre too close to a bound.
+*holds*: the centre lies within the region. With one bound, the one-sided test that the centre lies beyond it
+rejects. With two bounds, both one-sided tests do (TOST: p is the larger of the two).
 
-So the probability that any claim of a suite is wrongly said to hold is at most ``alpha``, and so is, apart
-from it, the probability that any is wrongly said not to hold. That two methods are equal can never be shown
-without a margin: of two equal ones, "better" stays unresolved.
+*does not hold*: the centre lies outside the region. With one bound, the opposite one-sided test rejects. With
+two bounds, one of the two opposite tests does (p is twice the smaller).
 
-*wilcoxon*: the signed-rank test; the centre is the pseudomedian (Hodges and Lehmann: the median of all means
-of two differences), which is the median and the mean where differences are symmetric about it, as the test
-assumes. *sign*: the sign test of the median, which assumes nothing; differences that are exactly at a bound
-speak for neither side.
+*not resolved*: neither is shown. There are too few instances, there is too much variation, or the centre is
+too close to a bound.
+
+The probability that any claim of a suite is wrongly said to hold is therefore at most ``alpha``. Separately,
+the probability that any claim is wrongly said not to hold is at most ``alpha``, too. That two methods are
+equal can never be shown without a margin: of two equal methods, "better" stays unresolved.
+
+*wilcoxon* is the signed-rank test. The centre is the pseudomedian (Hodges and Lehmann: the median of all
+means of two differences). It is the median and the mean where differences are symmetric about it, as the test
+assumes.
+
+*sign* is the sign test of the median, which assumes nothing. Differences that are exactly at a bound count
+for neither side.
 
 Sources: F. Wilcoxon, Biometrics Bulletin 1 (1945); J. L. Hodges & E. L. Lehmann, Annals of Mathematical
-Statistics 34 (1963); D. J. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) (TOST);
-M. Hollander & D. A. Wolfe, Nonparametric Statistical Methods (1999), sections 3.2, 3.3, 3.4, 3.6.
+Statistics 34 (1963); D. J. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) (TOST); M.
+Hollander & D. A. Wolfe, Nonparametric Statistical Methods (1999), sections 3.2, 3.3, 3.4, 3.6.
 """
 
 from __future__ import annotations
@@ -46,13 +51,14 @@ class Evidence:
     """What n differences say about a claim.
 
     Attributes:
-        n: number of differences: instances.
-        estimate: of their centre.
-        low, high: its interval, the dual of the one-sided tests; infinite where n is too small for one.
-        level: of the interval: 1 - 2 alpha, not corrected for the number of claims.
-        p_holds: one-sided, uncorrected: how well the data agree with a centre outside the region.
-        p_fails: one-sided, uncorrected: how well they agree with a centre within it.
-        smallest_p: the smallest that n differences could give for either.
+        n: the number of differences, one for each instance.
+        estimate: the estimate of their centre.
+        low, high: the interval of the centre, the dual of the one-sided tests; infinite where n is too small
+            for one.
+        level: the level of the interval, 1 - 2 alpha. It is not corrected for the number of claims.
+        p_holds: one-sided p-value, uncorrected: how well the data agree with a centre outside the region.
+        p_fails: one-sided p-value, uncorrected: how well the data agree with a centre within the region.
+        smallest_p: the smallest p-value that n differences could give for either.
     """
 
     n: int
@@ -78,13 +84,14 @@ def evidence(
     Args:
         differences: shape (n,), one for each instance.
         region: where the centre is claimed to lie; one bound may be infinite.
-        test: see the module.
-        alpha: one-sided level that the interval corresponds to.
-        decimals: round differences to a bound first; None: do not. Of values of known scale, since what is
-            equal in exact arithmetic must tie.
+        test: the test, see the module.
+        alpha: the one-sided level that the interval corresponds to.
+        decimals: the decimals to which differences to a bound are rounded first; None for no rounding. It is
+            meant for values of known scale, because values that are equal in exact arithmetic must tie.
 
     Raises:
-        ValueError: not a vector, empty, or NaN among them; or the region has no bound or is empty.
+        ValueError: ``differences`` is not a vector, is empty, or has a NaN; or the region has no bound or is
+            empty.
     """
     differences = np.asarray(differences, dtype=np.float64)
     if differences.ndim != 1 or differences.size == 0 or np.isnan(differences).any():
@@ -119,12 +126,12 @@ def evidence(
 def verdicts(
     found: Sequence[Evidence], alpha: float = 0.05, *, of: int | None = None
 ) -> list[tuple[Verdict, float, float]]:
-    """The verdict on each claim, with both p-values corrected by Holm over all of them.
+    """Return the verdict on each claim, with both p-values corrected by Holm over all claims.
 
     Args:
         found: the evidence for each claim of a suite.
-        alpha: family-wise level, for either kind of mistake.
-        of: how many claims there are, where some have no evidence; these count as p = 1.
+        alpha: the family-wise level, for either kind of mistake.
+        of: the number of claims, where some have no evidence; these count as p = 1.
     """
     others = [1.0] * ((of or len(found)) - len(found))
     holding, failing = (
@@ -154,7 +161,7 @@ def _sign_above(values: Floats) -> float:
 
 
 def _interval(differences: Floats, test: SignTest, alpha: float) -> tuple[float, float, float]:
-    """The centre, and where the one-sided tests at level ``alpha`` begin to reject."""
+    """Return the centre, and where the one-sided tests at level ``alpha`` begin to reject."""
     n = len(differences)
     if test == "wilcoxon":
         estimate, ordered = float(pseudomedian(differences)), np.sort(walsh_averages(differences))
