@@ -15,8 +15,7 @@ SINGLE = 128  # the number of single calls that are timed; the list call takes a
 
 
 def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
-    """Return the reference's encodings and values of some configurations, or the time that it takes for them.
-    """
+    """Return the reference's encodings and values of some configurations, or the time it takes."""
     from yahpo_gym.benchmark_set import BenchmarkSet
 
     name, configurations = question["scenario"], question["configurations"]
@@ -53,7 +52,7 @@ def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
 
 
 def random_search(scenario: Any, question: dict[str, Any]) -> dict[str, Any]:
-    """Time the loop that a user writes by hand: draw, evaluate, keep the best."""
+    """Run and time the loop that a user writes by hand: draw, evaluate, keep the best."""
     start = time.perf_counter()
     scenario.set_instance(question["instance"])
     space = scenario.get_opt_space(drop_fidelity_params=True, seed=0)
