@@ -1,14 +1,16 @@
-"""What a server can do, found out with one cheap request, and what a study makes of what it cannot.
+"""Find out what a server can do, with one cheap request, and what a study does about the rest.
 
 How decoding is constrained and whether seeds are sent is part of a run's identity, so a fallback must not be
-silent. What a suite says explicitly is never changed: a server that cannot do it is an error, with the line
-to write. What it leaves to the defaults falls back *before* the runs are planned (``study.fallbacks``): the
-runs are then those of what is really asked for. The manifest keeps the fallbacks, so that the study is the
-same one tomorrow, when its server may not answer, and in a replay. For the same reason nothing falls back
-once runs of the model were begun: what its server cannot do any more is an error then, not other runs.
+silent. What a suite says explicitly is never changed. If a server cannot do it, that is an error, and the
+message has the line to write. What a suite leaves to the defaults falls back *before* the runs are planned
+(``study.fallbacks``), so that the planned runs are those that are really asked for.
 
-Several completions of one request are no part of the identity: where a server refuses them, they are asked
-for one by one.
+The manifest keeps the fallbacks. The study is thus the same one tomorrow, when its server may not answer, and
+in a replay. For the same reason nothing falls back once runs of the model were begun. If its server lost a
+feature since, that is an error, and does not lead to other runs.
+
+The number of completions per request is no part of the identity. If a server refuses several completions of
+one request, they are asked for one by one.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ from surrobench.llm.models import ModelSpec
 Structured = Literal["json_schema", "json_object", "none"]
 
 QUESTION = "Say hello, in JSON."
-"""What the probe asks. Only a server that decodes by the schema answers it as the schema says."""
+"""The question of the probe. Only a server that decodes by the schema answers as the schema says."""
 TOKENS = 64
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 REFUSALS = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY)
-"""How a server says that it will never answer a request. All else may pass, or is about something else."""
+"""The status codes with which a server says that it will never answer a request.
+
+Any other status may pass, or is about something else.
+"""
 _SCHEMA = {
     "type": "object",
     "properties": {"surrobench": {"enum": ["probe"]}},
@@ -62,15 +67,15 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a server was seen to do; None: not known.
+    """The capabilities that a server was seen to have; None stands for one that is not known.
 
     Attributes:
-        server: its name and version, as far as it says.
-        json_schema, json_object: whether it constrains decoding so.
-        seed: whether a request may carry one.
+        server: the server's name and version, as far as it tells them.
+        json_schema, json_object: whether the server constrains decoding in this way.
+        seed: whether a request may carry a seed.
         samples: whether one request gets several completions.
-        logprobs: whether it tells the probabilities of tokens.
-        usage: whether it counts tokens.
+        logprobs: whether the server tells the probabilities of tokens.
+        usage: whether the server counts tokens.
     """
 
     server: str = ""
@@ -97,12 +102,15 @@ class Capabilities:
 
     @property
     def lacks(self) -> list[str]:
-        """The features that the server was seen to lack, in words."""
+        """Return the features that the server was seen to lack, in words."""
         return [label for name, label in _LABELS.items() if getattr(self, name) is False]
 
 
 EMBEDDED = Capabilities("llama.cpp", json_schema=True, json_object=True, seed=True, usage=True)
-"""``samples`` is not for it to say: a request that is pinned to a slot is for one completion."""
+"""The capabilities of the embedded server.
+
+They say nothing of ``samples``, because a request that is pinned to a slot is for one completion.
+"""
 
 
 def capabilities(spec: ModelSpec) -> Capabilities:
@@ -122,25 +130,30 @@ def _of_vllm(spec: ModelSpec) -> Capabilities:
     known = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
     try:
         found = find_vllm(spec.python)
-    except ModelError:  # said where it is to be started
+    except ModelError:  # the error is reported when the server is to be started
         return known
     return replace(known, server=f"vLLM {found.version}", seed=found.takes_seeds)
 
 
 def probe(spec: ModelSpec, url: str) -> Capabilities:
-    """Ask a running server: one request if it can do everything, one for each feature if it refuses that.
+    """Ask a running server what it can do.
+
+    One request suffices if the server can do everything. If it refuses that request, there is one for each
+    feature.
 
     Only a status 400 or 422 refuses a feature, so that no passing trouble changes what a study asks for.
-    What goes wrong is not reported: the first real request will, after its retries. Seeds are not tried with
-    vLLM: builds without GPU take one, and their engine ends later, under load (``Installation.takes_seeds``);
-    a server does not say which build it is. Whoever has such a one writes ``seed = false``.
+    Errors are not reported here: the first real request will report them, after its retries.
+
+    Seeds are not tried with vLLM. Builds without GPU accept a seed, and their engine ends later, under load
+    (``Installation.takes_seeds``). A server does not say which build it is. Users of such a build write
+    ``seed = false``.
 
     Args:
         spec: the model.
-        url: of its server, up to and including ``/v1``.
+        url: the base URL of its server, up to and including ``/v1``.
 
     Raises:
-        ModelError: that is no URL, or the API key is missing.
+        ModelError: the URL is not valid, or the API key is missing.
     """
     url = url.rstrip("/")
     with httpx.Client(headers=authorization(spec), timeout=TIMEOUT, trust_env=not is_here(url)) as http:
@@ -161,11 +174,11 @@ class _Asking:
     def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the server's reply to a small request with some features.
 
-        Empty if it refuses them; None if neither a reply nor a refusal came, which says nothing of them:
-        a server may be busy, starting, or behind a gateway that is.
+        The reply is empty if the server refuses the features. It is None if neither a reply nor a refusal
+        came. That says nothing of the features: a server may be busy, starting, or behind a gateway that is.
         """
         body: dict[str, Any] = dict(self.spec.sampling)
-        # Some models take only the one name, and the suite then gives it.
+        # Some models take only this name of the parameter, and the suite then uses it.
         body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = TOKENS
         body |= {"model": self.spec.model, "messages": [{"role": "user", "content": QUESTION}]}
         for feature in features:
@@ -181,7 +194,7 @@ class _Asking:
         return reply if usable else None
 
     def has(self, feature: Mapping[str, Any], shows: Callable[[dict[str, Any]], bool]) -> bool | None:
-        """Whether a request with a feature is answered, and the reply shows it; None: not known."""
+        """Return whether a request with a feature is answered and the reply shows it; None: not known."""
         reply = self(feature)
         return None if reply is None else bool(reply) and shows(reply)
 
@@ -200,7 +213,7 @@ def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
         )
     else:
         plain = ask()
-        if not plain:  # busy, another model's name, a wrong key
+        if not plain:  # the server is busy, has a model of another name, or got a wrong key
             return Capabilities(server)
         found = Capabilities(
             server,
@@ -213,7 +226,7 @@ def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
     if found.json_schema is not False:
         return found
     as_object = ask.has(_AS_OBJECT, _is_object)
-    if as_object is None:  # what to fall back to is not known, and a study must not rest on a guess
+    if as_object is None:  # the fallback is not known, and a study must not rest on a guess
         return replace(found, json_schema=None)
     return replace(found, json_object=as_object)
 
@@ -227,9 +240,10 @@ def _is_object(reply: dict[str, Any]) -> bool:
 
 
 def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
-    """Whether a reply shows that decoding was constrained, or at least does not show the contrary.
+    """Return whether a reply shows that decoding was constrained, or at least not the contrary.
 
-    A reasoning model may not get as far as the reply: that the request was taken must do.
+    A reasoning model may not get as far as the reply. It must then suffice that the server accepted the
+    request.
     """
     try:
         choice = reply["choices"][0]
@@ -258,7 +272,7 @@ def _counts(reply: dict[str, Any]) -> bool:
 
 
 def _server(http: httpx.Client, url: str) -> str:
-    """Return name and version, as far as a server tells them."""
+    """Return a server's name and version, as far as it tells them."""
     response = http.get(f"{url.removesuffix('/v1')}/version")
     try:
         version = response.json()["version"] if response.is_success else None
@@ -271,12 +285,12 @@ def _server(http: httpx.Client, url: str) -> str:
 
 
 def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> ModelError | None:
-    """What a model is to be asked for and its server cannot do, with the line that mends it.
+    """Return the error for what a model's server cannot do, with the line that mends it, or None.
 
     Args:
         spec: the model.
         found: what its server can do.
-        begun: whether runs of it were begun so, which that line would start anew.
+        begun: whether runs of the model were begun with these settings. That line would start them anew.
     """
     best = found.best(spec.structured)
     if best != spec.structured:

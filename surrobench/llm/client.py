@@ -1,7 +1,7 @@
-"""One client for every server: OpenAI-compatible HTTP, asynchronous, with bounded concurrency.
+"""Ask every server with one client: OpenAI-compatible HTTP, asynchronous, with bounded concurrency.
 
-What can mend itself (a server that restarts, is busy or answers rubbish) is tried again with back-off;
-what cannot (a prompt longer than the context) fails at once, with the server's own words.
+Errors that can disappear by themselves are tried again with back-off: a server restarts, is busy or answers
+rubbish. An error that cannot (a prompt longer than the context) fails at once, with the server's own words.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion, FinishReason
 
 LONGEST_PAUSE = 20.0
-"""Seconds between two tries at most, whatever the server asks for."""
+"""The most seconds between two tries, whatever the server asks for."""
 THINK, UNTHINK = "<think>", "</think>"
-"""What open reasoning models put around their thinking."""
+"""The tags that open reasoning models put around their thinking."""
 SEED_MASK = 0x7FFFFFFF
-"""llama.cpp takes 32 bits of seed, and their largest value means "random"."""
+"""A mask for seeds: llama.cpp takes 32 bits of seed, and their largest value means "random"."""
 
 
 class Client:
-    """Completions of one model from one OpenAI-compatible server.
+    """A client that gets completions of one model from one OpenAI-compatible server.
 
         async with Client(spec) as client:
             [completion] = await client.complete(Complete(messages, "propose"), seed=1)
@@ -38,11 +38,12 @@ class Client:
     Args:
         spec: the model and how it is asked.
         base_url: the server, up to and including ``/v1``, in place of ``spec.url``.
-        backoff: seconds before the second try; doubled before each further one.
-        samples: whether the server gives several completions for one request; else each is asked for.
+        backoff: seconds before the second try. They are doubled before each further try.
+        samples: whether the server gives several completions for one request. If not, each is asked for
+            alone.
 
     Raises:
-        ModelError: the URL is not one, or the environment variable of the key is not set.
+        ModelError: the URL is not valid, or the environment variable of the key is not set.
     """
 
     def __init__(
@@ -61,35 +62,39 @@ class Client:
         self._http = httpx.AsyncClient(
             headers=authorization(spec),
             timeout=httpx.Timeout(spec.timeout, connect=10),
-            # The semaphore is the one bound; the default pool of 100 would be a second, hidden one.
+            # The semaphore is the only bound. The default pool of 100 would be a second, hidden one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=spec.concurrency),
             trust_env=not is_here(self.url),
         )
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
-        """Everything in the request that determines the answer, and nothing else (it is hashed)."""
+        """Return everything in the request that determines the answer, and nothing else (it is hashed)."""
         return chat_body(self.spec, request, seed)
 
     async def complete(
         self, request: Complete, seed: int | None, slot: int | None = None
     ) -> list[Completion]:
-        """Ask for the completions of one chat: at least one, at most ``request.n``, as the server gives.
+        """Ask for the completions of one chat.
+
+        The server decides how many it gives: at least one, at most ``request.n``.
 
         Args:
             request: the chat.
-            seed: sent if the model's server takes one.
-            slot: llama.cpp only: the slot whose prompt cache holds the earlier part of this chat; then one
-                completion comes per request, and the caller asks again with another seed.
+            seed: the seed, which is sent if the model's server takes one.
+            slot: the slot of llama.cpp whose prompt cache holds the earlier part of this chat; other servers
+                have none. With a slot, one completion comes per request, and the caller asks again with
+                another seed.
 
         Raises:
-            ModelUnavailable: no usable answer after all tries.
+            ModelUnavailable: there was no usable answer after all tries.
             RequestRefused: the server will never answer this request.
         """
         sent = self.body(request, seed)
         if slot is not None:
             sent |= {"id_slot": slot, "cache_prompt": True}
         if slot is not None or not self._samples:
-            # llama.cpp puts further samples into other runs' slots, and refuses more than it has slots.
+            # llama.cpp puts further samples into other runs' slots. It refuses more samples than it has
+            # slots.
             sent.pop("n", None)
         async with self._gate:
             self.in_flight += 1
@@ -118,7 +123,7 @@ class Client:
     async def _retrying(self, sent: dict[str, Any]) -> list[Completion]:
         tries = self.spec.retries + 1
         for number in range(tries):
-            if self._gone is not None:  # another request has waited long enough for all of them
+            if self._gone is not None:  # another request has waited long enough for all requests
                 raise ModelUnavailable(self._gone.message, self._gone.remedy)
             asked_to_wait = 0.0
             start = time.perf_counter()
@@ -136,7 +141,7 @@ class Client:
             except _NotACompletion as error:
                 problem = f"not a chat completion: {error}"
             if number + 1 < tries:
-                # Jitter keeps requests that failed together from coming back together.
+                # Jitter prevents requests that failed together from coming back together.
                 pause = self._backoff * 2**number * random.uniform(0.5, 1.0)
                 await asyncio.sleep(min(max(pause, asked_to_wait), LONGEST_PAUSE))
         self._gone = ModelUnavailable(
@@ -167,9 +172,10 @@ class Client:
 
 
 def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str, Any]:
-    """Return the JSON body of a chat request; the suite's sampling parameters win over the method's.
+    """Return the JSON body of a chat request.
 
-    ``max_completion_tokens`` is the same as ``max_tokens``, and the only name that some servers take.
+    The suite's sampling parameters have priority over the method's. ``max_completion_tokens`` means the same
+    as ``max_tokens``, and is the only name that some servers take.
     """
     sampling = {**request.sampling, **spec.sampling}
     if "max_completion_tokens" in spec.sampling and "max_tokens" not in spec.sampling:
@@ -184,7 +190,7 @@ def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str,
     if request.schema is not None and spec.structured != "none":
         body["response_format"] = {"type": spec.structured}
         if spec.structured == "json_schema":
-            # Key order is kept: it is the order in which the model writes the fields.
+            # The order of the keys is kept, because it is the order in which the model writes the fields.
             schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
             body["response_format"]["json_schema"] = schema
     if spec.seed and seed is not None:
@@ -193,10 +199,10 @@ def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str,
 
 
 def _takes_any_root(sent: Mapping[str, Any]) -> str:
-    """How else decoding could be constrained where a request's schema is of an array or of a single value.
+    """Return how else decoding could be constrained for a schema of an array or of a single value.
 
-    Several configurations can also be read from an object, a number or a class only from text. Empty where
-    the schema is of an object, or there is none.
+    Several configurations can also be read from an object. A number or a class can only be read from text.
+    The result is empty if the request's schema is of an object, or if there is none.
     """
     schema = sent.get("response_format", {}).get("json_schema", {}).get("schema", {})
     if not schema or schema.get("type") == "object":
@@ -205,7 +211,7 @@ def _takes_any_root(sent: Mapping[str, Any]) -> str:
 
 
 class _NotACompletion(Exception):
-    """A server answered 200, but not with what the protocol promises."""
+    """The error for a server that answered 200, but not with what the protocol promises."""
 
 
 def _completions(response: httpx.Response, latency: float) -> list[Completion]:
@@ -219,7 +225,8 @@ def _completions(response: httpx.Response, latency: float) -> list[Completion]:
     replies = [_reply(choice) for choice in choices]
     usage = data.get("usage")
     details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    # The protocol counts tokens and time per request: all of it goes to the first sample, so sums are true.
+    # The protocol counts tokens and time per request. The first sample gets all of both, so that sums are
+    # true.
     first = replace(
         replies[0],
         tokens_in=_count(usage, "prompt_tokens"),
@@ -249,7 +256,7 @@ def _reply(choice: Any) -> Completion:
 
 
 def _storable(text: str) -> str:
-    # JSON can smuggle in half a surrogate pair, which no file and no later prompt could hold.
+    # JSON may contain half a surrogate pair, which no file and no later prompt could hold.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -257,8 +264,8 @@ def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
     """Return a message's thinking, and its reply without the thinking.
 
     Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
-    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Others leave it in the text, between tags, the
-    first of which may have ended the prompt. Thinking that was never closed was cut off: there is no reply.
+    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Other servers leave it in the text, between tags.
+    The first tag may have ended the prompt. Thinking that was never closed was cut off, so there is no reply.
     """
     for name in ("reasoning", "reasoning_content"):
         if isinstance(thought := message.get(name), str) and thought:
@@ -268,7 +275,7 @@ def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
     thought, closed, reply = begun.removeprefix(THINK).partition(UNTHINK)
     if opened and not closed:
         return thought.strip(), ""
-    # A reply that begins as JSON may hold the tag in one of its strings.
+    # A reply that begins as JSON may contain the tag in one of its strings.
     if closed and (opened or not begun.startswith(("{", "["))):
         return thought.strip(), reply.lstrip()
     return "", text
@@ -286,7 +293,7 @@ def _may_recover(status: int) -> bool:
 def _retry_after(response: httpx.Response) -> float:
     try:
         return float(response.headers.get("retry-after", "0"))
-    except ValueError:  # the header may also be a date; then the back-off alone decides
+    except ValueError:  # the header may also be a date; then only the back-off decides
         return 0.0
 
 
@@ -303,10 +310,12 @@ def _message(response: httpx.Response) -> str:
 
 
 def is_here(url: str) -> bool:
-    """Whether a URL is of this machine: a proxy from the environment must not be asked for it.
+    """Return whether a URL is of this machine.
+
+    A proxy from the environment must not be asked for such a URL.
 
     Raises:
-        ModelError: it is no URL.
+        ModelError: the URL is not valid.
     """
     return _host(url) in ("localhost", "127.0.0.1", "::1")
 
@@ -324,10 +333,10 @@ def _host(url: str) -> str:
 
 
 def authorization(spec: ModelSpec) -> dict[str, str]:
-    """Return the header that carries a model's API key, if it has one.
+    """Return the header that carries a model's API key, if the model has a key.
 
     Raises:
-        ModelError: the environment variable that is to hold it does not.
+        ModelError: the environment variable that should hold the key does not.
     """
     if spec.key_env is None:
         return {}

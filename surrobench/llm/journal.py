@@ -1,13 +1,16 @@
-"""The journal: every completion, on disk before it is delivered.
+"""Keep the journal: every completion is on disk before it is delivered.
 
-One JSON object per line, appended and fsynced; never rewritten. An entry is keyed by (run, call, attempt,
-sample) and carries the hash of its request, so a resumed or replayed run gets exactly the answers it got
-before, and one that asks something else is an error ("diverged at call k") instead of a wrong answer.
+The journal has one JSON object per line. Lines are appended and fsynced, and never rewritten. An entry is
+keyed by (run, call, attempt, sample) and carries the hash of its request. A resumed or replayed run thus gets
+exactly the answers that it got before. A run that asks something else is an error ("diverged at call k")
+instead of a wrong answer.
 
-The prompt is kept as the number of characters it shares with the run's previous prompt and the rest, since
-prompts are mostly append-only. A session under other versions of the libraries that shape requests than the
-last one first adds a line with these versions and with the version of the journal's schema. Journals that
-state none are of version 1.
+Prompts mostly grow at their end. Therefore a prompt is kept as the number of characters that it shares with
+the run's previous prompt, and the rest.
+
+The versions of the libraries that shape requests may differ from those of the last session. A session then
+first adds a line with these versions and with the version of the journal's schema. Journals that state no
+version are of version 1.
 """
 
 from __future__ import annotations
@@ -28,11 +31,11 @@ from surrobench.errors import ResultsError
 from surrobench.protocol.requests import Completion, Message
 
 SCHEMA_VERSION = 1
-"""Counts up when the lines of a journal change; older journals stay readable."""
+"""The schema's version. It counts up when the lines of a journal change; older journals stay readable."""
 
 
 class Call(NamedTuple):
-    """Which request of a run: its ordinal and the re-ask (0 for the first try)."""
+    """The place of a request in a run: its ordinal and the number of the re-ask (0 for the first try)."""
 
     run: str
     call: int
@@ -41,38 +44,41 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One completion as journalled."""
+    """A completion as it is in the journal."""
 
     key: Call
     sample: int
     request: str
-    """Hash of the request."""
+    """The hash of the request."""
     purpose: str
     completion: Completion
     prompt: tuple[Message, ...] | None
-    """The messages; only with the first sample of a request."""
+    """The messages. They are kept only with the first sample of a request."""
 
     @property
     def where(self) -> str:
-        """Which completion of its run it is, ``call.attempt.sample``: what trials name as their ``reply``."""
+        """Return which completion of its run this is, ``call.attempt.sample``.
+
+        Trials name it as their ``reply``.
+        """
         return f"{self.key.call}.{self.key.attempt}.{self.sample}"
 
 
 class Journal:
-    """All completions of a results folder, in memory by call, and the file they are appended to.
+    """All completions of a results folder, in memory by call, and the file that they are appended to.
 
     Raises:
-        ResultsError: the file is damaged, other than by a write cut short at its end; or a newer surrobench
-            wrote it.
+        ResultsError: the file is damaged in another way than by a write cut short at its end, or a newer
+            surrobench wrote it.
     """
 
     def __init__(self, path: Path, *, versions: dict[str, str] | None = None) -> None:
-        """Read ``path`` if it exists; open it for appending if ``versions`` are given."""
+        """Read ``path`` if it exists, and open it for appending if ``versions`` are passed."""
         self.path = path
         self._entries: dict[Call, list[Entry]] = {}
         self._last_prompt: dict[str, str] = {}
         self.versions: dict[str, str] = {}
-        """Versions under which the last session wrote; empty for a new journal."""
+        """The versions under which the last session wrote; empty for a new journal."""
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         if path.exists():
@@ -120,7 +126,7 @@ class Journal:
         self._entries.setdefault(key, []).append(entry)
 
     def get(self, key: Call) -> list[Entry]:
-        """Return what is recorded for a call, in the order of the samples; empty if nothing is."""
+        """Return the recorded entries of a call, in the order of the samples; empty if there are none."""
         return self._entries.get(key, [])
 
     def of_run(self, run: str) -> list[Entry]:
@@ -152,7 +158,7 @@ class Journal:
         Concurrent calls share one write and one fsync.
 
         Raises:
-            ResultsError: they could not be written (a full disk, say).
+            ResultsError: the completions could not be written (because of a full disk, say).
         """
         first = len(self.get(key))
         lines = []
@@ -214,21 +220,22 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; what was appended is already on disk."""
+        """Close the file; everything that was appended is already on disk."""
         if self._file is not None:
-            # After a failed write, closing tries once more to write what nobody was told is on disk.
+            # After a failed write, closing tries once more to write the entries that were not confirmed to be
+            # on disk.
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
 
 
 def _encode(line: dict[str, Any]) -> bytes:
-    # Lone surrogates, which a model can produce through \ud800 escapes, have no UTF-8 form.
+    # A model can produce lone surrogates through \ud800 escapes. They have no UTF-8 form.
     return (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode(errors="replace")
 
 
 def _open_for_appending(path: Path) -> Any:
-    """Open ``path``, without the line that a killed process may have left half-written at its end."""
+    """Open ``path``, and remove the half-written line that a killed process may have left at its end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("ab+")
     size = file.seek(0, os.SEEK_END)
@@ -241,7 +248,7 @@ def _open_for_appending(path: Path) -> Any:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Return the whole lines of a file; what a killed process left half-written at its end is none."""
+    """Return the whole lines of a file, without one that a killed process left half-written at its end."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""What answers the completions of a study: journal first, then the server."""
+"""Answer the requests of a study for completions: from the journal first, then from the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from surrobench.seeding import content_hash, key
 
 
 class CompletionClient(Protocol):
-    """What a service needs of a client (``client.Client``, or ``scripted.ScriptedClient`` in tests)."""
+    """What a journalled model needs of a client.
+
+    Clients are ``client.Client``, and ``scripted.ScriptedClient`` in tests.
+    """
 
     in_flight: int
     completions: int
@@ -24,21 +27,22 @@ class CompletionClient(Protocol):
     async def complete(
         self, request: Complete, seed: int | None, slot: int | None = None
     ) -> list[Completion]:
-        """The completions of one request."""
+        """Return the completions of one request."""
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the client's connections."""
 
 
 @dataclass
 class JournalledModel:
-    """One language model of a study.
+    """A language model of a study, with the journal of its completions.
 
     Attributes:
-        spec: what the suite says of it.
-        journal: where its completions are kept.
-        client: the way to its server; None when replaying.
-        slots: runs it takes on at a time, each pinned to one (None: all at once).
+        spec: what the suite says of the model.
+        journal: the journal that keeps its completions.
+        client: the client of its server; None in a replay.
+        slots: how many runs the model takes on at a time, each pinned to one slot; None if it takes all at
+            once.
     """
 
     spec: ModelSpec
@@ -52,7 +56,7 @@ class JournalledModel:
         return content_hash(chat_body(self.spec, replace(request, n=1), None))
 
     async def complete(self, call: Call, request: Complete, slot: int | None) -> list[Completion]:
-        """Return the ``n`` completions of a call: the recorded ones, topped up by live ones.
+        """Return the ``n`` completions of a call: the recorded ones first, then live ones.
 
         Raises:
             ReplayDiverged: the run asks something else than what was recorded, or the recording ends here.
@@ -86,7 +90,7 @@ class JournalledModel:
             raise self.dead
         missing = replace(request, n=request.n - have)
         try:
-            # 31 bits, since several servers take a signed 32-bit seed.
+            # The seed has 31 bits, because several servers take a signed 32-bit seed.
             seed = key("model", call.run, call.call, call.attempt, have) >> 33
             return await self.client.complete(missing, seed, slot)
         except ModelUnavailable as error:

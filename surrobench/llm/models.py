@@ -1,4 +1,4 @@
-"""What a suite says of a language model: ``[models.NAME]``, or ``--llm NAME=URL,MODEL``."""
+"""Define what a suite says of a language model: ``[models.NAME]``, or ``--llm NAME=URL,MODEL``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ SERVED = ("embedded", "vllm")
 class ModelSpec(BaseModel):
     """A language model, the server that offers it, and how it is asked.
 
-    ``url`` names a running OpenAI-compatible server (vLLM, llama.cpp, a remote endpoint); ``serve =
-    "embedded"`` lets surrobench start the built-in one, which needs no GPU, ``serve = "vllm"`` one of vLLM.
+    ``url`` names a running OpenAI-compatible server (vLLM, llama.cpp, a remote endpoint). ``serve =
+    "embedded"`` lets surrobench start the built-in server, which needs no GPU. ``serve = "vllm"`` lets it
+    start a server of vLLM.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,12 +31,15 @@ class ModelSpec(BaseModel):
     url: str | None = None
     """The address of a running server, up to and including ``/v1``. Give this or ``serve``."""
     serve: str | None = None
-    """Start a server with the study: the built-in model (``embedded``), ``vllm``, or one that an installed
-    package provides, by its name."""
+    """The server that is started with the study.
+
+    It is the built-in model (``embedded``), ``vllm``, or the name of a server that an installed package
+    provides.
+    """
     model: str = EMBEDDED_MODEL
     """The name of the model, as the server knows it."""
     revision: str = ""
-    """Which weights are meant: a commit, a file hash, a date. It is part of a run's identity."""
+    """The version of the weights: a commit, a file hash, a date. It is part of a run's identity."""
     size: str = ""
     """The number of parameters as people say it (``135M``). It is shown beside the method's name."""
     sampling: dict[str, Any] = Field(default_factory=dict)
@@ -44,9 +48,10 @@ class ModelSpec(BaseModel):
     """How decoding is constrained. It is part of a run's identity, since constraints hide mistakes.
 
     Not all replies are objects. Several configurations at once (``zero-shot``, the start of ``llambo`` and
-    ``llinbo``) are an array; LLAMBO's surrogates ask for a number or a class. A server that takes only
-    schemas of objects (OpenAI's strict mode) refuses these requests, although it passes the probe: write
-    ``"json_object"`` for arrays, ``"none"`` for numbers and classes."""
+    ``llinbo``) are an array. LLAMBO's surrogates ask for a number or a class. A server that takes only
+    schemas of objects (OpenAI's strict mode) refuses these requests, although it passes the probe. Write
+    ``"json_object"`` for arrays, and ``"none"`` for numbers and classes.
+    """
     seed: bool = True
     """Whether a seed is sent with each request. Turn it off for a server that takes none."""
     key_env: str | None = None
@@ -54,27 +59,35 @@ class ModelSpec(BaseModel):
     concurrency: int = Field(default=64, ge=1)
     """How many requests are in flight at most."""
     slots: int = Field(default=2, ge=1)
-    """Built-in server: how many runs are taken on at a time. Each has a slot with a prompt cache of its own.
+    """Built-in server: how many runs it takes on at a time. Each has a slot with its own prompt cache.
 
-    On two cores, 1 and 2 slots give about the same number of answers per minute (arithmetic is the limit),
-    and each further one costs 90 MB. With 2, no core waits while the engine is between two requests."""
+    On two cores, 1 and 2 slots give about the same number of answers per minute, because arithmetic is the
+    limit. Each further slot costs 90 MB. With 2 slots, no core waits while the engine is between two
+    requests.
+    """
     context: int = Field(default=4096, ge=256)
     """Built-in server: tokens of context per slot."""
     weights: str | None = None
     """vLLM: the folder or hub name that is loaded, if it is not ``model``."""
     python: str | None = None
-    """vLLM: the Python of its environment. By default, the one that the environment variable
-    ``SURROBENCH_VLLM_PYTHON`` names, or else the one that runs surrobench."""
+    """vLLM: the Python of its environment.
+
+    By default, it is the one that the environment variable ``SURROBENCH_VLLM_PYTHON`` names, or else the one
+    that runs surrobench.
+    """
     tensor_parallel: int = Field(default=1, ge=1)
     """vLLM: how many GPUs share each copy of the model."""
     data_parallel: int = Field(default=1, ge=1)
     """vLLM: how many copies of the model there are, each with its own prompt cache."""
     max_model_len: int | None = Field(default=None, ge=1)
-    """vLLM: tokens of context; by default, what the model was trained for."""
+    """vLLM: tokens of context. By default, it is the length that the model was trained for."""
     max_num_seqs: int | None = Field(default=None, ge=1)
-    """vLLM: sequences that a copy works on at a time; by default 256, or ``concurrency`` if that is more."""
+    """vLLM: how many sequences a copy works on at a time.
+
+    The default is 256, or ``concurrency`` if that is more.
+    """
     dtype: str = "auto"
-    """vLLM: the type of the weights. If it is given, it is part of a run's identity, as ``extra`` is."""
+    """vLLM: the type of the weights. If it is set, it is part of a run's identity, as ``extra`` is."""
     extra: list[str] = Field(default_factory=list)
     """vLLM: further arguments of its server, such as ``["--reasoning-parser", "qwen3"]``."""
     timeout: float = Field(default=600.0, gt=0)
@@ -102,12 +115,14 @@ class ModelSpec(BaseModel):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What of this determines the answers, and so belongs to a run's identity.
+        """Return the settings that determine the answers, and so belong to a run's identity.
 
-        How a server spreads its work (copies, GPUs, sequences at a time, length of context) does not: it
-        rounds differently, as any change of the load does, but asks the same of the same model. ``dtype`` and
-        ``extra`` do, since they can name other weights (a quantization), another template or another parser;
-        what is not given leaves no trace, so that the same model behind a ``url`` is the same.
+        How a server spreads its work (copies, GPUs, sequences at a time, length of context) is not among
+        them. It changes the rounding, as any change of the load does, but asks the same of the same model.
+
+        ``dtype`` and ``extra`` are among them, since they can name other weights (a quantization), another
+        template or another parser. A setting that is not set leaves no trace, so that the same model behind a
+        ``url`` is the same.
         """
         identity = {
             "model": self.model,

@@ -1,4 +1,4 @@
-"""From a space to the JSON schema of a reply, and from a reply to a configuration or a named reason.
+"""Turn a space into the JSON schema of a reply, and a reply into a configuration or a named reason.
 
 Model output is untrusted text: it is parsed as JSON and checked value by value, never evaluated.
 """
@@ -28,24 +28,27 @@ from surrobench.space.hyperparameter import (
 )
 
 FALSE_STARTS = 200
-"""Each may be read to the end of the reply: without a limit, a model that repeats itself costs the square of
-its reply's length, while all other runs wait."""
+"""The number of false starts of an object after which the rest of a reply is not read.
+
+Each false start may be read to the end of the reply. Without a limit, a model that repeats itself costs the
+square of its reply's length, while all other runs wait.
+"""
 _BEGIN = re.compile(r"\{(?=[ \t\n\r]*[\"}])")
-"""A brace with which an object can begin: a name follows, or its end."""
+"""A brace with which an object can begin: a name or the end of the object follows."""
 
 Defect = Literal["truncated", "refused", "unparsable", "missing", "unknown-name", "out-of-range"]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a reply came to.
+    """The outcome of reading a reply.
 
     Attributes:
-        configuration: shape (d,); None if the reply is invalid.
+        configuration: the proposed configuration, shape (d,); None if the reply is invalid.
         defect: what is wrong with an invalid reply.
         detail: the defect in words, for the record and for a re-ask.
-        repairs: what was changed to make it legal, ``kind:hyperparameter``.
-        reply: the completion it was read from (``Completion.where``).
+        repairs: what was changed to make the proposal legal, ``kind:hyperparameter``.
+        reply: the completion that the proposal was read from (``Completion.where``).
     """
 
     configuration: Matrix | None
@@ -56,9 +59,10 @@ class Proposal:
 
 
 def json_schema(view: ShownSpace, configurations: int = 1) -> dict[str, Any]:
-    """Return the schema of a configuration, or of an array: choices as enums, ranges with their ends.
+    """Return the schema of a configuration, or of an array of configurations.
 
-    Values are written as prompts write them (``prompts.number``). Conditional hyperparameters are optional.
+    Choices are enums, and ranges have their ends. Values are written as prompts write them
+    (``prompts.number``). Conditional hyperparameters are optional.
     """
     schema: dict[str, Any] = {
         "type": "object",
@@ -86,18 +90,20 @@ def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
 def parse_configuration(reply: Completion, view: ShownSpace, *, clip: bool, default: Matrix) -> Proposal:
     """Read the configuration that a reply proposes.
 
-    The first JSON object of the text counts; prose around it is ignored. Values that the space does not have
-    but that lie within its range are snapped to the nearest one (``snapped:NAME``): a grid is not visible
-    where a range was shown. Values of hyperparameters that are inactive in the proposal are dropped
-    (``dropped:NAME``). All else that is wrong makes the reply invalid, unless ``clip``, which is
-    karpathy-agent's published rule: out of range is moved to the nearest bound (``clipped:NAME``), what is
-    missing or no value at all is filled with the default (``filled:NAME``), an unknown name is dropped.
+    The first JSON object of the text counts, and prose around it is ignored. Values that the space does not
+    have but that lie within its range are snapped to the nearest one (``snapped:NAME``), because a grid is
+    not visible if a range was shown. Values of hyperparameters that are inactive in the proposal are dropped
+    (``dropped:NAME``).
+
+    Anything else that is wrong makes the reply invalid, unless ``clip`` is set, which is karpathy-agent's
+    published rule. A value out of range is then moved to the nearest bound (``clipped:NAME``). A value that
+    is missing or is no value at all is filled with the default (``filled:NAME``). An unknown name is dropped.
 
     Args:
-        reply: the model's.
-        view: what the model was shown; repairs are named after the space's own hyperparameters.
+        reply: the model's reply.
+        view: the space as the model was shown it. Repairs are named after the space's own hyperparameters.
         clip: whether to mend what is wrong.
-        default: shape (d,).
+        default: the default configuration, shape (d,).
     """
     return parse_configurations(reply, view, 1, clip=clip, default=default)[0]
 
@@ -107,9 +113,11 @@ def parse_configurations(
 ) -> list[Proposal]:
     """Read the first k configurations that a reply lists, each by itself as in ``parse_configuration``.
 
-    Those that are missing are invalid: always k proposals. Where there are to be several, an object that
-    holds nothing but objects, or lists of them, is their list: a server that lets a model write nothing but
-    an object (``structured = "json_object"``) leaves it no other way, and no value of a configuration is one.
+    The result always has k proposals; those that are missing are invalid.
+
+    If there should be several, an object that holds nothing but objects, or lists of them, is their list. A
+    server that lets a model write nothing but an object (``structured = "json_object"``) leaves the model no
+    other way. No value of a configuration is an object.
     """
     objects: list[dict[str, Any]] = []
     if reply.finish_reason != "refusal":
@@ -130,7 +138,8 @@ def _proposal(values: dict[str, Any], view: ShownSpace, clip: bool, default: Mat
             if active and np.isnan(x[j]):
                 if not clip:
                     raise _Invalid("missing", f"{view.names[j]!r} is missing")
-                # A default configuration has no value for what is inactive in it; the hyperparameter has.
+                # A default configuration has no value for a hyperparameter that is inactive in it, but the
+                # hyperparameter has.
                 own = space.nearest(name, space[name].default_value)
                 x[j] = own if np.isnan(default[j]) else default[j]
                 repairs.append(f"filled:{name}")
@@ -143,7 +152,7 @@ def _proposal(values: dict[str, Any], view: ShownSpace, clip: bool, default: Mat
 
 
 def _nothing(reply: Completion, found: int, k: int) -> Proposal:
-    """Why a reply has no further configuration."""
+    """Return the invalid proposal that says why a reply has no further configuration."""
     if reply.finish_reason == "refusal":
         return Proposal(None, "refused", "the model refused to answer")
     if reply.finish_reason == "length":
@@ -160,7 +169,10 @@ class _Invalid(Exception):
 
 
 def _values(values: dict[str, Any], view: ShownSpace, *, clip: bool) -> tuple[Matrix, list[str]]:
-    """The named values as a vector, and the repairs; NaN where none, or none that can be kept, was given."""
+    """Return the named values as a vector, and the repairs.
+
+    The vector has NaN for a hyperparameter whose value is missing or cannot be kept.
+    """
     x = np.full(view.space.d, np.nan)
     repairs: list[str] = []
     for name, value in values.items():
@@ -188,7 +200,7 @@ def _values(values: dict[str, Any], view: ShownSpace, *, clip: bool) -> tuple[Ma
 
 
 def _inside(hp: Hyperparameter, value: Any) -> Any:
-    """A number moved into the range, since arithmetic far beyond it overflows or loses the order."""
+    """Return a number moved into the range, since arithmetic far beyond it overflows or loses the order."""
     choices = values_of(hp)
     numeric = choices is None or all(isinstance(c, int | float) for c in choices)
     if not numeric or isinstance(value, bool) or not isinstance(value, int | float):
@@ -198,27 +210,28 @@ def _inside(hp: Hyperparameter, value: Any) -> Any:
 
 
 def _same(value: Any, kept: Any) -> bool:
-    """Whether a value is the one that was kept, in full or as prompts write it."""
+    """Return whether a value is the one that was kept, in full or as prompts write it."""
     if isinstance(kept, float):
         return math.isclose(value, kept, rel_tol=1e-9) or bool(value == number(kept))
     return bool(value == kept)
 
 
 def _outside(hp: Hyperparameter, value: Any) -> str:
-    """The range in words if a number lies outside of it, else the empty string."""
+    """Return the range in words if a number lies outside of it, else the empty string."""
     choices = values_of(hp)
     if choices is not None and (value in choices or not all(isinstance(c, int | float) for c in choices)):
         return ""
     low, high = bounds_of(hp)
-    # The prompt shows bounds with three digits: those count as inside.
+    # The prompt shows bounds with three digits, so the shown bounds count as inside.
     inside = min(low, number(float(low))) <= value <= max(high, number(float(high)))
     return "" if inside else f"between {number(low)} and {number(high)}"
 
 
 def _objects(text: str, k: int) -> list[dict[str, Any]]:
-    """The first k complete JSON objects in a text that are not within each other.
+    """Return the first k complete JSON objects in a text that are not within each other.
 
-    After ``FALSE_STARTS`` braces that looked like the beginning of one and were none, the rest is not read.
+    After ``FALSE_STARTS`` braces that looked like the beginning of an object and were none, the rest is not
+    read.
     """
     decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
     found: list[dict[str, Any]] = []
@@ -229,19 +242,19 @@ def _objects(text: str, k: int) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             failed, end = failed + 1, begin.start() + 1
         else:
-            found.append(value)  # what begins with a brace is an object
+            found.append(value)  # a value that begins with a brace is an object
         begin = _BEGIN.search(text, end)
     return found
 
 
 def _listed(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The objects that an object holds if it holds nothing else, or else itself."""
+    """Return the objects that an object holds if it holds nothing else, or else the object itself."""
     parts = [part for held in value.values() for part in (held if isinstance(held, list) else [held])]
     return parts if parts and all(isinstance(part, dict) for part in parts) else [value]
 
 
 def _integer(digits: str) -> int | float:
-    # An integer that no float can hold would overflow in every comparison that needs one.
+    # An integer that no float can hold would overflow in every comparison that needs a float.
     return int(digits) if len(digits) < 300 else float(digits)
 
 

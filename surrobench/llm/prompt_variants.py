@@ -1,20 +1,20 @@
-"""What a language model is shown of a task: words and search space, by prompt variant.
+"""Decide what a language model is shown of a task: words and search space, by prompt variant.
 
-A variant separates what a model knows from how it searches: ``full`` shows real names, data set and metric;
-``no-dataset`` leaves the data set out; ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1],
-categories c1, c2, ... and a metric y; ``misleading`` permutes the hyperparameters' names, ranges staying in
-place (one hyperparameter alone keeps its name: ``plan.planning.plan`` refuses such a study).
-Methods write and read configurations through a ``ShownSpace`` alone, so that each works with every variant.
+A variant separates what a model knows from how it searches. ``full`` shows real names, data set and metric.
+``no-dataset`` leaves the data set out. ``anonymous`` shows hyperparameters x1, x2, ... scaled to [0, 1],
+categories c1, c2, ... and a metric y. ``misleading`` permutes the hyperparameters' names, while ranges stay
+in place. (A single hyperparameter keeps its name: ``plan.planning.plan`` refuses such a study.) Methods write
+and read configurations through a ``ShownSpace`` alone, so that each works with every variant.
 
-No name and no range is left of an anonymous task, but not everything is hidden. What stays:
+No name and no range is left of an anonymous task, but not everything is hidden. A model still sees:
 
-- values of the metric, and targets, in natural units, and which direction is better: values such as 0.93 that
-  are to rise look like an accuracy;
+- the values of the metric, and targets, in natural units, and which direction is better: values such as 0.93
+  that should rise look like an accuracy;
 - how many hyperparameters there are, in their order; which of them are categorical, with how many categories,
   or constant; and which of them depend on which values of others;
-- which configurations were tried, the granted ones included, scaled like all; that a hyperparameter has a
-  grid shows in values that recur;
-- the words of the method itself, which are those of all variants: ``hyperparameters``, and in places what
+- which configurations were tried, the granted ones included, scaled like all; values that recur show that a
+  hyperparameter has a grid;
+- the words of the method itself, which are the same in all variants: ``hyperparameters``, and in places what
   happens to them, as in the first prompt of ``llambo`` after failures ("training failed").
 """
 
@@ -57,20 +57,20 @@ GROUP = "surrobench.prompt_variants"
 
 
 def is_folder(variant: str) -> bool:
-    """Whether a variant is written as a folder of the user's, such as ``./mystyle``."""
+    """Return whether a variant is written as a folder of the user's, such as ``./mystyle``."""
     return variant.startswith((".", "~")) or "/" in variant or os.sep in variant
 
 
 def variant_name(variant: str) -> str:
-    """Return the name that runs and tables know a variant by: of a folder, its last part."""
+    """Return the name of a variant in runs and tables: for a folder, it is the last part of its path."""
     return Path(variant).name if is_folder(variant) else variant
 
 
 def variant_folder(variant: str) -> Path | None:
-    """Return the folder of templates that a variant puts in the place of a method's; None for one of ours.
+    """Return the folder of templates that replaces those of a method; None for a variant of surrobench.
 
-    Such a variant shows words and search space as ``full`` does; see ``prompts.user_templates`` for what the
-    folder holds.
+    Such a variant shows words and search space as ``full`` does. See ``prompts.user_templates`` for the files
+    that the folder holds.
 
     Raises:
         UnknownName: there is no such variant, neither here nor in an installed package.
@@ -86,7 +86,7 @@ def variant_folder(variant: str) -> Path | None:
     try:
         made = offered[variant].load()
         return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
-    except Exception as error:  # whatever importing another's package raises
+    except Exception as error:  # importing another package may raise anything
         raise UsageError(
             f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {in_one_line(error)}.",
             "Its entry point must name a folder, as a path or a package.",
@@ -94,7 +94,7 @@ def variant_folder(variant: str) -> Path | None:
 
 
 def shown_card(card: TaskCard, variant: Variant) -> TaskCard:
-    """Return the task card as a variant shows it: what is hidden is None, an anonymous metric is y."""
+    """Return the task card as a variant shows it: hidden facts are None, and an anonymous metric is y."""
     if variant == "no-dataset":
         return replace(card, dataset=None, rows=None, features=None, classes=None)
     if variant == "anonymous":
@@ -108,7 +108,7 @@ class ShownSpace:
 
     Attributes:
         space: the search space itself.
-        hyperparameters: as shown: other names, other ranges, without conditions.
+        hyperparameters: the hyperparameters as they are shown: other names, other ranges, without conditions.
     """
 
     def __init__(self, space: SearchSpace, variant: Variant = "full") -> None:
@@ -123,18 +123,19 @@ class ShownSpace:
 
     @cached_property
     def columns(self) -> dict[str, int]:
-        """Shown name -> column."""
+        """Return the column of each shown name."""
         return {name: j for j, name in enumerate(self.names)}
 
     @cached_property
     def abouts(self) -> tuple[str, ...]:
-        """What is said of each hyperparameter: its range, and when it is used."""
+        """Return what is said of each hyperparameter: its range, and when it is used."""
         return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
 
     def only(self, columns: Sequence[int]) -> ShownSpace:
-        """Return the view of some hyperparameters alone, under the names they have here.
+        """Return the shown space of some hyperparameters alone, under the names that they have here.
 
-        Its space is theirs, without conditions; its columns are in the order of that space's ``names``.
+        Its space has only these hyperparameters, without conditions. Its columns are in the order of that
+        space's ``names``.
         """
         part = ConfigurationSpace()
         part.add(*(copy.copy(self.space.hyperparameters[j]) for j in columns))
@@ -158,7 +159,7 @@ class ShownSpace:
         return shown
 
     def is_conditional(self, j: int) -> bool:
-        """Whether a hyperparameter may be inactive."""
+        """Return whether a hyperparameter may be inactive."""
         return bool(self.space.conditions(j))
 
     def _scaled(self, j: int) -> bool:
@@ -206,9 +207,9 @@ def _anonymous(j: int, hp: Hyperparameter) -> Hyperparameter:
 
 
 def _with_permuted_names(space: SearchSpace) -> tuple[Hyperparameter, ...]:
-    """The hyperparameters with each other's names, none with its own; the same for the space everywhere.
+    """Return the hyperparameters with each other's names, so that none has its own.
 
-    One hyperparameter alone keeps its name.
+    The result is the same for the space everywhere. A single hyperparameter keeps its name.
     """
     names, rng = list(space.names), stream("misleading", list(space.names))
     order = rng.permutation(space.d)

@@ -24,11 +24,11 @@ from surrobench.paths import data_dir
 from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
-"""Folder of the templates that all methods share: how a task and a space are described."""
+"""The folder of the templates that all methods share. They say how a task and a space are described."""
 SUFFIX = ".jinja"
 
 Replaced = Mapping[str, str]
-"""The user's templates, which take the place of a method's: file name -> text."""
+"""The user's templates, which replace those of a method: file name -> text."""
 
 
 def prompts_hash(method: str, replaced: Replaced | None = None) -> str:
@@ -54,11 +54,11 @@ def _hash(method: str, replaced: tuple[tuple[str, str], ...]) -> str:
 
 
 def user_templates(folder: Path, method: str) -> dict[str, str]:
-    """Read the templates that a user's folder puts in the place of a method's.
+    """Read the templates of a user's folder, which replace those of a method.
 
-    The folder holds files of the names that the method's own templates have, or the common ones. In a folder
-    for several methods, what is meant for one method alone stands in a folder ``METHOD/`` in it. Hidden files
-    are passed over.
+    The folder holds files with the names of the method's own templates, or of the common ones. In a folder
+    for several methods, a template that is meant for one method alone is in a subfolder ``METHOD/``. Hidden
+    files are ignored.
 
     Args:
         folder: the user's folder.
@@ -119,7 +119,7 @@ def render(method: str, name: str, replaced: Replaced | None = None, **values: A
     try:
         return _template(method, name, _items(replaced)).render(values)
     except Exception as error:
-        if not replaced:  # a defect of ours
+        if not replaced:  # the defect is in a template of surrobench
             raise
         raise UsageError(
             f"The prompt {name}{SUFFIX} of {method} cannot be rendered: {error}.",
@@ -150,7 +150,7 @@ def _files(method: str) -> dict[str, dict[str, Path]]:
     """Return the templates of a method and the common ones, by folder and name, in the order of the hash.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no templates.
     """
     files: dict[str, dict[str, Path]] = {
         folder: {file.name: file for file in sorted((data_dir("prompts") / folder).glob(f"*{SUFFIX}"))}
@@ -168,9 +168,9 @@ def _items(replaced: Replaced | None) -> tuple[tuple[str, str], ...]:
 
 
 def number(value: Any) -> Any:
-    """Return a value as prompts show it: floats with three significant digits, everything else as it is.
+    """Return a value as prompts show it: floats with three significant digits, other values as they are.
 
-    All methods use this one serializer. Three digits tell all grid values of the tables apart and cost a
+    All methods use this one serializer. Three digits distinguish all grid values of the tables. They cost a
     small model a third of the tokens of the full representation.
     """
     return float(f"{value:.3g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""A model made of a function: for tests of the machinery and for examples, without server or GPU."""
+"""Make a model of a function, for tests of the machinery and for examples, without server or GPU."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion, Message, Purpose
 
 Script = Callable[[tuple[Message, ...], Purpose], str]
-"""Writes the reply to a chat; called once per sample. What it raises, ``complete`` raises."""
+"""A function that writes the reply to a chat. It is called once per sample.
+
+``complete`` raises what the function raises.
+"""
 
 SCRIPTED = ModelSpec(url="http://scripted.invalid/v1", model="scripted")
 
 
 class ScriptedClient:
-    """Stands in for ``Client``: same methods and counters, replies from ``script``.
+    """A client that stands in for ``Client``, with the same methods and counters.
+
+    Its replies come from ``script``.
 
     Tokens are words here, and a reply takes no time.
     """
@@ -32,16 +37,16 @@ class ScriptedClient:
         self._script = script
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
-        """The body that ``Client`` would send."""
+        """Return the body that ``Client`` would send."""
         return chat_body(self.spec, request, seed)
 
     async def complete(
         self, request: Complete, seed: int | None, slot: int | None = None
     ) -> list[Completion]:
-        """``request.n`` replies of the script; ``seed`` and ``slot`` change nothing."""
+        """Return ``request.n`` replies of the script; ``seed`` and ``slot`` change nothing."""
         self.in_flight += 1
         try:
-            await asyncio.sleep(0)  # others get their turn, as with a real server
+            await asyncio.sleep(0)  # other tasks get their turn, as with a real server
             texts = [self._script(request.messages, request.purpose) for _ in range(request.n)]
         finally:
             self.in_flight -= 1
@@ -56,7 +61,7 @@ class ScriptedClient:
         return completions
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     async def __aenter__(self) -> Self:
         return self

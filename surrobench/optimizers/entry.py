@@ -1,4 +1,4 @@
-"""What the registry knows of an optimizer before it runs: its function, its parameters and what it needs."""
+"""The registry entry of an optimizer: its function, its parameters and what it needs."""
 
 from __future__ import annotations
 
@@ -21,50 +21,56 @@ _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A registry entry: where the generator is, and what the engine must know before it runs."""
+    """A registry entry, which says where the generator is and what the engine must know before it runs."""
 
     target: str
     """``module:function`` below ``surrobench.optimizers``."""
     summary: str
     version: int | str = 1
-    """Counts up when the same seed would give other trials; part of every run's identity. Of a user's file:
-    the digits of its content; of a package: its version."""
+    """A number that counts up when the same seed would give other trials. It is part of every run's identity.
+    For a user's file, it is the digits of its content. For a package, it is the package's version."""
     seconds: float = 1e-5
-    """Rough cost of one trial, for sizing shards and for ``--dry-run``."""
+    """The rough cost of one trial in seconds, for sizing shards and for ``--dry-run``."""
     uses_horizon: bool = False
-    """Whether its trials depend on the budget, which then is part of a run's identity."""
+    """Whether the trials depend on the budget, which then is part of a run's identity."""
     prompts: str | None = None
-    """Folder in ``prompts/``; a method that has one needs a language model."""
+    """The method's folder in ``prompts/``. A method that has one needs a language model."""
     multi_fidelity: bool = False
-    """Whether it varies the first fidelity, and so needs a benchmark that has one."""
+    """Whether the method varies the first fidelity, and so needs a benchmark that has one."""
     reads: str | None = None
-    """The parameter that names a file of configurations; it must be given.
+    """The parameter that names a file of configurations. It must be set.
     See ``benchmarks.configuration_file``."""
     then: str | None = None
-    """The parameter that names the method it hands over to; that method's parameters are in
+    """The parameter that names the method to hand over to. That method's parameters are in
     ``THEN_parameters``."""
     follower: Callable[[str], Optimizer] | None = None
-    """Finds the method that ``then`` names, see ``registry.follower``; given together with ``then``."""
+    """The function that finds the method that ``then`` names, see ``registry.follower``. It is set together
+    with ``then``."""
     needs: Library | None = None
-    """An optional library; the method is unavailable without it."""
+    """An optional library, without which the method is unavailable."""
     user_defined: bool = False
-    """Whether the user brought it. It may ask a language model without a folder in ``prompts/``."""
+    """Whether the user brought the optimizer. Such an optimizer may ask a language model without a
+    folder in ``prompts/``."""
     file: str | None = None
-    """The user's file, absolute. Runs know the optimizer as ``target``, which is the same in every folder."""
+    """The absolute path of the user's file. Runs know the optimizer as ``target``, which is the same
+    in every folder."""
 
     @property
     def available(self) -> bool:
-        """Whether the optional library it needs, if any, is installed; nothing is imported to find out."""
+        """Return whether the optional library that the optimizer needs, if any, is installed.
+
+        Nothing is imported to find out.
+        """
         return self.needs is None or self.needs.installed
 
     @property
     def remedy(self) -> str:
-        """How to get the optional library it needs."""
+        """Return how to get the optional library that the optimizer needs."""
         return self.needs.remedy if self.needs else ""
 
     @cached_property
     def function(self) -> Callable[..., Steps]:
-        """The generator function."""
+        """Return the generator function."""
         module, name = self.target.split(":")
         function: Callable[..., Steps] = getattr(import_module(f"surrobench.optimizers.{module}"), name)
         return function
@@ -79,10 +85,10 @@ class Optimizer:
         return {name: parameter.default for name, parameter in self.signature().items()}
 
     def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all keyword parameters, those not given with their defaults.
+        """Return all keyword parameters, with defaults for those that ``parameters`` lacks.
 
         Raises:
-            UsageError: the function takes no such parameter, or not this value (see ``parameters.check``);
+            UsageError: the function takes no such parameter, or not this value (see ``parameters.check``).
                 ``keys`` name the parameter.
         """
         known = self.signature()
@@ -102,7 +108,7 @@ class Optimizer:
     def after(self, parameters: Mapping[str, Any]) -> Optimizer | None:
         """Return the method that this one hands over to, or None if it hands over to none.
 
-        A parameter that is not given has its default.
+        A parameter that ``parameters`` lacks has its default.
 
         Raises:
             UsageError: that method cannot go on after another, see ``registry.follower``.
@@ -116,7 +122,7 @@ class Optimizer:
         """Return what the method's random stream is named after: its name, and all its parameters.
 
         Args:
-            name: the name that runs know it by.
+            name: the name by which runs know the method.
             parameters: all of them, as ``resolve`` returns them.
         """
         return name, dict(parameters)

@@ -1,12 +1,12 @@
-"""Any sampler of Optuna as an optimizer: ``method = "optuna:CmaEsSampler"`` in a suite.
+"""Make any sampler of Optuna an optimizer: ``method = "optuna:CmaEsSampler"`` in a suite.
 
 The name is a class of ``optuna.samplers``, or a dotted path to a class below ``optuna.samplers`` or
-``optuna_integration``. Its ``parameters`` are those of the constructor, as far as TOML can say them; the seed
+``optuna_integration``. The ``parameters`` are those of the constructor, as far as TOML can say them. The seed
 comes from the run's random stream. See ``OptunaStudy`` for conditions, the granted start and failed trials.
 
-What a sampler cannot do is its own affair, as in Optuna: ``CmaEsSampler`` draws categories, and
-hyperparameters under conditions, at random. Multi-objective samplers such as ``NSGAIISampler`` search for the
-one objective of the study.
+A sampler has the same limits as in Optuna. ``CmaEsSampler`` draws categories, and hyperparameters under
+conditions, at random. Multi-objective samplers such as ``NSGAIISampler`` search for the one objective of the
+study.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _SAME_AS_OURS = {
     "TPESampler": ("tpe", {"n_startup_trials": "startup", "n_ei_candidates": "candidates"}),
     "GPSampler": ("optuna-gp", {"n_startup_trials": "startup"}),
 }
-"""Samplers that a method of ours wraps: its name, and what it calls the sampler's parameters.
+"""Samplers that a method of this package wraps, with its name and its names of the sampler's parameters.
 
-With the sampler's other parameters at their defaults, both draw from the same random stream, and so make the
-same trials."""
+With the sampler's other parameters at their defaults, both draw from the same random stream. They therefore
+make the same trials."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class OptunaSampler(Optimizer):
     """An optimizer that is a sampler class of Optuna."""
 
     sampler: Callable[..., BaseSampler] = lambda: None  # type: ignore[assignment,return-value]
-    """The class."""
+    """The sampler's class."""
 
     @property
     def _name(self) -> str:
@@ -63,7 +63,7 @@ class OptunaSampler(Optimizer):
 
     @property
     def function(self) -> Callable[..., Steps]:
-        """The generator function."""
+        """Return the generator function."""
         return _as_steps(self._name, self.sampler)
 
     def signature(self) -> dict[str, inspect.Parameter]:
@@ -76,11 +76,11 @@ class OptunaSampler(Optimizer):
         return {name: parameter.default for name, parameter in known if is_json(parameter.default)}
 
     def resolve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters, those not given with their defaults.
+        """Return all parameters, with defaults for those that ``parameters`` lacks.
 
         Raises:
-            UsageError: the constructor takes no such parameter, needs one that is not given, or refuses
-                a value.
+            UsageError: the constructor takes no such parameter, needs one that is missing, or refuses a
+                value.
         """
         if "seed" in parameters and "seed" in _parameters(self.sampler):
             raise UsageError(f"The seed of {self._name} is the run's.", "Leave it out of the parameters.")
@@ -101,7 +101,8 @@ class OptunaSampler(Optimizer):
     def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return what the random stream is named after.
 
-        It is the method of ours that makes the same trials, if there is one (``_SAME_AS_OURS``).
+        If a method of this package makes the same trials, the stream is named after that method
+        (``_SAME_AS_OURS``).
         """
         ours, names = _SAME_AS_OURS.get(self._name, (name, {}))
         others = {key: value for key, value in self.parameters().items() if key not in names}
@@ -114,7 +115,7 @@ def sampler_entry(name: str) -> OptunaSampler:
     """Return the registry entry of ``optuna:SAMPLER``.
 
     Raises:
-        UnknownName: Optuna has no such sampler; the message names the nearest.
+        UnknownName: Optuna has no such sampler. The message names the nearest.
         MissingLibrary: the sampler is one of ``optuna_integration``, which is not installed.
         UsageError: the name is that of something else.
     """
@@ -139,7 +140,10 @@ def sampler_entry(name: str) -> OptunaSampler:
 
 
 def _find(path: str) -> Any:
-    """Return what a dotted path names, in one of the packages or below it; None if there is nothing."""
+    """Return the object that a dotted path names, in one of the packages or below it.
+
+    Return None if there is no such object.
+    """
     for package in _PACKAGES:
         below = path.removeprefix(f"{package}.")
         if below == path and path.startswith(_PACKAGES):
@@ -161,7 +165,7 @@ def _find(path: str) -> Any:
 
 
 def is_sampler(made: Any) -> bool:
-    """Whether an object is a sampler of Optuna; the library is not imported to find out."""
+    """Return whether an object is a sampler of Optuna; the library is not imported to find out."""
     optuna = sys.modules.get("optuna")
     return optuna is not None and isinstance(made, optuna.samplers.BaseSampler)
 
@@ -177,7 +181,7 @@ def _as_steps(name: str, sampler: Callable[..., BaseSampler]) -> Callable[..., S
 
 
 def _open(sampler: Callable[..., BaseSampler], parameters: Mapping[str, Any], rng: Generator) -> BaseSampler:
-    """Make a sampler, with a seed of the run's where it takes one."""
+    """Make a sampler, with a seed from the run's random stream where it takes one."""
     from optuna.exceptions import ExperimentalWarning
 
     seed = {"seed": int(rng.integers(2**32))} if "seed" in _parameters(sampler) else {}
@@ -198,7 +202,7 @@ def _parameters(sampler: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         annotation = parameter.annotation
         if isinstance(annotation, str):
             try:
-                annotation = eval(annotation, dict(namespace))  # of an installed library, as inspect does it
+                annotation = eval(annotation, dict(namespace))  # of an installed library
             except Exception:  # a name that is there for type checkers only: the value is not judged here
                 annotation = parameter.empty
         found[name] = parameter.replace(annotation=annotation)

@@ -1,7 +1,7 @@
-"""What a method's keyword parameters may be, read off their annotations.
+"""Read the legal values of a method's keyword parameters off their annotations.
 
-Judged are text, numbers, true and false, tables, a ``Literal``'s choices, and unions of these and None. Any
-other annotation, or none, lets every value pass.
+These annotations are judged: text, numbers, true and false, tables, a ``Literal``'s choices, and unions of
+these and None. Any other annotation, or none, lets every value pass.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ _WORDS: dict[Any, str] = {
 
 @cache  # every run of a study asks
 def annotated(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature, with annotations for their text where they can be had: a user's may name anything."""
+    """Return the signature, with annotations evaluated from their text where that is possible.
+
+    A user's annotations may name anything.
+    """
     try:
         return inspect.signature(function, eval_str=True)
-    except Exception:  # whatever evaluating a user's annotations raises: they are then not judged
+    except Exception:  # evaluating a user's annotations may raise anything; they are then not judged
         return inspect.signature(function)
 
 
 def check(parameter: inspect.Parameter, value: Any) -> None:
     """Check that a parameter may have this value.
 
-    A whole number is a number; true and false are none. None, which TOML cannot say, passes.
+    A whole number is a number. True and false are no numbers. None, which TOML cannot say, passes.
 
     Raises:
-        UnknownName: no choice of a ``Literal``; the message names the nearest.
-        UsageError: of another type than the annotation says.
+        UnknownName: the value is no choice of a ``Literal``. The message names the nearest.
+        UsageError: the value is of another type than the annotation says.
     """
     kinds = _kinds(parameter.annotation)
     if not kinds or value is None or any(_is_of(value, kind) for kind in kinds):
@@ -62,7 +65,10 @@ def is_json(value: Any) -> bool:
 
 
 def _kinds(annotation: Any) -> list[Any] | None:
-    """The types and choices that an annotation allows, beside None; None: it says something else."""
+    """Return the types and choices that an annotation allows, beside None.
+
+    Return None if the annotation says something else.
+    """
     if get_origin(annotation) in (Union, UnionType):
         parts = [_kinds(part) for part in get_args(annotation) if part is not NoneType]
         return None if None in parts else [kind for part in parts for kind in part or ()]

@@ -19,8 +19,9 @@ def follower(name: str) -> Optimizer:
     """Return a method that can go on after another one's start, which enters its initial design.
 
     Raises:
-        UnknownName: there is none of that name in the registry.
-        UsageError: it needs a model, a file, or lower fidelities, which the first method does not use.
+        UnknownName: the registry has no method of that name.
+        UsageError: the method needs a model, a file, or lower fidelities, which the first method does not
+            use.
     """
     if not isinstance(name, str) or name not in OPTIMIZERS:
         raise UnknownName("optimizer", str(name), [key for key in OPTIMIZERS if _follows(key)])
@@ -224,13 +225,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def located(name: str, folder: Path | None) -> str:
-    """Return an optimizer's name, ``FILE.py:NAME`` with its absolute path; see ``paths.find_file``."""
+    """Return an optimizer's name, with the absolute path of its file where it is ``FILE.py:NAME``.
+
+    See ``paths.find_file``.
+    """
     file, colon, function = name.rpartition(":")
     return f"{find_file(file, folder)}:{function}" if colon and file.endswith(".py") else name
 
 
 def with_located_file(name: str, parameters: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Return an optimizer's parameters, the file that it reads with its absolute path."""
+    """Return an optimizer's parameters, with the absolute path of the file that it reads."""
     reads = OPTIMIZERS[name].reads if name in OPTIMIZERS else None
     if reads is None or not isinstance(file := parameters.get(reads), str) or not file:
         return parameters
@@ -248,17 +252,17 @@ def optimizer(name: str) -> Optimizer:
     """Return the registry entry of an optimizer.
 
     Args:
-        name: a name of ours or of an installed package, ``FILE.py:NAME``, or ``optuna:SAMPLER``.
+        name: a name of this package or of an installed package, ``FILE.py:NAME``, or ``optuna:SAMPLER``.
 
     Raises:
-        UnknownName: there is none of that name; the message names the nearest.
-        UsageError: it is the user's, and cannot be imported.
+        UnknownName: there is no optimizer of that name. The message names the nearest.
+        UsageError: the optimizer is the user's, and cannot be imported.
     """
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     if name in _brought:
         return _brought[name]
-    # These import ConfigSpace, which takes a second.
+    # These modules import ConfigSpace, which takes a second.
     from surrobench.optimizers import optuna_samplers, user_defined
 
     if name.startswith(optuna_samplers.PREFIX):
@@ -282,9 +286,9 @@ def require(name: str, entry: Optimizer, parameters: Mapping[str, Any]) -> None:
     """Check that an optimizer, with the method it hands over to, can be run on this machine.
 
     Args:
-        name: of the optimizer, for the error.
+        name: the optimizer's name, for the error.
         entry: its registry entry.
-        parameters: those given.
+        parameters: the parameters that the suite sets.
 
     Raises:
         MissingLibrary: the optional library it needs is not installed.

@@ -1,12 +1,12 @@
 """An optimizer that the user brings: a file (``./mine.py:my_optimizer``) or an installed package.
 
-It is one of three things:
+The optimizer is one of three things:
 
-- what ``base.py`` describes, a generator function ``(task, rng, *, parameter=default)``;
-- a class or function, called in the same way, that makes something with the two verbs ``ask()`` and
-  ``tell(configurations, losses)``. These may speak matrices, as ``ask_tell.AskTell``, or mappings of name to
-  value, one or a list;
-- a class or function ``(task, rng, *, ...)`` or ``(seed, *, ...)`` that makes a sampler of Optuna.
+- It is what ``base.py`` describes, a generator function ``(task, rng, *, parameter=default)``.
+- It is a class or function, called in the same way, that makes something with the two verbs ``ask()`` and
+  ``tell(configurations, losses)``. These may speak matrices, as ``ask_tell.AskTell`` does. They may also
+  speak mappings of name to value, one or a list.
+- It is a class or function ``(task, rng, *, ...)`` or ``(seed, *, ...)`` that makes a sampler of Optuna.
 
 A file is known by its name and the digits of its content. Its folder is no part of a run's identity, so that
 a study gives the same trials wherever it lies.
@@ -45,14 +45,14 @@ _FILE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
 @dataclass(frozen=True)
 class UserOptimizer(Optimizer):
-    """A user's optimizer, imported."""
+    """An optimizer that the user brings, after it was imported."""
 
     made_by: Callable[..., Any] = lambda: None
     """What the user wrote."""
 
     @property
     def function(self) -> Callable[..., Steps]:
-        """The generator function, made of what the user wrote."""
+        """Return the generator function, made of what the user wrote."""
         return _as_steps(self.target, self.made_by)
 
     def signature(self) -> dict[str, inspect.Parameter]:
@@ -81,13 +81,16 @@ _BY_POSITION = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 
 def _takes_seed(signature: inspect.Signature) -> bool:
-    """Whether something is called with a seed alone, as a function that makes a sampler of Optuna may be."""
+    """Return whether something is called with a seed alone.
+
+    A function that makes a sampler of Optuna may be called so.
+    """
     first = next(iter(signature.parameters.values()), None)
     return first is not None and first.name == "seed"
 
 
 def _keywords(target: str, parameters: list[inspect.Parameter]) -> dict[str, inspect.Parameter]:
-    """Return what can be given by keyword.
+    """Return the parameters that can be set by keyword.
 
     Raises:
         UsageError: a parameter has no default, or a default that JSON does not have.
@@ -111,15 +114,16 @@ def _keywords(target: str, parameters: list[inspect.Parameter]) -> dict[str, ins
 
 
 def is_file(name: str) -> bool:
-    """Whether an optimizer is named by its file, ``FILE.py:NAME``."""
+    """Return whether an optimizer is named by its file, ``FILE.py:NAME``."""
     return _FILE.fullmatch(name) is not None
 
 
 def from_file(name: str) -> UserOptimizer:
-    """Return the optimizer ``FILE.py:NAME``, imported.
+    """Import and return the optimizer ``FILE.py:NAME``.
 
     Raises:
-        UsageError: the file is missing, fails when it is imported, or has no such function; one line.
+        UsageError: the file is missing, fails when it is imported, or has no such function. The message is
+            one line.
     """
     file, _, function = name.rpartition(":")
     path = find_file(file)
@@ -142,11 +146,12 @@ def from_file(name: str) -> UserOptimizer:
 def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     """Return a user's file as a module, and the digits of its content and of the neighbours it imports.
 
-    It is in a package made for it, so that ``from . import neighbour`` works, and neither takes the name of
-    another module. It is compiled from the bytes that were hashed: bytecode left beside it could be older.
+    The module is in a package made for it. ``from . import neighbour`` therefore works, and neither module
+    takes the name of another. The file is compiled from the bytes that were hashed, since bytecode left
+    beside it could be older.
 
     Raises:
-        UsageError: it raises when it is imported.
+        UsageError: the file raises an error when it is imported.
     """
     digits = hashlib.blake2b(str(path).encode() + source, digest_size=8).hexdigest()
     package = ModuleType(f"surrobench_user_{digits}")
@@ -181,10 +186,10 @@ def offered() -> dict[str, EntryPoint]:
 
 
 def from_package(point: EntryPoint) -> UserOptimizer:
-    """Return the optimizer of an entry point, imported.
+    """Import and return the optimizer of an entry point.
 
     Raises:
-        UsageError: it cannot be imported; one line.
+        UsageError: the optimizer cannot be imported. The message is one line.
     """
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
     try:
@@ -206,7 +211,7 @@ def _entry(
         summary,
         version,
         seconds=1e-3,
-        uses_horizon=True,  # it may, and then the trials of another budget are not its own
+        uses_horizon=True,  # it may, and then another budget has other trials
         user_defined=True,
         file=file,
         made_by=made_by,

@@ -1,9 +1,10 @@
 """List the papers whose published figures are recomputed: each has a file here and an entry in ``PAPERS``.
 
-The file of a paper has a generator function that takes ``Means`` and yields one ``Table`` after the other,
-each as soon as it is known. The tables show the published figures (from ``results/published/PAPER``, which
-names their source), the recomputed ones, and what the paper does not say. To add a paper, copy
-``ferreira2026.py`` (figures alone) or ``llambo2024.py`` (with runs of ours), and add an entry here.
+The file of a paper has a generator function that takes ``Means``. It yields one ``Table`` after the other,
+each as soon as it is known. The tables show the published figures, the recomputed ones, and what the paper
+does not say. The published figures come from ``results/published/PAPER``, which names their source. To add a
+paper, copy ``ferreira2026.py`` (it has figures alone) or ``llambo2024.py`` (it also has runs of surrobench),
+and add an entry here.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Means:
-    """What a reproduction may use; no value here changes a figure.
+    """The means that a reproduction may use. No value here changes a figure.
 
     Attributes:
-        out: the folder that keeps the runs of ours; None for the user's cache.
+        out: the folder that keeps the runs of surrobench; None for the user's cache.
         jobs: the number of processes for these runs.
         status: counters that are kept up to date while the runs are made.
     """
@@ -42,10 +43,10 @@ class Paper:
     """A paper and the function that recomputes its figures."""
 
     target: str
-    """``module:function`` below ``surrobench.reproduce``."""
+    """The generator function, as ``module:function`` below ``surrobench.reproduce``."""
     summary: str
     takes: str
-    """How long it takes, in words."""
+    """How long the reproduction takes, in words."""
     citation: str
 
     @cached_property

@@ -1,6 +1,7 @@
 """Recompute Ferreira et al. 2026, classical and LLM methods on autoresearch, from the published trials.
 
-``results/published/ferreira2026`` has the figures and names their sources. Lower is better throughout.
+``results/published/ferreira2026`` has the figures and names their sources. Lower values are better
+throughout.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Who = tuple[str, str]
 
 PAPER = "ferreira2026"
 CONTROL = ("TPE", "")
-SEEDS = 3  # of the paper's table
+SEEDS = 3  # the number of seeds in the paper's table
 TRACKER_SEEDS = 8
 IN_TRIALS: dict[str, Who] = {
     "Centaur (CMA-ES+LLM)": ("Centaur", "Qwen 27B"),
@@ -45,7 +46,7 @@ TPE_STD = 0.0018
 
 
 def reproduce(means: Means) -> Iterator[Table]:
-    """Yield the paper's table, its tracker, and what neither says."""
+    """Yield the paper's table, its tracker, and what neither of them says."""
     best, failed = _from_trials()
     tracker = _from_tracker()
     yield _table(best, failed, tracker)
@@ -97,7 +98,7 @@ def _table(best: dict[Who, Floats], failed: dict[Who, Floats], tracker: dict[Who
             values, source = tracker.get(who), "tracker"
             values = None if values is None else values[:SEEDS]
         mean = None if values is None else float(values.mean())
-        std = None if values is None else float(values.std())  # the paper's has ddof = 0
+        std = None if values is None else float(values.std())  # the paper's standard deviation has ddof = 0
         share = float(100 * failed[who].mean()) if who in failed else None
         rows.append(
             (
@@ -213,7 +214,7 @@ def _tracker(tracker: dict[Who, Floats]) -> Table:
         if who == CONTROL:
             rows.append((*map(word, who), *against(row["mean_val_bpb"], None, ".5f"), *[Cell()] * 4))
             continue
-        # The values have six digits, and n = 8: their mean has nine.
+        # The values have six digits, and there are n = 8 of them. Their mean has nine digits.
         mean = round(float(tracker[who].mean()), 9)
         p = float(row["p_one_sided_vs_tpe"])
         attainable = np.arange(1, 2**TRACKER_SEEDS + 1) / 2**TRACKER_SEEDS

@@ -1,12 +1,12 @@
 """Compare LLAMBO's published runs with GPT-3.5 (Liu et al. 2024) with classical methods from the same starts.
 
-``results/published/llambo2024`` has the trials and names their source. The suite ``llambo2024`` makes our
-runs; in it the method ``proposals`` evaluates LLAMBO's trials on the same tables as all others. Lower is
-better throughout.
+``results/published/llambo2024`` has the trials and names their source. The suite ``llambo2024`` makes the
+runs of surrobench. In this suite the method ``proposals`` evaluates LLAMBO's trials on the same tables as all
+other methods. Lower values are better throughout.
 
 The comparison is descriptive only. The methods here optimize the balanced accuracy by which all are scored,
 while LLAMBO optimized plain accuracy. A start is the same on all data sets, so that 40 runs are not 40
-independent ones: an interval is Student's over the five starts, after averaging over data sets.
+independent ones. An interval is Student's over the five starts, after averaging over data sets.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class DataSet:
     Attributes:
         name: the name of the instance.
         best, worst: the losses whose normalised regret is 0 and 1.
-        reference: shape (N,), ascending: the losses of the whole table.
-        start: shape (5, 5), the losses of the start by seed and trial.
-        proposed: shape (5, 25), the losses of LLAMBO's proposals by seed and trial.
-        agreement: correlation of the accuracy that LLAMBO saw with the one of the table, over its trials.
+        reference: the losses of the whole table, ascending, shape (N,).
+        start: the losses of the start by seed and trial, shape (5, 5).
+        proposed: the losses of LLAMBO's proposals by seed and trial, shape (5, 25).
+        agreement: the correlation of the accuracy that LLAMBO saw with the one of the table, over its trials.
     """
 
     name: str
@@ -95,9 +95,9 @@ class DataSet:
         return np.asarray(np.minimum(self.after_start, self.proposed.min(axis=1)))
 
     def random_regret(self, draws: int) -> Floats:
-        """Return the exact expected regret after each start and so many random configurations, shape (5,)."""
+        """Return the exact expected regret after each start and a number of random draws, shape (5,)."""
         N = len(self.reference)
-        # The chance that the best of the draws is the i-th best configuration of the table.
+        # This is the chance that the best of the draws is the i-th best configuration of the table.
         beyond = (np.arange(N, -1, -1) / N) ** draws
         weights = beyond[:-1] - beyond[1:]
         losses = np.minimum(self.reference[None, :], self.after_start[:, None])
@@ -203,7 +203,7 @@ Losses = dict[str, dict[str, Floats]]
 
 
 def _run(means: Means) -> Losses:
-    """Return the final losses of all methods; the runs are made once and read afterwards."""
+    """Return the final losses of all methods. The runs are made once and read afterwards."""
     suite, text = load_suite(SUITE)
     out = means.out or cache_dir() / "reproduce" / PAPER
     summary = run_study(suite, text, Options(out, means.jobs), means.status)
@@ -222,7 +222,7 @@ def _run(means: Means) -> Losses:
 
 def _methods(key: str, title: str, data: list[DataSet], losses: Losses) -> Table:
     """Return the table of all methods on some of the data sets, best first."""
-    # Shape (data sets, 5).
+    # The shape is (data sets, 5).
     quantile = {
         method: np.array([quantile_regret(by_name[one.name], one.reference) for one in data])
         for method, by_name in losses.items()

@@ -17,9 +17,9 @@ def against(printed: str, value: float | None, shown: str | None = None) -> tupl
     """Return the cells of a published figure and of the recomputed one, which bears the mark.
 
     Args:
-        printed: the figure as published; its digits decide how exactly the two must agree.
-        value: the recomputed figure; None where it cannot be recomputed.
-        shown: the format of both for people who want fewer digits than are printed; the mark is about all
+        printed: the figure as published. Its digits decide how exactly the two must agree.
+        value: the recomputed figure; None if it cannot be recomputed.
+        shown: the format of both for people who want fewer digits than are printed. The mark is about all
             printed digits.
     """
     decimals = len(printed.partition(".")[2])

@@ -1,4 +1,7 @@
-"""Compute what a number of seeds can show: intervals, exact tests and their power. Seeds are blocks here."""
+"""Compute what a number of seeds can show: intervals, exact tests and their power.
+
+Seeds are blocks here.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from surrobench.seeding import stream
 
 LEVEL = 0.05
 DRAWS = 4000
-"""The simulated studies behind a power: its standard error is at most 0.8 per cent."""
+"""The number of simulated studies behind a power. Its standard error is at most 0.8 per cent."""
 MOST = 100
-"""The largest number of seeds that is tried when it is asked how many are needed."""
+"""The largest number of seeds that is tried to find out how many are needed."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Interval:
 
     @property
     def text(self) -> str:
-        """Return mean and half width with four decimals."""
+        """Return the mean and the half width with four decimals."""
         return f"{self.mean:.4f} ±{self.half:.4f}"
 
 
@@ -51,7 +54,10 @@ def welch_interval(mean: float, std: float, other: float, other_std: float, n: i
 
 
 def smallest_p(n: int, *, two_sided: bool = True) -> float:
-    """Return the smallest p of the exact signed-rank test of n pairs: all differences are on one side."""
+    """Return the smallest p of the exact signed-rank test of n pairs.
+
+    It is reached if all differences are on one side.
+    """
     alternative = "two-sided" if two_sided else "less"
     return float(stats.wilcoxon(-np.arange(1.0, n + 1), alternative=alternative, method="exact").pvalue)
 
@@ -63,20 +69,23 @@ def exact_p(differences: ArrayLike) -> float:
 
 @cache
 def critical(n: int) -> int:
-    """Return the largest rank sum at which the exact two-sided signed-rank test rejects at 5 %, or -1."""
+    """Return the largest rank sum at which the exact two-sided signed-rank test rejects at 5 %.
+
+    Return -1 if there is none.
+    """
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1.0
     for rank in range(1, n + 1):
         ways[rank:] = ways[rank:] + ways[:-rank]
-    # Two-sided p of a rank sum: twice the share of signs that give no more.
+    # The two-sided p of a rank sum is twice the share of signs that give no more.
     return int(np.count_nonzero(2 * np.cumsum(ways) / 2.0**n <= LEVEL)) - 1
 
 
 def power(difference: float, std: float, n: int) -> float:
     """Return the chance that n pairs show a difference in the exact signed-rank test, two-sided, at 5 %.
 
-    The chance is simulated with normal differences of this mean and this standard deviation, always from the
-    same draws.
+    The chance is simulated with normal differences of this mean and this standard deviation. The draws are
+    always the same.
     """
     if critical(n) < 0:
         return 0.0

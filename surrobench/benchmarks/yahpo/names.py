@@ -50,7 +50,10 @@ TEST_COUNTERPARTS = {
     "val_cross_entropy": "test_cross_entropy",
     "val_balanced_accuracy": "test_balanced_accuracy",
 }
-"""The objectives of lcbench. It has no test accuracy, so that ``val_accuracy`` has no counterpart."""
+"""The test counterparts of lcbench's objectives.
+
+lcbench has no test accuracy, so that ``val_accuracy`` has no counterpart.
+"""
 
 FIDELITIES = {
     "epoch": "epochs of training",

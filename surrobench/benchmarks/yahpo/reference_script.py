@@ -1,6 +1,6 @@
-"""Runs in the reference's environment, with ``yahpo-gym`` 1.0.2 and nothing of surrobench.
+"""Answer questions in the reference's environment, with ``yahpo-gym`` 1.0.2 and nothing of surrobench.
 
-Reads a question per line (JSON: scenario, configurations, timed) and writes an answer per line.
+The script reads a question per line (JSON: scenario, configurations, timed) and writes an answer per line.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import sys
 import time
 from typing import Any
 
-SINGLE = 128  # single calls that are timed; the list call takes all configurations
+SINGLE = 128  # the number of single calls that are timed; the list call takes all configurations
 
 
 def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
-    """The reference's encodings and values of some configurations, or the time it takes for them."""
+    """Return the reference's encodings and values of some configurations, or the time it takes."""
     from yahpo_gym.benchmark_set import BenchmarkSet
 
     name, configurations = question["scenario"], question["configurations"]
     if name not in sets:
-        # One thread, as on our side; checked, as it is by default.
+        # The reference uses one thread, as surrobench does. It checks configurations, as it does by default.
         sets[name] = BenchmarkSet(name, multithread=False)
     scenario = sets[name]
     if "trials" in question:
@@ -52,7 +52,7 @@ def answer(question: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
 
 
 def random_search(scenario: Any, question: dict[str, Any]) -> dict[str, Any]:
-    """What a user writes by hand: draw, evaluate, keep the best; the time of the loop."""
+    """Run and time the loop that a user writes by hand: draw, evaluate, keep the best."""
     start = time.perf_counter()
     scenario.set_instance(question["instance"])
     space = scenario.get_opt_space(drop_fidelity_params=True, seed=0)

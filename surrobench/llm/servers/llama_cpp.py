@@ -1,4 +1,7 @@
-"""Start and stop the embedded model's server, on loopback, in a child process that never outlives us."""
+"""Start and stop the embedded model's server, on loopback, in a child process.
+
+The child process never outlives the process that started it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from surrobench.llm.weights import find_weights
 from surrobench.system import usable_cores
 
 START_LIMIT = 120.0
-"""Seconds the model may take to load."""
+"""The most seconds that the model may take to load."""
 
 
 @contextmanager
@@ -27,11 +30,12 @@ def embedded_server(
     """Run the embedded model's server while the context is open.
 
     Args:
-        spec: its number of slots and the context of each.
-        log: where llama.cpp's log is appended.
-        host: the address it listens on.
-        port: the port it listens on; with 0, any free one.
-        pinned: whether requests name their slot; else the server finds the one with the likest prompt.
+        spec: the model, with its number of slots and the context of each slot.
+        log: the file that llama.cpp's log is appended to.
+        host: the address that the server listens on.
+        port: the port that the server listens on; with 0, any free port.
+        pinned: whether requests name their slot. If not, the server finds the slot with the most similar
+            prompt.
 
     Raises:
         ModelError: xllamacpp or the weights are missing, the port is taken, or the server does not start.
@@ -41,14 +45,16 @@ def embedded_server(
         "weights": str(find_weights()),
         "slots": spec.slots,
         "context": spec.context,
-        # Not all of the machine's: llama.cpp's threads spin while they wait for each other, so that one
-        # without a core of its own stalls all (measured on two cores: five times slower).
+        # The server does not get all threads of the machine. llama.cpp's threads spin while they wait for
+        # each other, so that one without a core of its own stalls all (measured on two cores: five times
+        # slower).
         "threads": usable_cores(),
         "host": host,
         "port": (port := free_port(host, port)),
         "pinned": pinned,
     }
-    # By path, so that the child needs no installed package; -P, or it would see this folder's modules.
+    # The script is run by path, so that the child needs no installed package. Without -P, the child would see
+    # this folder's modules.
     command = [sys.executable, "-P", embedded.__file__, json.dumps(settings)]
     with running_server("The embedded model", command, host, port, log, START_LIMIT) as server:
         yield server

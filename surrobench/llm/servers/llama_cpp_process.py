@@ -1,8 +1,8 @@
-"""The embedded server's own process: ``python llama_cpp_process.py SETTINGS``.
+"""Run the embedded server in its own process: ``python llama_cpp_process.py SETTINGS``.
 
-llama.cpp runs in a child process so that a crash of native code costs no results, and its log does not mix
-with ours. SETTINGS is a JSON object with the arguments of ``_serve``. The process serves until a signal ends
-it; its supervisor sends one when the study ends.
+llama.cpp runs in a child process, so that a crash of native code costs no results and its log does not mix
+with that of surrobench. SETTINGS is a JSON object with the arguments of ``_serve``. The process serves until
+a signal ends it. Its supervisor sends one when the study ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> None:
     """Serve until a signal ends the process; there is nothing to clean up."""
     server = _serve(**json.loads(sys.argv[1]))
     threading.Event().wait()
-    del server  # never reached: it serves for as long as it is referred to
+    del server  # this line is never reached: the server serves for as long as a name refers to it
 
 
 def _serve(
@@ -33,9 +33,9 @@ def _serve(
     params.n_ctx = slots * context
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     if pinned:
-        # A run is pinned to its slot by the client; the server must not move it to one with a similar prompt.
+        # The client pins a run to its slot. The server must not move it to a slot with a similar prompt.
         params.slot_prompt_similarity = 0.0
-    # Nor keep copies of prompts in memory (8 GB by default) for runs that have left.
+    # The server must not keep copies of prompts in memory (8 GB by default) for runs that have left.
     params.cache_ram_mib = 0
     params.endpoint_metrics = True
     params.ui = False

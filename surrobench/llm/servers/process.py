@@ -1,7 +1,8 @@
 """Start a language model's server, wait until it is healthy, and end it with every process that it started.
 
 All servers follow one protocol: a supervisor (``supervisor.py``) runs the server's command for as long as its
-own standard input is open. Closing it ends the server; if this process is killed, the system closes it.
+own standard input is open. Closing the input ends the server. If this process is killed, the system closes
+it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from surrobench.errors import ModelError
 from surrobench.llm.servers import supervisor
 
 STOP_LIMIT = supervisor.GRACE + 5.0
-"""Seconds that the supervisor may take to end a server, before it is killed itself."""
+"""The most seconds that the supervisor may take to end a server, before it is killed itself."""
 _RAISED = re.compile(r"(?:\(.*?\) )?(?:ERROR [^\]]*\] )?((?:[\w.]*(?:Error|Exception)|[\w.]+: error): .*)")
-"""A line of a log with an exception, whoever wrote it, or with a complaint about arguments."""
+"""A pattern for a line of a log with an exception, whoever wrote it, or with a complaint about arguments."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server.
+    """A server that is running.
 
     Attributes:
-        url: its base URL, up to and including ``/v1``.
-        process: its supervisor.
+        url: the server's base URL, up to and including ``/v1``.
+        process: the server's supervisor.
     """
 
     url: str
@@ -44,7 +45,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Id of the supervisor, which is also that of the server's process group."""
+        """Return the id of the supervisor, which is also that of the server's process group."""
         return self.process.pid
 
 
@@ -58,11 +59,11 @@ def running_server(
     start_limit: float,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run a server from when it is healthy until the context is left.
+    """Run a server while the context is open; the context opens once the server is healthy.
 
     Args:
         name: what the error calls the server.
-        command: the command that starts it.
+        command: the command that starts the server.
         host: the address that it listens on.
         port: the port that it listens on.
         log: the file that its output is appended to.
@@ -83,7 +84,7 @@ def running_server(
             stdout=output,
             stderr=output,
             env={**(environment or {}), **os.environ},
-            # Ctrl-C reaches every process of the terminal; the parent decides when the server may go.
+            # Ctrl-C reaches every process of the terminal, but the parent decides when the server may go.
             start_new_session=True,
         ) as child,
     ):
@@ -96,7 +97,7 @@ def running_server(
 
 
 def wait_until_healthy(child: subprocess.Popen[bytes], url: str, limit: float) -> bool:
-    """Wait until a server answers its health check; False: it ended, or took too long."""
+    """Wait until a server answers its health check; return False if it ended, or took too long."""
     deadline = time.monotonic() + limit
     while child.poll() is None and time.monotonic() < deadline:
         if is_healthy(url):
@@ -106,7 +107,10 @@ def wait_until_healthy(child: subprocess.Popen[bytes], url: str, limit: float) -
 
 
 def is_healthy(url: str) -> bool:
-    """Return whether the server at a base URL answers its health check (llama.cpp and vLLM have the same)."""
+    """Return whether the server at a base URL answers its health check.
+
+    The health checks of llama.cpp and vLLM are the same.
+    """
     try:
         return httpx.get(f"{url.removesuffix('/v1')}/health", timeout=5, trust_env=False).is_success
     except httpx.TransportError:
@@ -115,7 +119,7 @@ def is_healthy(url: str) -> bool:
 
 def stop(child: subprocess.Popen[bytes]) -> None:
     """End a supervisor, its server, and every process that the server started."""
-    assert child.stdin is not None  # for the type checker: it is a pipe
+    assert child.stdin is not None  # this is for the type checker: standard input is a pipe
     child.stdin.close()
     try:
         child.wait(STOP_LIMIT)
@@ -127,13 +131,13 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def free_port(host: str, port: int = 0) -> int:
-    """Return a port that nobody listens on: the given one, or any if it is 0.
+    """Return a port that nobody listens on: ``port`` itself, or any free port if it is 0.
 
     Raises:
         ModelError: the port is taken, or the address is none of this machine's.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # Connections that an earlier server left behind are no obstacle.
+        # Connections that an earlier server left behind do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -145,14 +149,20 @@ def free_port(host: str, port: int = 0) -> int:
 
 
 def reachable(host: str) -> str:
-    """Return the name by which this machine reaches a server; an address that means "all" cannot be asked."""
+    """Return the name by which this machine reaches a server.
+
+    An address that means "all" cannot be asked.
+    """
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
 
 
 def _problem(log: Path, before: int) -> str:
-    """Return the line of a log, after so many bytes of it, that says best why a server did not start."""
+    """Return the line of a log that says best why a server did not start.
+
+    Only lines after the first ``before`` bytes of the log count.
+    """
     lines = log.read_bytes()[before:].decode(errors="replace").strip().splitlines()
-    # The first error is the cause; those that follow are of processes that lost their partner.
+    # The first error is the cause. Those that follow come from processes that lost their partner.
     raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "")
     last = lines[-1] if lines else "it wrote no log"
     return (raised[:300] or last).strip().rstrip(".")

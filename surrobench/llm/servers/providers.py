@@ -1,8 +1,9 @@
-"""Servers of language models that installed packages provide: ``serve = "NAME"`` in a model's table.
+"""Offer servers of language models from installed packages: ``serve = "NAME"`` in a model's table.
 
-An entry point of the group ``surrobench.models`` names a function ``(spec, log)``. It returns a context
-manager that starts an OpenAI-compatible server for the ``ModelSpec``, gives its base URL (up to and including
-``/v1``), and stops the server when it is left. ``log`` is the path of a file that the server may write to.
+An entry point of the group ``surrobench.models`` names a function ``(spec, log)``. The function returns a
+context manager that starts an OpenAI-compatible server for the ``ModelSpec`` and yields its base URL (up to
+and including ``/v1``). It stops the server when it is left. ``log`` is the path of a file that the server may
+write to.
 """
 
 from __future__ import annotations
@@ -37,6 +38,6 @@ def provided_server(spec: ModelSpec, log: Path) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             url: str = stack.enter_context(point.load()(spec, log))
-        except Exception as error:  # whatever another's package raises
+        except Exception as error:  # another package may raise anything
             raise ModelError(f"{point.value} does not start {spec.model}: {in_one_line(error)}.") from error
         yield url

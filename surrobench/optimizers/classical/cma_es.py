@@ -187,7 +187,7 @@ class Restarting:
 
 
 Held = tuple[Matrix, float, Matrix, NDArray[np.intp], dict[int, Matrix]]
-"""Mean, sigma, C, the coordinates they are of, and the categories' probabilities by coordinate."""
+"""The mean, sigma, C, the coordinates of these, and the categories' probabilities by coordinate."""
 
 
 class Strategy(Protocol):

@@ -42,7 +42,7 @@ def local_search(task: Task, rng: Generator, *, neighbours: int = 4, spread: flo
             answer = yield Evaluate(neighbour[None, :], source=SOURCE)
             seen.add(
                 configuration_key(answer.configurations[0])
-            )  # a table with gaps evaluates the nearest that it has
+            )  # a table with gaps evaluates its nearest configuration
             if _rank(answer) < loss:
                 x, loss = answer.configurations[0], _rank(answer)
                 break

@@ -12,5 +12,5 @@ _BATCH = 1024
 
 def random_search(task: Task, rng: Generator) -> Steps:
     """Draw configurations independently from the space's prior, with repetitions possible on a table."""
-    while True:  # in parts only where nothing but time is limited
+    while True:  # more than one part only where time alone is limited
         yield Evaluate(task.space.sample(min(task.horizon, _BATCH), rng), source="random")

@@ -1,13 +1,18 @@
 """centaur: CMA-ES, in whose place a language model that sees its state proposes some of the trials.
 
-Ferreira et al., arXiv 2603.24647 (``centaur_backend.py`` of autoresearch-automl).
+The source is Ferreira et al., arXiv 2603.24647 (``centaur_backend.py`` of autoresearch-automl). The published
+defaults are ratio 0.3, warm-up 10, the last 20 trials, the best 5, and temperature 0.7.
 
-Published defaults: ratio 0.3, warm-up 10, the last 20 trials, the best 5, temperature 0.7. Differences,
-each on purpose: the mean is shown, which the paper says and the code forgets; units are stated; of
-categories, which are drawn at random in the source, CMA-ES's probabilities are shown; the space is shown
-without the default configuration, a hidden warm start; numbers of configurations have three digits; a
-hyperparameter left out makes a reply invalid instead of getting the default (the policy ``clip`` does
-that); 2048 tokens, as ``karpathy-agent`` has, instead of the 16384 of later versions.
+These differences are on purpose:
+
+- The mean is shown. The paper says so, and the code forgets it.
+- Units are stated.
+- CMA-ES's probabilities of categories are shown. The source draws categories at random.
+- The space is shown without the default configuration, which is a hidden warm start.
+- Numbers of configurations have three digits.
+- A hyperparameter that is left out makes a reply invalid instead of getting the default. The policy ``clip``
+  gives it the default.
+- A reply has 2048 tokens, as in ``karpathy-agent``, instead of the 16384 of later versions.
 """
 
 from __future__ import annotations
@@ -43,37 +48,41 @@ def centaur(
     temperature: float = 0.7,
     max_tokens: int = 2048,
 ) -> Steps:
-    """``cma-es``, sample by sample; on the model's turns its configuration replaces the sample.
+    """Run ``cma-es`` sample by sample, and let the model's configuration replace the sample on its turns.
 
-    CMA-ES is that of ``cma_es``: initial design, margin, categories, restarts. Without a model's turn the
-    trials are the same, and a model that repeats CMA-ES's own proposal changes nothing. The prompt is in the
-    published order: task, space, CMA-ES's state (number of trials, sigma, mean, its own proposal, the best
-    trials, matrix C), the last trials, the best one, the advice. Which trials are the model's: see
-    ``is_models_turn``; a granted initial design counts among them, as the seeded default does in the source.
+    The CMA-ES part is that of ``cma_es``: initial design, margin, categories and restarts. Without a model's
+    turn the trials are the same. A model that repeats CMA-ES's own proposal changes nothing. The prompt is in
+    the published order: task, space, CMA-ES's state (number of trials, sigma, mean, its own proposal, the
+    best trials, matrix C), the last trials, the best one, the advice. ``is_models_turn`` says which trials
+    are the model's. A granted initial design counts among the trials, as the seeded default does in the
+    source.
 
-    What CMA-ES hears of a configuration of the model's (``Restarting.instead``) is ``injection``:
+    The argument ``injection`` decides what CMA-ES is told of a configuration of the model
+    (``Restarting.instead``):
 
-    - ``published``: its value, as if CMA-ES had drawn it, however far from the mean; a failed evaluation
-      counts as the worst value seen (in the source 100, which is the same rank). After an invalid reply,
-      CMA-ES's own sample, which was never evaluated, counts as failed, as in the source; there no trial is
-      spent on the reply, here it goes by the suite's policy, and is wasted unless that mends it.
-    - ``clipped``: its value, the step from the mean being clipped (injection, Hansen, arXiv 1110.4181; the
-      bound of that paper on a change of sigma is not used). A failed or invalid one is not told.
-    - ``untold``: nothing.
+    - ``published``: CMA-ES is told the configuration's value, as if it had drawn the configuration, however
+      far from the mean. A failed evaluation counts as the worst value seen. In the source it counts as 100,
+      which is the same rank. After an invalid reply, CMA-ES's own sample counts as failed, as in the source,
+      although it was never evaluated. The source spends no trial on the reply. Here the suite's policy
+      applies, and the trial is wasted unless the policy mends the reply.
+    - ``clipped``: CMA-ES is told the value, and the step from the mean is clipped (injection, Hansen, arXiv
+      1110.4181). The bound of that paper on a change of sigma is not used. A failed or invalid configuration
+      is not told.
+    - ``untold``: CMA-ES is told nothing.
 
-    What is not told counts towards no generation: CMA-ES waits for another sample.
+    A configuration that is not told counts towards no generation, and CMA-ES waits for another sample.
 
     Args:
         task: the task.
         rng: seeds CMA-ES.
-        ratio: share of the trials that are the model's, 0 to 1.
-        warmup: trials before the model's first turn.
+        ratio: the model's share of the trials, 0 to 1.
+        warmup: the number of trials before the model's first turn.
         history: how many of the last trials are shown.
         top: how many of the best trials are shown.
         injection: ``published``, ``clipped`` or ``untold``.
         sigma: CMA-ES's first step size.
-        temperature: of the model.
-        max_tokens: of a reply.
+        temperature: the model's temperature.
+        max_tokens: the most tokens of a reply.
 
     Raises:
         UsageError: ``ratio`` is no share.
@@ -102,10 +111,11 @@ def centaur(
 
 
 def is_models_turn(trials: int, warmup: int, ratio: float) -> bool:
-    """Whether the model proposes the next trial, of a run that has had so many.
+    """Return whether the model proposes the next trial of a run that has had ``trials`` trials.
 
-    The published rule: after the warm-up, every k-th, where k is 1 / ratio rounded to an integer. A ratio of
-    0.3 is every third trial, the first of them number 12 of those counted from 0; 0.8 is every trial.
+    This is the published rule. After the warm-up, every k-th trial is the model's, where k is 1 / ratio
+    rounded to an integer. A ratio of 0.3 gives every third trial. The first of them is number 12, counted
+    from 0. A ratio of 0.8 gives every trial.
     """
     return ratio > 0 and trials >= warmup and trials % max(1, round(1 / ratio)) == 0
 
@@ -114,14 +124,14 @@ def check_ratio(method: str, ratio: float) -> None:
     """Check that a ratio is a share.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the ratio is no share.
     """
     if not 0 <= ratio <= 1:
         raise UsageError(f"{method}: 0 <= ratio <= 1 must hold, but got {ratio}.")
 
 
 def _instead(strategy: Restarting, drawn: Drawn, answer: Evaluated, injection: Injection) -> tuple[Any, bool]:
-    """What CMA-ES is told in the place of its sample, and whether it is told at all."""
+    """Return what CMA-ES is told in the place of its sample, and whether it is told at all."""
     x, loss = answer.configurations[0], answer.losses[0]
     if injection == "published":
         invalid = np.isnan(x).all()
@@ -163,7 +173,10 @@ def _prompt(
 
 
 def _probabilities(task: Task, state: State) -> str:
-    """Of each category's values, by the names that are shown; empty where there is no category."""
+    """Return the probabilities of each category's values, by the names that are shown.
+
+    The text is empty where there is no category.
+    """
     shown = {}
     for j, q in state.probabilities.items():
         values = values_of(task.shown.hyperparameters[j]) or []

@@ -1,6 +1,7 @@
-"""centaur-tpe: ``centaur`` over TPE instead of CMA-ES; ours, for comparison.
+"""centaur-tpe: ``centaur`` over TPE instead of CMA-ES, made for this package as a comparison.
 
-It tells whether what is shared must be CMA-ES's, and whether a model that took TPE's place would do as well.
+It shows whether the state that is shared must be CMA-ES's, and whether a model that took TPE's place would do
+as well.
 """
 
 from __future__ import annotations
@@ -33,26 +34,30 @@ def centaur_tpe(
     temperature: float = 0.7,
     max_tokens: int = 2048,
 ) -> Steps:
-    """``tpe``; on the model's turns (``is_models_turn``) the model's configuration replaces TPE's proposal.
+    """Run ``tpe``, and let the model's configuration replace TPE's proposal on its turns.
 
-    There is no such method in the literature; the turns, the prompt's order and the defaults are those of
-    ``centaur``, the state is TPE's: its own proposal, and which trials are its good group. The densities have
-    no short form, so they are not shown. TPE is that of ``tpe``: without a model's turn the trials are the
-    same, and a model that repeats TPE's proposal changes nothing. Any other configuration becomes a trial of
-    the study like TPE's own, which has no step to distort; the proposal that it replaced ends as ``FAIL``,
-    which TPE leaves out, and so does a trial that failed or was invalid.
+    The turns are those of ``is_models_turn``.
+
+    There is no such method in the literature. The turns, the prompt's order and the defaults are those of
+    ``centaur``. The state is TPE's: its own proposal, and which trials are its good group. The densities have
+    no short form, so they are not shown.
+
+    The TPE part is that of ``tpe``. Without a model's turn the trials are the same. A model that repeats
+    TPE's proposal changes nothing. Any other configuration becomes a trial of the study like TPE's own,
+    because TPE has no step that it could distort. The replaced proposal ends as ``FAIL``, which TPE leaves
+    out. A trial that failed or was invalid ends so too.
 
     Args:
         task: the task.
         rng: seeds TPE.
-        ratio: share of the trials that are the model's, 0 to 1.
-        warmup: trials before the model's first turn.
+        ratio: the model's share of the trials, 0 to 1.
+        warmup: the number of trials before the model's first turn.
         history: how many of the last trials are shown.
-        top: how many of the best trials are shown at least; the good group always is.
-        startup: random trials before TPE's model.
-        candidates: that TPE compares.
-        temperature: of the model.
-        max_tokens: of a reply.
+        top: how many of the best trials are shown at least. The good group is always shown.
+        startup: the number of random trials before TPE's model.
+        candidates: how many candidates TPE compares.
+        temperature: the model's temperature.
+        max_tokens: the most tokens of a reply.
 
     Raises:
         UsageError: ``ratio`` is no share.
@@ -78,7 +83,7 @@ def centaur_tpe(
 
 
 def good_group(observed: int) -> int:
-    """How many of so many observed trials TPE models as good: Optuna's default ``gamma``."""
+    """Return how many of so many observed trials TPE models as good: Optuna's default ``gamma``."""
     return min(math.ceil(0.1 * observed), 25)
 
 

@@ -1,15 +1,16 @@
 """Slot controls: what stands in for the language model, in the same turns of any method.
 
-They tell what the model itself adds. A method that is run with ``control:random`` in the place of a model
-keeps its loop, its surrogates and its schedule; only the proposals come from elsewhere:
+A slot control shows what the model itself adds. A method that is run with ``control:random`` in the place of
+a model keeps its loop, its surrogates and its schedule. Only the proposals come from elsewhere:
 
-- ``control:random``: independent draws from the space's prior;
-- ``control:default``: the default's neighbourhood, each hyperparameter changed with probability 1/d, by a
-  normal step of a fifth of its range or to any other category, drawn until it is not the default itself;
-- ``control:tpe``: TPE, told every trial of the run.
+- ``control:random`` draws independently from the space's prior.
+- ``control:default`` draws from the default's neighbourhood. It changes each hyperparameter with probability
+  1/d, by a normal step of a fifth of its range or to any other category. It draws until the configuration is
+  not the default itself.
+- ``control:tpe`` is TPE, which is told every trial of the run.
 
-Questions that ask for no configuration are answered without knowledge, by all three alike: a prediction is
-one of the losses observed so far, a class a coin's toss, a reflection is empty.
+All three controls answer questions that ask for no configuration without knowledge. A prediction is one of
+the losses observed so far, a class is a coin's toss, and a reflection is empty.
 """
 
 from __future__ import annotations
@@ -32,19 +33,22 @@ Control = Literal["random", "default", "tpe"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 PREFIX = "control:"
 CONTROL_VERSION = 2
-"""Counts up when a control would answer something else; part of every run's identity."""
+"""This number counts up when a control would answer something else. It is part of every run's identity."""
 
 
 def control_named(model: str) -> Control | None:
-    """The control that a model's label names, such as ``control:random``; None if it names a model."""
+    """Return the control that a model's label names, such as ``control:random``.
+
+    Return None if the label names a model.
+    """
     name = model.removeprefix(PREFIX)
     return next((control for control in CONTROLS if control == name and name != model), None)
 
 
 def controlled(steps: Steps, task: Task, control: Control, rng: Draws) -> Steps:
-    """A method with a control in the language model's place.
+    """Run a method with a control in the language model's place.
 
-    What the method calls ``llm`` as a source is recorded under the control's name.
+    The source that the method calls ``llm`` is recorded under the control's name.
     """
     stand_in = StandIn(task, control, rng)
     answer: Any = None
@@ -72,7 +76,7 @@ def _renamed(request: Any, source: str) -> Any:
 
 
 class StandIn:
-    """Answers completions as a control does; its proposals are always valid."""
+    """A control that answers completions in the place of a model; its proposals are always valid."""
 
     def __init__(self, task: Task, control: Control, rng: Draws) -> None:
         self._task, self._control, self._rng = task, control, rng
@@ -83,11 +87,11 @@ class StandIn:
                 self._study = tpe_study(task, rng)
 
     def answer(self, request: Complete) -> list[Completion]:
-        """The ``n`` replies to a request, free of charge."""
+        """Return the ``n`` replies to a request, free of charge."""
         return [Completion(self._reply(request), "stop", 0, 0, 0.0) for _ in range(request.n)]
 
     def tell(self, answer: Any) -> None:
-        """Take note of what a trial came to."""
+        """Take note of the result of a trial."""
         if isinstance(answer, Finished):
             answer = Evaluated(answer.configuration[None, :], np.array([answer.loss]))
         if not isinstance(answer, Evaluated):
@@ -109,7 +113,7 @@ class StandIn:
         return str(self._rng.integers(2)) if request.purpose == "classify" else ""
 
     def _configuration(self) -> Matrix:
-        """Shape (d,)."""
+        """Return a configuration, shape (d,)."""
         if self._study is not None:
             with self._task.library.running():
                 return self._study.suggest()
@@ -134,7 +138,7 @@ class StandIn:
                 else:
                     u[j] = np.clip(u[j] + 0.2 * rng.standard_normal(), 0.0, 1.0)
             beside: Matrix = space.from_unit(u[None, :])[0]
-            # Nothing was drawn, or what was is inactive, or the step too small for the grid: draw again.
+            # Draw again: no value was drawn, or it is inactive, or the step is too small for the grid.
             if not np.array_equal(beside, same, equal_nan=True):
                 return beside
         return same

@@ -1,4 +1,7 @@
-"""GP-UCB: Srinivas et al., ICML 2010, on scikit-learn's Gaussian process; what ``llinbo`` models with."""
+"""GP-UCB: Srinivas et al., ICML 2010, on scikit-learn's Gaussian process.
+
+``llinbo`` models the objective with it.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,21 @@ from surrobench.optimizers.llm.history import History
 from surrobench.space.hyperparameter import Matrix
 
 Acquisition = Callable[[Matrix], NDArray[np.float64]]
-"""What to maximise: features, shape (m, features), to shape (m,)."""
+"""A function to maximise, from features, shape (m, features), to values, shape (m,)."""
 
 
 class GpUcb:
     """A Gaussian process of a run's trials, for one decision.
 
-    Matern-5/2 kernel with a length scale per feature, times a variance, with noise; its parameters are those
-    of the largest likelihood of two starts. Numeric hyperparameters are unit-cube coordinates, a category has
-    a feature for each of its values, and what is inactive stands in the middle. Its values are gains: losses
-    standardised and negated, a failed evaluation being the worst seen. All here is in those units.
+    The kernel is Matern-5/2 with a length scale per feature, times a variance, with noise. Its parameters are
+    those of the largest likelihood of two starts. Numeric hyperparameters are unit-cube coordinates, a
+    category has a feature for each of its values, and an inactive hyperparameter stands in the middle. The
+    values of the process are gains, which are losses standardised and negated. A failed evaluation counts as
+    the worst seen. All values in this class are in those units.
 
-    Acquisitions are maximised over 1,000 draws from the space's prior and the trials themselves, then four
-    times among 300 neighbours of the ten best, in ever smaller steps: the source's 20 gradient searches need
-    a space without categories.
+    Acquisitions are maximised over 1,000 draws from the space's prior and the trials themselves. They are
+    then maximised four times among 300 neighbours of the ten best, in ever smaller steps. The source's 20
+    gradient searches need a space without categories.
     """
 
     RANDOM, BEST, NEIGHBOURS, STEPS = 1000, 10, 30, (0.2, 0.1, 0.05, 0.02)
@@ -40,9 +44,9 @@ class GpUcb:
 
         Args:
             task: the task.
-            rng: for the starts of the fit, and for what is searched.
-            past: at least one of its trials was observed.
-            t: number of the iteration, from 0, for beta_t = 2 ln(60 (t + 1) d pi^2).
+            rng: the generator for the starts of the fit and for the searches.
+            past: the trials, at least one of which was observed.
+            t: the number of the iteration, from 0, for beta_t = 2 ln(60 (t + 1) d pi^2).
         """
         self._space, self._rng = task.space, rng
         self._trials = np.array(past.configurations)
@@ -72,16 +76,25 @@ class GpUcb:
     # ------------------------------------------------------------------ the posterior
 
     def upper(self, x: Matrix) -> float:
-        """UCB of one configuration, shape (d,): mean + sqrt(beta_t) deviation."""
+        """Return the UCB of one configuration, shape (d,): mean + sqrt(beta_t) deviation."""
         return float(self._upper(self._features(x[None, :]))[0])
 
     def largest_variance(self) -> float:
-        """Of 1,000 draws from the prior; the source's grid of 10^d points is too large for d > 6."""
+        """Return the largest variance of 1,000 draws from the prior.
+
+        The source's grid of 10^d points is too large for d > 6.
+        """
         X = self._space.sample(self.RANDOM, self._rng)
         return float(self._posterior(self._features(X))[1].max())
 
     def _posterior(self, F: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64], Matrix]:
-        """Mean and variance without noise, shape (m,) each, and L^-1 k(trials, F), shape (n, m)."""
+        """Return the posterior of features.
+
+        Returns:
+            mean: shape (m,).
+            variance: without noise, shape (m,).
+            V: L^-1 k(trials, F), shape (n, m).
+        """
         k = self._kernel(self._F, F)
         V = solve_triangular(self._L, k, lower=True)
         variance = np.maximum(self._kernel.diag(F) - np.sum(V * V, axis=0), 1e-12)
@@ -94,18 +107,18 @@ class GpUcb:
     # ------------------------------------------------------------------ what to evaluate
 
     def point(self) -> Matrix:
-        """Shape (d,): the configuration of the largest UCB."""
+        """Return the configuration of the largest UCB, shape (d,)."""
         return self._largest(self._upper)[0]
 
     def hinted(self, x: Matrix, draws: int) -> Matrix | None:
-        """Shape (d,): the configuration of the largest upper bound, given that ``x`` is as good as hoped for.
+        """Return the configuration of the largest bound, given that ``x`` is as good as hoped for.
 
-        Of ``draws`` values of the posterior at ``x``, those above the largest posterior mean are kept; the
-        process is conditioned on each in turn, and the means so found have a mean and a variance. The bound
-        is mean + sqrt(beta_t) sqrt(variance of the conditioned process + variance of the means).
+        Of ``draws`` values of the posterior at ``x``, those above the largest posterior mean are kept. The
+        process is conditioned on each in turn. The means so found have a mean and a variance. The bound is
+        mean + sqrt(beta_t) sqrt(variance of the conditioned process + variance of the means).
 
         Returns:
-            None where no draw is kept.
+            The configuration, shape (d,), or None where no draw is kept.
         """
         f = self._features(x[None, :])
         [mean_x], [variance_x], V_x = self._posterior(f)
@@ -127,7 +140,7 @@ class GpUcb:
         return self._largest(bound)[0]
 
     def _largest(self, acquisition: Acquisition) -> tuple[Matrix, float]:
-        """The configuration, shape (d,), where an acquisition is largest, and its value there."""
+        """Return the configuration, shape (d,), where an acquisition is largest, and its value there."""
         X = np.concatenate([self._space.sample(self.RANDOM, self._rng), self._trials])
         values = acquisition(self._features(X))
         for step in self.STEPS:
@@ -138,7 +151,7 @@ class GpUcb:
         return X[np.argmax(values)], float(values.max())
 
     def _neighbours(self, X: Matrix, step: float) -> Matrix:
-        """Normal steps in some hyperparameters, another value of some categories."""
+        """Return neighbours: normal steps in some hyperparameters, another value of some categories."""
         U = np.repeat(self._space.to_unit(X), self.NEIGHBOURS, axis=0)
         U = np.where(np.isnan(U), self._rng.random(U.shape), U)
         moved = np.clip(U + step * self._rng.standard_normal(U.shape), 0.0, 1.0)
@@ -147,7 +160,7 @@ class GpUcb:
         return self._space.from_unit(np.where(chosen, moved, U))
 
     def _features(self, X: Matrix) -> Matrix:
-        """Shape (m, features)."""
+        """Return the features of configurations, shape (m, features)."""
         U = self._space.to_unit(X)
         U = np.where(np.isnan(U), 0.5, U)
         free, categorical = self._space.levels != 1, self._space.is_categorical

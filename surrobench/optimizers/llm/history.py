@@ -1,4 +1,7 @@
-"""The trials of a run as prompts show them: what the methods that ask a language model remember."""
+"""The trials of a run as prompts show them.
+
+The methods that ask a language model remember their trials in this form.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from surrobench.space.hyperparameter import Matrix
 
 
 class History:
-    """All trials that had a configuration, oldest first, the granted initial design among them.
+    """All trials that had a configuration, oldest first, including the granted initial design.
 
-    One serializer for all methods (``METHODS.md``, confound 10): configurations as one line of JSON, values
-    with three significant digits; outcomes with four, in the objective's natural direction.
+    All methods use one serializer (``METHODS.md``, confound 10). It writes a configuration as one line of
+    JSON whose values have three significant digits. It writes an outcome with four digits, in the objective's
+    natural direction.
 
     Attributes:
         configurations: each of shape (d,).
@@ -33,7 +37,7 @@ class History:
         self.add(task.initial)
 
     def add(self, answer: Evaluated) -> None:
-        """What trials came to; one that was wasted has no configuration, and is not kept."""
+        """Add the results of trials, except wasted ones, which have no configuration."""
         for x, loss in zip(answer.configurations, answer.losses.tolist(), strict=True):
             if np.isnan(x).all():
                 continue
@@ -46,51 +50,51 @@ class History:
         return len(self.losses)
 
     def __contains__(self, x: Matrix) -> bool:
-        """Whether a configuration, shape (d,), has been evaluated."""
+        """Return whether a configuration, shape (d,), has been evaluated."""
         return configuration_key(x) in self._seen
 
     def text(self, x: Matrix) -> str:
-        """A configuration, shape (d,), as one line of JSON."""
+        """Return a configuration, shape (d,), as one line of JSON."""
         return json.dumps(self._task.shown.write(x))
 
     def configuration(self, i: int) -> str:
-        """Trial i's configuration as one line of JSON."""
+        """Return trial i's configuration as one line of JSON."""
         return self._texts[i]
 
     def outcome(self, i: int) -> str:
-        """Trial i's value, or ``failed``."""
+        """Return trial i's value, or ``failed``."""
         return self.value(self.losses[i]) if np.isfinite(self.losses[i]) else "failed"
 
     def shown(self, i: int) -> dict[str, str]:
-        """Trial i as the variables ``configuration`` and ``outcome`` of a template."""
+        """Return trial i as the variables ``configuration`` and ``outcome`` of a template."""
         return {"configuration": self.configuration(i), "outcome": self.outcome(i)}
 
     def line(self, i: int) -> str:
-        """Trial i as ``CONFIGURATION -> OUTCOME``."""
+        """Return trial i as ``CONFIGURATION -> OUTCOME``."""
         return f"{self.configuration(i)} -> {self.outcome(i)}"
 
     def last(self, n: int) -> range:
-        """The last n trials, oldest first; all where there are no more."""
+        """Return the last n trials, oldest first; all trials where there are no more than n."""
         return range(max(len(self) - n, 0), len(self))
 
     def value(self, loss: float) -> str:
-        """A loss as the value of the objective that prompts show."""
+        """Return a loss as the value of the objective that prompts show."""
         return f"{self._sign * loss + 0.0:.4g}"  # never -0
 
     @property
     def best(self) -> int | None:
-        """The incumbent, of equals the first; None while nothing was observed."""
+        """Return the incumbent, the first of equals, or None while nothing was observed."""
         losses = np.array(self.losses)
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
 
     def best_first(self) -> list[int]:
-        """The trials that were observed, best first, of equals the earlier."""
+        """Return the trials that were observed, best first, the earlier first among equals."""
         losses = np.array(self.losses)
         order = np.argsort(losses, kind="stable")
         return [int(i) for i in order if np.isfinite(losses[i])]
 
     def observed(self) -> tuple[Matrix, NDArray[np.float64]]:
-        """Configurations, shape (n, d), and losses, shape (n,), of the trials that did not fail."""
+        """Return configurations, shape (n, d), and losses, shape (n,), of the trials that did not fail."""
         kept = [i for i, loss in enumerate(self.losses) if np.isfinite(loss)]
         X = np.array([self.configurations[i] for i in kept]).reshape(len(kept), self._task.space.d)
         return X, np.array([self.losses[i] for i in kept])

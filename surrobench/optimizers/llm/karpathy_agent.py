@@ -1,7 +1,8 @@
 """karpathy-agent: a language model sees the space and the history and proposes the next configuration.
 
-The fixed-space HPO agent of Ferreira et al., arXiv 2603.24647 (``karpathy_agent_hps_backend.py`` of
-autoresearch-automl), after Karpathy's autoresearch. One chat per trial, no memory but the history shown.
+This is the fixed-space HPO agent of Ferreira et al., arXiv 2603.24647 (``karpathy_agent_hps_backend.py`` of
+autoresearch-automl), after Karpathy's autoresearch. Each trial has one chat. The agent has no memory except
+the history that is shown.
 """
 
 from __future__ import annotations
@@ -19,14 +20,21 @@ PROMPTS = "karpathy-agent"
 def karpathy_agent(
     task: Task, rng: Generator, *, history: int = 20, temperature: float = 0.7, max_tokens: int = 2048
 ) -> Steps:
-    """One proposal per trial: space, the last ``history`` trials in order, the best one, the question.
+    """Ask for one proposal per trial.
 
-    Published defaults: temperature 0.7, 2048 tokens, the last 20 trials. The prompt is append-only until the
-    history is full, so that a server's prefix cache serves all but the newest trial. Differences, each on
-    purpose: the space is shown without the default configuration (the published prompt prints it, a hidden
-    warm start); the incumbent is repeated only when it has left the history shown; numbers have three digits;
-    a reply that is no configuration goes by the suite's policy instead of a uniform random draw. ``clip`` is
-    the published rule for values out of range and missing ones.
+    The prompt shows the space, the last ``history`` trials in order, the best one, and the question.
+
+    The published defaults are temperature 0.7, 2048 tokens and the last 20 trials. The prompt is append-only
+    until the history is full, so that a server's prefix cache serves all but the newest trial.
+
+    These differences are on purpose:
+
+    - The space is shown without the default configuration. The published prompt prints it, which is a hidden
+      warm start.
+    - The incumbent is repeated only when it has left the history shown.
+    - Numbers have three digits.
+    - A reply that is no configuration goes by the suite's policy instead of a uniform random draw. ``clip``
+      is the published rule for values out of range and missing ones.
     """
     del rng  # all its randomness is the model's
     sampling = {"temperature": temperature, "max_tokens": max_tokens}

@@ -1,28 +1,33 @@
 """llambo: Bayesian optimization whose warm start, candidate sampler and surrogate are language model calls.
 
-LLAMBO, Liu et al., "Large Language Models to Enhance Bayesian Optimization", ICLR 2024, arXiv 2402.03921;
-code tennisonliu/LLAMBO 196fe23 (``llambo/acquisition_function.py``, ``discriminative_sm.py``,
-``generative_sm.py``, ``exp_bayesmark/run_bayesmark.py``). Its later port is ``llambo_optunahub``.
+The source of LLAMBO is Liu et al., "Large Language Models to Enhance Bayesian Optimization", ICLR 2024, arXiv
+2402.03921. The code is tennisonliu/LLAMBO 196fe23 (``llambo/acquisition_function.py``,
+``discriminative_sm.py``, ``generative_sm.py``, ``exp_bayesmark/run_bayesmark.py``). Its later port is
+``llambo_optunahub``.
 
-Differences, each on purpose:
+These differences are on purpose:
 
-- configurations are one line of JSON, with the digits and the parser of all methods here (published:
-  ``## a: 3, b: 0.10 ##``, with the decimals of the lower bound); there is no system message, which some
-  models' chat templates refuse;
-- every kind of hyperparameter is shown, categorical and conditional ones too (published: numbers and
-  ordinals); the ban on extremes and round values is left out where all are lists of values;
-- p(good) is the share of replies that say 1, where the published surrogate reads it from the tokens'
-  log-probabilities, which not every server gives; a candidate without a readable answer gets the others'
-  average in both surrogates;
-- the limits of s' are those of ``llambo_steps.limit``, and the ladder of alpha ends: at the limit itself;
-- sigma is at least 1e-5 of the range observed (published: 1e-5, for a metric in (0, 1));
-- the surrogate is not asked where one candidate is left, and up to 16 tokens (published: 8), since
-  open models write one token per digit (one that thinks aloud needs more: the suite's ``sampling``);
-- the zero-shot warm start is what replaces a missing initial design: the first configurations are asked
-  for in one reply, invalid ones by the suite's policy (published: the best-formatted of 30 replies, and
-  not in its end-to-end experiments). ``warm_start`` = k asks for k in any case, 0 for none;
-- failed trials, undefined in the paper, are shown to the sampler as ``failed``, belong to class 0, and
-  are no examples for a number. While nothing at all was observed, it goes on zero-shot.
+- Configurations are one line of JSON, with the digits and the parser of all methods here. The published form
+  is ``## a: 3, b: 0.10 ##``, with the decimals of the lower bound. There is no system message, because some
+  models' chat templates refuse it.
+- Every kind of hyperparameter is shown, categorical and conditional ones too. The published code shows
+  numbers and ordinals. The ban on extremes and round values is left out where all hyperparameters are lists
+  of values.
+- The probability p(good) is the share of replies that say 1. The published surrogate reads it from the
+  tokens' log-probabilities, which not every server gives. In both surrogates, a candidate without a readable
+  answer gets the others' average.
+- The limits of s' are those of ``llambo_steps.limit``. The ladder of alpha ends at the limit itself.
+- The deviation sigma is at least 1e-5 of the range observed. The published value is 1e-5, for a metric in (0,
+  1).
+- The surrogate is not asked where one candidate is left. It may answer in up to 16 tokens (published: 8),
+  since open models write one token per digit. A model that thinks aloud needs more, which the suite's
+  ``sampling`` sets.
+- The zero-shot warm start is what replaces a missing initial design. The first configurations are asked for
+  in one reply, and invalid ones go by the suite's policy. The published code takes the best-formatted of 30
+  replies, and not in its end-to-end experiments. ``warm_start`` = k asks for k in any case, and 0 asks for
+  none.
+- Failed trials are undefined in the paper. Here they are shown to the sampler as ``failed``, belong to class
+  0, and are no examples for a number. While nothing at all was observed, the method goes on zero-shot.
 """
 
 from __future__ import annotations
@@ -58,8 +63,9 @@ from surrobench.space.hyperparameter import Matrix, is_integer, values_of
 
 PROMPTS = "llambo"
 LADDER = (0.1, 1e-2, 1e-3, -1e-3, -1e-2, -0.1)
-"""What alpha becomes while the target is beyond what the metric can reach. The last one is 0.1 in the
-published code, which never gets there; its port reads it as here."""
+"""The values that alpha takes while the target is beyond what the metric can reach.
+
+The last value is 0.1 in the published code, which never gets there. The port reads it as -0.1, as here."""
 DECIMALS = 8
 WARM_START = 5
 
@@ -85,30 +91,35 @@ def llambo(
 ) -> Steps:
     """Sample candidates towards a target, let the surrogate score them, evaluate the best.
 
-    Each trial: s' = ybest - alpha * range (mirrored where higher is better); each of K ``templates`` shows
-    all trials in an order of its own and asks for ``candidates`` / K configurations that reach s', in up to
-    ``rounds`` rounds until ``at_least`` are kept that are valid, new (8 decimals) and distinct. Of each
-    candidate, the ``discriminative`` surrogate draws K * ``n_gens`` predictions y, whose mean and standard
-    deviation give its expected improvement; the ``generative`` one draws as many classes, 1 for one of the
-    best ``top_share``, whose mean is p(good). The highest wins.
+    Each trial has the target s' = ybest - alpha * range (mirrored where higher is better). Each of K
+    ``templates`` shows all trials in an order of its own and asks for ``candidates`` / K configurations that
+    reach s'. It asks in up to ``rounds`` rounds until ``at_least`` configurations are kept that are valid,
+    new (8 decimals) and distinct.
 
-    Published defaults: N = 10, K = 2, n_gens = 10, alpha = 0.1, sampler T = 0.8, top_p = 0.95, 500 tokens,
-    surrogate T = 0.7, top_p = 0.95, top_share = 0.25, 5 configurations of warm start.
+    The ``discriminative`` surrogate draws K * ``n_gens`` predictions y of each candidate. Their mean and
+    standard deviation give its expected improvement. The ``generative`` surrogate draws as many classes,
+    where class 1 is one of the best ``top_share``. Their mean is p(good). The candidate with the highest
+    score wins.
 
-    The suite's policy for invalid replies, with several candidates: invalid ones are left out, whatever the
-    policy (``clip`` mends them first). Where fewer than wanted are kept after the last round, it goes on with
-    those; where all valid ones were evaluated before, with these (published: with the last round unfiltered
-    if it has more than five, else an error). Where none is valid, ``waste`` and ``clip`` waste a trial on the
-    last of them; ``retry:n`` asks for one configuration, showing the model its invalid reply up to n times.
+    The published defaults are N = 10, K = 2, n_gens = 10, alpha = 0.1, top_share = 0.25 and 5 configurations
+    of warm start. The sampler has T = 0.8, top_p = 0.95 and 500 tokens. The surrogate has T = 0.7 and top_p =
+    0.95.
+
+    The suite's policy for invalid replies works as follows with several candidates. Invalid ones are left
+    out, whatever the policy (``clip`` mends them first). Where fewer than wanted are kept after the last
+    round, the method goes on with those. Where all valid ones were evaluated before, it goes on with these.
+    The published code goes on with the last round unfiltered if that has more than five, and else raises an
+    error. Where none is valid, ``waste`` and ``clip`` waste a trial on the last of them. ``retry:n`` asks for
+    one configuration and shows the model its invalid reply up to n times.
 
     Raises:
-        UsageError: a count below 1.
+        UsageError: a count is below 1.
     """
     check(PROMPTS, candidates=candidates, templates=templates, n_gens=n_gens, rounds=rounds)
     sampler = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     asked = {"temperature": surrogate_temperature, "top_p": top_p, "max_tokens": surrogate_max_tokens}
     past = History(task)
-    ranks: list[Vector] = []  # per trial: its place in the examples of each template
+    ranks: list[Vector] = []  # each trial's place in the examples of each template
 
     start = (0 if len(past) else WARM_START) if warm_start is None else warm_start
     if start > 0:
@@ -137,7 +148,7 @@ def llambo(
 
 
 def _target(past: History, task: Task, alpha: float) -> str:
-    """The target s' as prompts say it."""
+    """Return the target s' as prompts say it."""
     minimize = task.objective.minimize
     values = past.observed()[1] * task.objective.sign
     target = aim(values, minimize, alpha or -1e-3, LADDER)  # an alpha of 0 is -0.001, as published
@@ -156,7 +167,7 @@ def _sample(
     wanted: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, list[Proposal]]:
-    """At least one candidate; if it is invalid, it is the only one.
+    """Return at least one candidate; if the candidate is invalid, it is the only one.
 
     ``each`` says how many candidates each prompt is asked for.
     """
@@ -199,7 +210,7 @@ def _improvements(
     n: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, Vector]:
-    """Expected improvement of each candidate, from predictions of its value."""
+    """Return the expected improvement of each candidate, from predictions of its value."""
     observed = past.observed()[1]
     orders = [[i for i in order if np.isfinite(past.losses[i])] for order in orders]
     prompts = [
@@ -221,7 +232,7 @@ def _goodness(
     top_share: float,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, Vector]:
-    """p(good) of each candidate: the share of classes that are 1."""
+    """Return p(good) of each candidate, which is the share of classes that are 1."""
     classes = labels(np.array(past.losses), top_share)
     prompts = [
         _about(
@@ -268,7 +279,7 @@ def _about(
     examples: Sequence[Example],
     **more: Any,
 ) -> list[str]:
-    """The same question about each candidate: a common head, the candidate last."""
+    """Return the same question about each candidate, with a common head and the candidate last."""
     head = task.prompt(PROMPTS, question, examples=examples, **more)
     ending = {"predict": "Performance:", "classify": "Classification:"}[question]
     return [f"{head}\n\nConfiguration: {past.text(x)}\n{ending}" for x in _configurations(proposals)]

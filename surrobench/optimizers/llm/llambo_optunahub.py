@@ -1,15 +1,18 @@
 """llambo-optunahub: LLAMBO as its port to Optuna runs it.
 
-``package/samplers/llambo`` of optuna/optunahub-registry ee68019 (``sampler_base.py``,
+The port is ``package/samplers/llambo`` of optuna/optunahub-registry ee68019 (``sampler_base.py``,
 ``llambo/acquisition_function.py``, ``llambo/generative_sm.py``), after Liu et al., arXiv 2402.03921. The
-paper's own form is ``llambo``; what they share is in ``llambo_steps``.
+paper's own form is ``llambo``. The parts that both share are in ``llambo_steps``.
 
-Differences, each on purpose: JSON, digits, parser and limits of s' as in ``llambo``, without its system
-message; ordinal lists of numbers count as numbers (the port knows no other than floats and integers);
-hyperparameters under conditions, which it cannot have, are drawn like categorical ones; "integers only"
-is said of those that are; one to four candidates after the last round are used (the port throws them away
-for a random configuration), and duplicates are left out across rounds; it does not ask about one
-candidate.
+These differences are on purpose:
+
+- JSON, digits, parser and limits of s' are those of ``llambo``, without the port's system message.
+- Ordinal lists of numbers count as numbers. The port knows no other numbers than floats and integers.
+- Hyperparameters under conditions are drawn like categorical ones. The port cannot have them.
+- "Integers only" is said of those hyperparameters that are integers.
+- One to four candidates after the last round are used. The port throws them away for a random configuration.
+- Duplicates are left out across rounds.
+- The method does not ask about one candidate.
 """
 
 from __future__ import annotations
@@ -66,33 +69,45 @@ def llambo_optunahub(
     rounds: int = 11,
     fallback: bool = True,
 ) -> Steps:
-    """Random trials, then candidates towards a target, of which the one most often called good is evaluated.
+    """Draw random trials, then evaluate the candidate towards a target that is most often called good.
 
-    The first ``n_initial`` trials are uniform random draws (source ``random``); a granted initial design
-    counts among them. Then, for each trial: s' as in ``llambo``, but with a ladder of its own; each of the
-    ``templates`` shows the trials in an order of its own and gives one candidate, in up to ``rounds`` rounds
-    until ``at_least`` are kept that are valid, new (6 decimals) and distinct; each template classifies each
-    candidate once as one of the best ``top_share`` (1) or not (0); the highest mean is evaluated, of equals
-    the first. With ``discriminative`` it predicts values instead, for expected improvement.
+    The first ``n_initial`` trials are uniform random draws (source ``random``). A granted initial design
+    counts among them. Then each trial has these steps:
 
-    As in the port, where it differs from the paper: no warm start by the model; classes as text, so that
-    p(good) is 0, 0.5 or 1; one reply per template (its ``num_candidates`` and ``n_gens`` change nothing); no
-    temperature, top_p or token limit is sent; an alpha of 0 or less becomes 0.001, and when its ladder ends
-    s' is max(1e-5, 0.9 ybest), or min(0.9999, 1.05 ybest) where higher is better; all values seen are listed
-    per hyperparameter, and none of them may be used again; the model is warned not to imitate the random
-    trials while they are half of all or more; failed trials are hidden from it; categorical hyperparameters
-    are drawn at random and hidden from it, too.
+    - The target s' is computed as in ``llambo``, but with a ladder of its own.
+    - Each of the ``templates`` shows the trials in an order of its own and gives one candidate. This takes up
+      to ``rounds`` rounds, until ``at_least`` candidates are kept that are valid, new (6 decimals) and
+      distinct.
+    - Each template classifies each candidate once as one of the best ``top_share`` (1) or not (0).
+    - The candidate with the highest mean is evaluated, the first of equals.
 
-    Source ``fallback`` is its published rule for the case that no candidate is kept: a random configuration,
-    with the reason among the repairs (``fallback:REASON``: a defect of ``llm.parse``, or ``duplicate``). With
-    ``fallback = False`` that trial is wasted instead. So of the suite's policy for invalid replies only
-    ``clip`` matters, which mends a candidate; a re-ask is what the further rounds are.
+    With ``discriminative``, the templates predict values instead, for expected improvement.
 
-    Of a configuration of source ``llm``, the repairs name what was drawn beside the model (``drawn:NAME``),
-    and what it said of hyperparameters that it is not shown (``dropped:NAME``).
+    In the following points the port differs from the paper, and this method follows the port:
+
+    - The model makes no warm start.
+    - Classes are text, so that p(good) is 0, 0.5 or 1.
+    - A template gets one reply. The port's ``num_candidates`` and ``n_gens`` change nothing.
+    - No temperature, top_p or token limit is sent.
+    - An alpha of 0 or less becomes 0.001. When the ladder of alpha ends, s' is max(1e-5, 0.9 ybest), or
+      min(0.9999, 1.05 ybest) where higher is better.
+    - All values seen are listed per hyperparameter, and none of them may be used again.
+    - The model is warned not to imitate the random trials while they are half of all or more.
+    - Failed trials are hidden from the model.
+    - Categorical hyperparameters are drawn at random and hidden from the model, too.
+
+    The source ``fallback`` is the port's published rule for the case that no candidate is kept. It is a
+    random configuration, with the reason among the repairs (``fallback:REASON``: a defect of ``llm.parse``,
+    or ``duplicate``). With ``fallback = False`` that trial is wasted instead. Of the suite's policy for
+    invalid replies only ``clip`` matters, which mends a candidate. The further rounds take the place of a
+    re-ask.
+
+    For a configuration of source ``llm``, the repairs name the values that were drawn beside the model
+    (``drawn:NAME``). They also name what the model said of hyperparameters that it is not shown
+    (``dropped:NAME``).
 
     Raises:
-        UsageError: no hyperparameter is a number, or a count below 1.
+        UsageError: no hyperparameter is a number, or a count is below 1.
     """
     check(NAME, templates=templates, n_initial=n_initial, at_least=at_least, rounds=rounds)
     part = _numbers(task)
@@ -125,7 +140,7 @@ def llambo_optunahub(
 
 
 def _drawn(space: SearchSpace, rng: Draws) -> Matrix:
-    """Shape (d,): a value of every hyperparameter, whether its conditions hold or not."""
+    """Return a value of every hyperparameter, shape (d,), whether its conditions hold or not."""
     u = rng.random(space.d)
     return np.array([space.column_from_unit(j, u[j : j + 1])[0] for j in range(space.d)])
 
@@ -139,9 +154,9 @@ class _Numbers:
 
     Attributes:
         whole: the space.
-        view: the part as prompts show it; its configurations have shape (p,).
-        columns: shape (p,), where they are in the whole.
-        hidden: the rest: name that prompts would show -> its own.
+        view: the part as prompts show it. Its configurations have shape (p,).
+        columns: shape (p,), the columns of the part in the whole.
+        hidden: the rest, from the name that prompts would show to its own.
     """
 
     whole: SearchSpace
@@ -150,15 +165,15 @@ class _Numbers:
     hidden: Mapping[str, str]
 
     def cut(self, x: Matrix) -> Matrix:
-        """Shape (p,): the part of a whole configuration, shape (d,)."""
+        """Return the part, shape (p,), of a whole configuration, shape (d,)."""
         return np.asarray(x[self.columns])
 
     def text(self, x: Matrix) -> str:
-        """A part, shape (p,), as one line of JSON."""
+        """Return a part, shape (p,), as one line of JSON."""
         return json.dumps(self.view.write(x))
 
     def completed(self, proposal: Proposal, drawn: Matrix) -> Proposal:
-        """A proposal of the model with what is drawn, shape (d,), for the rest."""
+        """Return a proposal of the model with what is drawn, shape (d,), for the rest."""
         x = drawn.copy()
         x[self.columns] = proposal.configuration
         x = self.whole.deactivate(x[None, :])[0]
@@ -168,10 +183,10 @@ class _Numbers:
         return replace(proposal, configuration=x, repairs=repairs)
 
     def read(self, task: Task, reply: Completion) -> Proposal:
-        """The part that a reply proposes, shape (p,).
+        """Return the part that a reply proposes, shape (p,).
 
-        What it says of the rest is left out: a slot control, unlike the model, knows the whole space. Where a
-        model guesses at it, the repairs say so (``dropped:NAME``).
+        Values that the reply gives for the rest are left out, because a slot control, unlike the model, knows
+        the whole space. Where a model guesses at the rest, the repairs say so (``dropped:NAME``).
         """
         try:
             said = json.loads(reply.text)
@@ -215,14 +230,14 @@ def _is_number(space: SearchSpace, j: int) -> bool:
 
 @dataclass(frozen=True)
 class _Examples:
-    """What the prompts of one trial are made of.
+    """The contents of the prompts of one trial.
 
     Attributes:
         part: what the model is shown of the space.
         parts: that part of every configuration of the run, each of shape (p,).
-        losses: shape (trials,); NaN where failed.
+        losses: shape (trials,); NaN where the trial failed.
         seen: the trials that did not fail.
-        orders: these in the order of each template.
+        orders: the seen trials in the order of each template.
         random: the initial random trials, as a share of ``seen``.
     """
 
@@ -234,11 +249,11 @@ class _Examples:
     random: float
 
     def shown(self, order: Sequence[int], said: Sequence[str]) -> list[tuple[str, str]]:
-        """Configurations with what is said of each."""
+        """Return configurations with what is said of each."""
         return [(self.part.text(self.parts[i]), said[i]) for i in order]
 
     def values_seen(self) -> list[tuple[str, str]]:
-        """Each hyperparameter with the values that it has had, ascending."""
+        """Return each hyperparameter with the values that it has had, ascending."""
         rows = [self.part.view.write(self.parts[i]) for i in self.seen]
         return [
             (name, ", ".join(str(value) for value in sorted({row[name] for row in rows})))
@@ -252,7 +267,7 @@ class _Examples:
 def _sample(
     task: Task, examples: _Examples, alpha: float, rounds: int, wanted: int
 ) -> Generator[Request, Any, tuple[list[Proposal], Waste]]:
-    """The candidates kept, and why there is none if so."""
+    """Return the candidates kept, and the reason if there is none."""
     part = examples.part
     prompts = _prompts_for_candidates(task, examples, _target(task, examples, alpha))
     seen = {rounded(examples.parts[i], DECIMALS) for i in examples.seen}
@@ -283,13 +298,13 @@ def _configurations(proposals: Sequence[Proposal]) -> list[Matrix]:
 
 
 def _target(task: Task, examples: _Examples, alpha: float) -> str:
-    """The target s' as prompts say it."""
+    """Return the target s' as prompts say it."""
     minimize, sign = task.objective.minimize, task.objective.sign
     values = examples.losses[examples.seen] * sign
     target = aim(values, minimize, alpha if alpha > 0 else 1e-3, LADDER)
     if target is None:
         bound = limit(values, minimize)
-        assert bound is not None  # without one, the first step is taken
+        assert bound is not None  # without a limit, the first step is taken
         target = max(bound, 0.9 * values.min()) if minimize else min(bound, 1.05 * values.max())
     return f"{target:.4g}"
 
@@ -297,7 +312,10 @@ def _target(task: Task, examples: _Examples, alpha: float) -> str:
 def _scores(
     task: Task, examples: _Examples, candidates: Sequence[Proposal], surrogate: Surrogate, top_share: float
 ) -> Generator[Request, Any, Vector]:
-    """Of each candidate, the share of templates that call it good, or its expected improvement."""
+    """Return a score of each candidate.
+
+    The score is the share of templates that call the candidate good, or its expected improvement.
+    """
     if len(candidates) == 1:
         return np.zeros(1)
     parts = _configurations(candidates)
@@ -340,7 +358,10 @@ def _prompts_for_candidates(task: Task, examples: _Examples, target: str) -> lis
 def _prompts_about(
     task: Task, examples: _Examples, parts: Sequence[Matrix], question: str, said: Sequence[str], **more: Any
 ) -> list[list[str]]:
-    """For each template the same question about each candidate: a common head, the candidate last."""
+    """Return the same question about each candidate, for each template.
+
+    A prompt has a common head, and the candidate comes last.
+    """
     ending = {"predict": "Performance:", "classify": "Classification:"}[question]
     heads = [
         task.prompt(

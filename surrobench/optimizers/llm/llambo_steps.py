@@ -1,8 +1,8 @@
 """The steps that both forms of LLAMBO share: the target, class labels, questions about candidates.
 
-LLAMBO (Liu et al., ICLR 2024, arXiv 2402.03921) asks the model three things: for configurations that reach a
-target, how good a configuration will be, and whether it will be among the best. What it shows are examples,
-in another order for each template.
+LLAMBO (Liu et al., ICLR 2024, arXiv 2402.03921) asks the model three things. It asks for configurations that
+reach a target, how good a configuration will be, and whether it will be among the best. It shows examples, in
+another order for each template.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from surrobench.space.hyperparameter import Matrix
 Vector = NDArray[np.float64]
 Surrogate = Literal["discriminative", "generative"]
 Example = tuple[str, str]
-"""A configuration as one line of JSON, and what is said of it: its value, or its class."""
+"""A configuration as one line of JSON, and its value or its class."""
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {"predict": {"type": "number"}, "classify": {"enum": [0, 1]}}
 
@@ -37,7 +37,7 @@ def check(name: str, **counts: int) -> None:
     """Refuse counts that have no meaning.
 
     Raises:
-        UsageError: one is below 1.
+        UsageError: a count is below 1.
     """
     for parameter, count in counts.items():
         if count < 1:
@@ -48,11 +48,13 @@ def check(name: str, **counts: int) -> None:
 
 
 def limit(values: Vector, minimize: bool) -> float | None:
-    """What a target must not reach, or None; ``values`` are those observed, shape (n,), as prompts say them.
+    """Return the value that a target must not reach, or None where there is no limit.
 
-    Published: 1e-5 and 0.9999, for a metric in (0, 1). Here they hold where the observations look like one:
-    the lower limit if none is negative, the upper one if none is above 1, 99.99 if none is above 100 (per
-    cent). Elsewhere, as for negative objectives, where the published rule never ends, there is no limit.
+    The array ``values`` holds the values observed, shape (n,), as prompts say them. The published limits are
+    1e-5 and 0.9999, for a metric in (0, 1). Here they hold where the observations look like such a metric.
+    The lower limit holds if no observation is negative. The upper limit holds if none is above 1. It is 99.99
+    if none is above 100 (per cent). Elsewhere there is no limit. An example is negative objectives, for which
+    the published rule never ends.
     """
     if minimize:
         return 1e-5 if values.min() >= 0 else None
@@ -61,16 +63,16 @@ def limit(values: Vector, minimize: bool) -> float | None:
 
 
 def aim(values: Vector, minimize: bool, alpha: float, ladder: Iterable[float]) -> float | None:
-    """The target s': the best value, bettered by ``alpha`` times the range observed.
+    """Return the target s', which is the best value, bettered by ``alpha`` times the range observed.
 
-    Where that reaches the limit, the steps of the ladder below alpha are tried in turn; None if all of them
-    reach it. A range of zero counts as a tenth of the largest value, as published.
+    Where the target reaches the limit, the steps of the ladder below alpha are tried in turn. The target is
+    None if all of them reach the limit. A range of zero counts as a tenth of the largest value, as published.
 
     Args:
         values: shape (n,), observed, in the objective's natural direction.
         minimize: whether lower is better.
-        alpha: negative: a target worse than the best.
-        ladder: descending.
+        alpha: the step. A negative one makes a target worse than the best.
+        ladder: the steps, descending.
     """
     spread = float(np.ptp(values)) or 0.1 * abs(float(values.max()))
     best, better = (values.min(), -1) if minimize else (values.max(), 1)
@@ -86,16 +88,19 @@ def aim(values: Vector, minimize: bool, alpha: float, ladder: Iterable[float]) -
 
 
 def shuffled(trials: Iterable[int], ranks: Sequence[Vector], template: int) -> list[int]:
-    """Trials in the order of a template, which drew a rank for each once: ``ranks[trial][template]``.
+    """Return trials in the order of a template, which drew a rank for each once: ``ranks[trial][template]``.
 
-    As random as a new permutation for every prompt, but a new trial only steps in between the others: a
-    server's prefix cache serves all examples before it.
+    The order is as random as a new permutation for every prompt, but a new trial only steps in between the
+    others. A server's prefix cache therefore serves all examples before it.
     """
     return sorted(trials, key=lambda trial: ranks[trial][template])
 
 
 def labels(losses: Vector, top_share: float) -> NDArray[np.int64]:
-    """1 for losses below the percentile ``top_share``, else 0 (also for failures, NaN); shape (n,)."""
+    """Return 1 for losses below the percentile ``top_share``, else 0 (also for failures, NaN).
+
+    The array has shape (n,).
+    """
     observed = losses[np.isfinite(losses)]
     if not len(observed):
         return np.zeros(len(losses), dtype=np.int64)
@@ -103,12 +108,15 @@ def labels(losses: Vector, top_share: float) -> NDArray[np.int64]:
 
 
 def rounded(x: Matrix, decimals: int) -> bytes:
-    """What is equal for configurations, shape (d,), that agree in so many decimals of their encoding."""
+    """Return a key that is equal for configurations that agree in so many decimals of their encoding.
+
+    A configuration has shape (d,).
+    """
     return (np.nan_to_num(x, nan=-1.0).round(decimals) + 0.0).tobytes()
 
 
 def unseen(x: Matrix, seen: Collection[bytes], kept: Iterable[Matrix], decimals: int) -> bool:
-    """Whether a candidate is neither among the observed nor among those kept already."""
+    """Return whether a candidate is neither among the observed nor among those kept already."""
     key = rounded(x, decimals)
     return key not in seen and all(key != rounded(other, decimals) for other in kept)
 
@@ -123,13 +131,15 @@ def ask(
     n: int,
     sampling: Mapping[str, Any],
 ) -> Generator[Request, Any, Matrix]:
-    """What the model says of each candidate, shape (candidates, templates * n); NaN where it says nothing.
+    """Return what the model says of each candidate, shape (candidates, templates * n).
+
+    A value is NaN where the model says nothing.
 
     Args:
         task: counts the readings among its ``answers``.
         purpose: whether a number or a class is asked for.
-        prompts: for each template, one for each candidate; they go out in this order, all at once.
-        n: completions of each.
+        prompts: for each template, one for each candidate. They go out in this order, all at once.
+        n: the number of completions of each prompt.
         sampling: the method's sampling parameters.
     """
     replies: list[list[Completion]] = yield [
@@ -153,17 +163,18 @@ def _counted(task: Task, purpose: str, reply: Completion) -> float:
 
 
 def read_number(reply: Completion) -> tuple[float, str]:
-    """The number that a reply says, NaN if it says none or several, and the verdict.
+    """Return the number that a reply says, and the verdict.
 
-    The first line with a number counts, what a model goes on to write after it is its own continuation of the
-    examples. More than one number in that line leaves open which is meant: ``unparsable``, as published. A
-    number that was cut off in its exponent or before its point is another number: ``truncated``. What a model
+    The number is NaN if the reply says none or several. The first line with a number counts. What a model
+    goes on to write after that line is its own continuation of the examples. More than one number in that
+    line leaves open which is meant. The verdict is then ``unparsable``, as published. A number that was cut
+    off in its exponent or before its point is another number. The verdict is then ``truncated``. What a model
     thinks aloud, between tags, is not its answer.
     """
     if reply.finish_reason == "refusal":
         return np.nan, "refused"
     _, _, text = reply.text.replace("\N{MINUS SIGN}", "-").rpartition("</think>")
-    if "<think>" in text:  # it has not come to its answer
+    if "<think>" in text:  # the model has not come to its answer
         text = ""
     cut = reply.finish_reason == "length"
     for line in text.splitlines(keepends=True):
@@ -178,9 +189,10 @@ def read_number(reply: Completion) -> tuple[float, str]:
 
 
 def moments(said: Matrix) -> tuple[Vector, Vector]:
-    """Mean and standard deviation of what is said of each candidate, shapes (candidates,).
+    """Return mean and standard deviation of what is said of each candidate, shapes (candidates,).
 
-    A candidate of which nothing is said has the others' averages, as published; NaN if of none.
+    A candidate of which nothing is said has the others' averages, as published. They are NaN if nothing is
+    said of any.
     """
     known = np.isfinite(said)
     told = known.any(axis=1)
@@ -193,12 +205,18 @@ def moments(said: Matrix) -> tuple[Vector, Vector]:
 
 
 def expected_improvement(mu: Vector, sigma: Vector, best: float) -> Vector:
-    """EI of losses, shape (candidates,): d Phi(d / sigma) + sigma phi(d / sigma) with d = best - mu."""
+    """Return the EI of losses, shape (candidates,).
+
+    It is d Phi(d / sigma) + sigma phi(d / sigma) with d = best - mu.
+    """
     d = best - mu
     z = d / sigma
     return np.asarray(d * ndtr(z) + sigma * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
 
 
 def winner(scores: Vector) -> int:
-    """The candidate of the highest score, of equals the first; the first if nothing is known of any."""
+    """Return the candidate of the highest score, the first of equals.
+
+    The first candidate wins if nothing is known of any.
+    """
     return int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))

@@ -1,6 +1,7 @@
-"""llinbo: a language model in the loop of Bayesian optimization, which keeps it in check.
+"""llinbo: a language model in the loop of Bayesian optimization, which keeps the model in check.
 
-Chang et al., arXiv 2505.14756 (``LLM_agent_HPT.py`` and ``helper_func.py`` of LLM-in-the-Loop-BO).
+The source is Chang et al., arXiv 2505.14756 (``LLM_agent_HPT.py`` and ``helper_func.py`` of
+LLM-in-the-Loop-BO).
 """
 
 from __future__ import annotations
@@ -29,34 +30,44 @@ def llinbo(
     temperature: float = 1.0,
     max_tokens: int = 2000,
 ) -> Steps:
-    """The model proposes; a Gaussian process (GP-UCB, ``GpUcb``) takes over, overrules it, or takes its hint.
+    """Let the model propose, and let a Gaussian process take over, overrule it, or take its hint.
 
-    First the model names as many configurations as there are hyperparameters, in one reply (granted trials
-    count towards them; ``start`` = k asks for k in any case). Of the T trials that are left then, number t
-    (from 0) is, by ``mode``:
+    The process is GP-UCB (``GpUcb``). First the model names as many configurations as there are
+    hyperparameters, in one reply. Granted trials count towards them. ``start`` = k asks for k in any case. T
+    trials are then left, and ``mode`` decides who proposes number t of them (from 0):
 
-    - ``transient``: GP-UCB's with probability min(t^2 / T, 1), else the model's (algorithm 1);
-    - ``justify``: the model's, unless UCB(GP-UCB's point) > UCB(the model's point) + v / (t + 1), where v is
-      the largest posterior variance when the first point of the model's is checked (algorithm 2). That is
-      after the first configurations, also where replies before it are invalid, which are no observations
-      (the fit has other starts then); only if all of these failed it is after the first that did not;
-    - ``constrained``: floor(10^4 / (t + 1)^2) draws of the posterior at the model's point; those above the
-      largest posterior mean are kept, each as if it had been observed there, and the point of the largest
-      upper bound of the processes so conditioned is evaluated (source ``gp-constrained``). Where none is
-      kept it is GP-UCB's (algorithm 3). The model's own point is never evaluated but by chance.
+    - ``transient``: the trial is GP-UCB's with probability min(t^2 / T, 1), else the model's (algorithm 1).
+    - ``justify``: the trial is the model's, unless UCB(GP-UCB's point) > UCB(the model's point) + v / (t + 1)
+      (algorithm 2). The value v is the largest posterior variance when the first point of the model is
+      checked. The first check comes after the first configurations. This also holds where replies before it
+      are invalid, because these are no observations, although the fit has other starts then. Only if all of
+      the first configurations failed does the check come after the first that did not fail.
+    - ``constrained``: floor(10^4 / (t + 1)^2) values of the posterior are drawn at the model's point. The
+      values above the largest posterior mean are kept, each as if it had been observed there. The point of
+      the largest upper bound of the processes so conditioned is evaluated (source ``gp-constrained``). Where
+      no value is kept, the trial is GP-UCB's (algorithm 3). The model's own point is never evaluated except
+      by chance.
 
-    beta_t = 2 ln(60 (t + 1) d pi^2). The prompt is in the published order, the history shuffled. A model's
-    point that failed, or GP-UCB's, counts as the worst value seen. While nothing was observed the process is
-    flat, and its point is a random one (source ``random``); the model's is then never overruled.
+    The coefficient is beta_t = 2 ln(60 (t + 1) d pi^2). The prompt is in the published order, with the
+    history shuffled. A point of the model or of GP-UCB that failed counts as the worst value seen. While
+    nothing was observed the process is flat, and its point is a random one (source ``random``). The model's
+    point is then never overruled.
 
-    Differences, each on purpose. The source calls the objective once more for every point of the model's, to
-    see whether it is valid, and counts no trial for it: here a reply that is no configuration goes by the
-    suite's policy (there it asks again without end). It tells the model that the ideal value is 0, and as the
-    iteration the length of the history's text: here no best value is told, and the number is right. In
-    ``constrained`` the source fits a process anew for each draw and multiplies the deviation by beta_t,
-    elsewhere by its root: here the fitted process is conditioned in closed form, and it is always the root.
-    The temperature, unset in the source, is its server's default. Its 50 tokens for a bare vector would cut
-    off a JSON object, so it is the 2000 that it grants the first configurations. There is no system message.
+    These differences are on purpose:
+
+    - The source calls the objective once more for every point of the model, to see whether it is valid. It
+      counts no trial for that, and asks again without end. Here a reply that is no configuration goes by the
+      suite's policy.
+    - The source tells the model that the ideal value is 0. Here no best value is told.
+    - The source tells the length of the history's text as the iteration. Here the number is right.
+    - In ``constrained``, the source fits a process anew for each draw. Here the fitted process is conditioned
+      in closed form.
+    - In ``constrained``, the source multiplies the deviation by beta_t, and elsewhere by its root. Here it is
+      always the root.
+    - The temperature is unset in the source. Here it is the default of the source's server.
+    - The source's 50 tokens for a bare vector would cut off a JSON object. Here the limit is the 2000 that it
+      grants the first configurations.
+    - There is no system message.
     """
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past = History(task)
@@ -84,16 +95,16 @@ def llinbo(
 
 
 class _Check:
-    """What the process says to a proposal of the model's."""
+    """The check that the process makes of a proposal of the model."""
 
-    DRAWS = 10_000  # of the posterior, in the first iteration
+    DRAWS = 10_000  # the number of posterior draws in the first iteration
 
     def __init__(self, task: Task, rng: Generator, mode: Mode) -> None:
         self._task, self._rng, self._mode = task, rng, mode
         self._first_variance: float | None = None
 
     def by_the_process(self, past: History, t: int) -> Evaluate:
-        """The trial that is GP-UCB's."""
+        """Return the trial that is GP-UCB's."""
         if past.best is None:
             return Evaluate(self._task.space.sample(1, self._rng), source="random")
         with self._task.library.running(), _one_thread():
@@ -101,7 +112,10 @@ class _Check:
         return Evaluate(x[None, :], source="gp")
 
     def instead(self, past: History, t: int, x: Matrix) -> Evaluate | None:
-        """The trial that takes the place of the model's proposal ``x``, shape (d,); None: it stands."""
+        """Return the trial that takes the place of the model's proposal ``x``, shape (d,).
+
+        Return None where the proposal stands.
+        """
         if self._mode == "transient" or past.best is None:
             return None
         with self._task.library.running(), _one_thread():
@@ -124,7 +138,10 @@ class _Check:
 
 
 def _one_thread() -> Any:
-    """More are slower with matrices so small, and may round differently."""
+    """Limit libraries to one thread.
+
+    More threads are slower with matrices so small, and may round differently.
+    """
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1)

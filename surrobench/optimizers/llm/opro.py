@@ -1,6 +1,6 @@
 """opro: a language model proposes from a list of the best trials so far, sorted by value.
 
-Optimization by prompting: Yang et al., ICLR 2024, arXiv 2309.03409, after
+The method is optimization by prompting (Yang et al., ICLR 2024, arXiv 2309.03409). It follows
 ``opro/optimization/optimize_linear_regression.py`` of google-deepmind/opro, adapted from two integers to
 search spaces.
 """
@@ -34,22 +34,26 @@ def opro(
     temperature: float = 1.0,
     max_tokens: int = 1024,
 ) -> Steps:
-    """``start`` random trials, then in each step ``per_step`` replies to one prompt, evaluated one by one.
+    """Run ``start`` random trials, then steps of ``per_step`` replies to one prompt, evaluated one by one.
 
     The prompt lists the ``pairs`` best distinct pairs of configuration and value, the worst first and the
-    best last, then asks for a configuration that is different from all and better. Published defaults: 5
-    random starting points, 20 pairs, 8 replies a step, temperature 1.0, 1024 tokens; trials that were granted
-    count as starting points. As published, what occurs twice within a step is evaluated once (the reply is in
-    the journal, and belongs to no trial), and what an earlier step evaluated is evaluated again.
+    best last. Then it asks for a configuration that is different from all and better. The published defaults
+    are 5 random starting points, 20 pairs, 8 replies a step, temperature 1.0 and 1024 tokens. Granted trials
+    count as starting points. As published, a configuration that occurs twice within a step is evaluated once.
+    The other reply is in the journal, and belongs to no trial. As published too, a configuration that an
+    earlier step evaluated is evaluated again.
 
-    Differences, on purpose. The space is shown with types, ranges and scales, and replies are JSON: a pair in
-    brackets has no names. Every trial is counted, and a reply that is no configuration goes by the suite's
-    policy: as published it was dropped, a free retry, with fewer trials in that step. Failed trials, which
-    the paper does not have, are listed apart, the newest ``pairs`` of them. Numbers are written as everywhere
-    here, configurations with three significant digits and values with four (published: integers), and
-    proposals are not rounded to what is written, except to the values that exist.
+    These differences are on purpose:
 
-    ``order = "chronological"`` lists the same pairs in the order they were tried: until there are more than
+    - The space is shown with types, ranges and scales, and replies are JSON. A pair in brackets has no names.
+    - Every trial is counted, and a reply that is no configuration goes by the suite's policy. The published
+      code drops it, which is a free retry with fewer trials in that step.
+    - Failed trials, which the paper does not have, are listed apart, the newest ``pairs`` of them.
+    - Numbers are written as everywhere in this package. Configurations have three significant digits and
+      values have four. The published code writes integers.
+    - Proposals are not rounded to what is written, except to the values that exist.
+
+    ``order = "chronological"`` lists the same pairs in the order they were tried. Until there are more than
     ``pairs``, the list only grows, so that a server's prefix cache serves all but the newest. A sorted list
     changes wherever a new value belongs.
 
@@ -76,7 +80,7 @@ def opro_1(
     temperature: float = 1.0,
     max_tokens: int = 1024,
 ) -> Steps:
-    """``opro`` with one reply a step: every proposal sees the value of the one before it."""
+    """Run ``opro`` with one reply a step, so that every proposal sees the value of the one before it."""
     yield from opro(
         task,
         rng,
@@ -101,13 +105,16 @@ def _prompt(task: Task, past: History, head: str, pairs: int, order: Order) -> s
 
 
 def shown_pairs(past: History, most: int) -> list[int]:
-    """The best trials, best first, at most so many, each pair of configuration and value once, as written."""
+    """Return the best trials, best first, at most ``most`` of them.
+
+    Each pair of configuration and value occurs once, as it is written.
+    """
     first = _distinct(past.best_first(), key=lambda i: (past.configuration(i), past.outcome(i)))
     return first[:most]
 
 
 def _distinct(items: Iterable[Any], key: Any = None) -> list[Any]:
-    """The items in order, of those with equal keys the first."""
+    """Return the items in order, the first of those with equal keys."""
     seen: dict[Any, Any] = {}
     for item in items:
         seen.setdefault(key(item) if key else item, item)
@@ -117,7 +124,10 @@ def _distinct(items: Iterable[Any], key: Any = None) -> list[Any]:
 def _step(
     task: Task, past: History, messages: tuple[Message, ...], sampling: Mapping[str, Any], n: int
 ) -> Generates[Request, Any, list[Proposal]]:
-    """The proposals of one step, in the order of the replies: each configuration once, invalid ones all."""
+    """Return the proposals of one step, in the order of the replies.
+
+    Each configuration occurs once. All invalid replies are kept.
+    """
     proposals = yield from propose_repeatedly(task, past, messages, sampling, n)
     return _distinct(
         proposals, key=lambda p: id(p) if p.configuration is None else past.text(p.configuration)

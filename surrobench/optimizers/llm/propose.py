@@ -1,6 +1,6 @@
-"""Configurations from the language model, by the suite's policy for invalid replies.
+"""Get configurations from the language model, by the suite's policy for invalid replies.
 
-Shared by all methods that let the model propose: ``proposal = yield from propose(...)``.
+All methods that let the model propose share this module: ``proposal = yield from propose(...)``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from surrobench.protocol.requests import Complete, Completion, Evaluate, Message
 def propose(
     task: Task, history: History, messages: tuple[Message, ...], sampling: Mapping[str, Any]
 ) -> Generator[Request, Any, Proposal]:
-    """Ask for one configuration; an invalid reply is never replaced by a configuration of ours.
+    """Ask for one configuration; an invalid reply is never replaced by one made up in this package.
 
-    ``waste`` returns the invalid proposal as it is (the caller spends a trial on it); ``retry:n`` shows the
-    model its reply and the error and asks again, at most n times; ``clip`` mends what can be mended.
+    ``waste`` returns the invalid proposal as it is, and the caller spends a trial on it. ``retry:n`` shows
+    the model its reply and the error and asks again, at most n times. ``clip`` mends what can be mended.
     """
     proposals = yield from propose_several(task, history, messages, sampling, 1)
     return proposals[0]
@@ -29,9 +29,9 @@ def propose(
 def propose_several(
     task: Task, history: History, messages: tuple[Message, ...], sampling: Mapping[str, Any], k: int
 ) -> Generator[Request, Any, list[Proposal]]:
-    """Ask for k configurations in one reply, by the same policies; always k proposals.
+    """Ask for k configurations in one reply, by the same policies, and return always k proposals.
 
-    With ``retry:n`` the model is asked again while any of them is invalid; the last reply counts.
+    With ``retry:n`` the model is asked again while any of them is invalid. The last reply counts.
     """
     schema = json_schema(task.shown, k)
     asked = messages
@@ -50,9 +50,9 @@ def propose_several(
 def propose_repeatedly(
     task: Task, history: History, messages: tuple[Message, ...], sampling: Mapping[str, Any], n: int
 ) -> Generator[Request, Any, list[Proposal]]:
-    """Ask for n replies to one prompt, a configuration each, by the same policies; always n proposals.
+    """Ask for n replies to one prompt, a configuration each, by the same policies.
 
-    With ``retry:n`` each reply that is invalid is asked for again by itself.
+    There are always n proposals. With ``retry:n`` each reply that is invalid is asked for again by itself.
     """
     schema, attempt = json_schema(task.shown), 0
     replies: list[Completion] = yield Complete(messages, "propose", n=n, schema=schema, sampling=sampling)
@@ -78,10 +78,10 @@ def _retries(task: Task) -> int:
 def _asked_again(
     messages: tuple[Message, ...], reply: Completion, invalid: Proposal, k: int = 1
 ) -> tuple[Message, ...]:
-    """The chat with an invalid reply and its defect.
+    """Return the chat with an invalid reply and its defect.
 
-    Where the reply is empty (a refusal, or nothing but thinking) the correction ends the question: some
-    servers take no empty message, some no two of one speaker in a row.
+    An empty reply is a refusal, or nothing but thinking. The correction then ends the question, because some
+    servers take no empty message, and some take no two messages of one speaker in a row.
     """
     wanted = "one valid JSON object" if k == 1 else f"one valid JSON array of {k} objects"
     correction = f"That is not valid: {invalid.detail}. Answer with {wanted}."
@@ -92,7 +92,7 @@ def _asked_again(
 
 
 def read(task: Task, history: History, reply: Completion, k: int = 1) -> list[Proposal]:
-    """The k proposals of a reply, counted among ``task.answers``."""
+    """Return the k proposals of a reply, and count them among ``task.answers``."""
     clip = task.invalid == "clip"
     proposals = parse_configurations(reply, task.shown, k, clip=clip, default=task.default)
     for proposal in proposals:
@@ -104,7 +104,7 @@ def read(task: Task, history: History, reply: Completion, k: int = 1) -> list[Pr
 
 
 def trial(proposal: Proposal) -> Evaluate | Waste:
-    """The trial that a proposal costs: its evaluation, or a wasted one."""
+    """Return the trial that a proposal costs: its evaluation, or a wasted one."""
     if proposal.configuration is None:
         return Waste(f"{proposal.defect}: {proposal.detail}", reply=proposal.reply)
     X = proposal.configuration[None, :]

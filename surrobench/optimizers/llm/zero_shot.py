@@ -1,7 +1,8 @@
 """zero-shot: a language model proposes the first configurations, then a classical method goes on with them.
 
-The warm start of LLAMBO (Liu et al., ICLR 2024, arXiv 2402.03921, section 4; ``exp_warmstarting/`` of its
-repository), used as mode C of autoresearch-automl uses it (arXiv 2603.24647, ``hybrid/warmstart.py``).
+The method is the warm start of LLAMBO (Liu et al., ICLR 2024, arXiv 2402.03921, section 4;
+``exp_warmstarting/`` of its repository). It is used as mode C of autoresearch-automl uses it (arXiv
+2603.24647, ``hybrid/warmstart.py``).
 """
 
 from __future__ import annotations
@@ -39,26 +40,33 @@ def zero_shot(
     top_p: float = 0.95,
     max_tokens: int = 2048,
 ) -> Steps:
-    """One call before any evaluation proposes ``k`` configurations; ``then`` goes on with what they came to.
+    """Ask once for ``k`` configurations before any evaluation; ``then`` goes on with their results.
 
-    Published defaults: k = 5, temperature 0.7, top_p 0.95 (LLAMBO), 2048 tokens (autoresearch-automl).
+    The published defaults are k = 5, temperature 0.7 and top_p 0.95 (LLAMBO), and 2048 tokens
+    (autoresearch-automl).
 
-    ``context`` says what the prompt tells, as far as the task card knows it: ``none`` the learner and the
-    space; ``partial`` also task, size of the data and metric; ``full`` also the data set's name, which is
-    what every other method here is told. LLAMBO's ``full`` tells statistics of the features instead, which
-    no benchmark here knows (its templates leave them as placeholders), and drops task and metric. The prompt
-    shows no trial, those of a granted initial design neither.
+    ``context`` says what the prompt tells, as far as the task card knows it. ``none`` tells the learner and
+    the space. ``partial`` also tells task, size of the data and metric. ``full`` also tells the data set's
+    name. Every other method here is told as much as ``full``. LLAMBO's ``full`` tells statistics of the
+    features instead, and drops task and metric. No benchmark here knows such statistics, and LLAMBO's
+    templates leave them as placeholders. The prompt shows no trial, not even those of a granted initial
+    design.
 
-    The trials of the proposals and the granted ones are the initial design of ``then``, which is any method
-    of the registry that needs no model, no file and no lower fidelity, with ``then_parameters``: it makes of
-    them what it makes of granted trials. They are evaluated one after the other, with several workers too.
+    The trials of the proposals and the granted ones are the initial design of ``then``. This is any method of
+    the registry that needs no model, no file and no lower fidelity, with ``then_parameters``. It treats them
+    as granted trials. They are evaluated one after the other, with several workers too.
 
-    ``replies`` > 1 is LLAMBO's rule (30 there): of so many replies to one prompt, the first counts of which
-    every configuration is valid, "the best-formatted of 30". Where there is none the first counts, by the
-    suite's policy except that nobody is asked again; all are paid for, and counted in ``Task.answers``.
-    Differences, on purpose: 1 is the default here, so that proposals and not formatting are compared; an
-    invalid configuration does not drop those beside it; a missing value is filled with the default
-    (autoresearch-automl's rule) only under the policy ``clip``; the prompt does not ask for known defaults.
+    ``replies`` > 1 is LLAMBO's rule (30 there). Of so many replies to one prompt, the first counts of which
+    every configuration is valid, "the best-formatted of 30". Where there is none, the first reply counts, by
+    the suite's policy except that nobody is asked again. All replies are paid for, and counted in
+    ``Task.answers``.
+
+    These differences are on purpose:
+
+    - The default is 1 here, so that proposals and not formatting are compared.
+    - An invalid configuration does not drop those beside it.
+    - A missing value is filled with the default (autoresearch-automl's rule) only under the policy ``clip``.
+    - The prompt does not ask for known defaults.
 
     Raises:
         UsageError: ``then`` cannot go on, see ``optimizers.registry.follower``.
@@ -81,7 +89,10 @@ def zero_shot(
 
 
 def told(card: TaskCard, context: Context) -> TaskCard:
-    """The task card as a context level tells it; the metric, which every card has, is the prompt's affair."""
+    """Return the task card as a context level tells it.
+
+    Every card has the metric, so the prompt decides whether to tell it.
+    """
     if context == "none":
         return replace(card, dataset=None, task=None, rows=None, features=None, classes=None)
     return replace(card, dataset=None) if context == "partial" else card
@@ -90,7 +101,7 @@ def told(card: TaskCard, context: Context) -> TaskCard:
 def _best_formatted(
     task: Task, past: History, messages: tuple[Message, ...], sampling: Mapping[str, Any], k: int, m: int
 ) -> Generates[Request, Any, list[Proposal]]:
-    """Of m replies the first that is valid throughout; the first of all where there is none."""
+    """Return the first of m replies that is valid throughout, or the first of all where there is none."""
     replies: list[Completion] = yield Complete(
         messages, "propose", n=m, schema=json_schema(task.shown, k), sampling=sampling, configurations=k
     )
@@ -102,7 +113,7 @@ def _best_formatted(
 
 
 def _joined(before: Evaluated, answer: Evaluated) -> Evaluated:
-    """Trials and one more; if it was wasted it has no configuration, and does not count."""
+    """Return trials and one more; a wasted trial has no configuration, and does not count."""
     if np.isnan(answer.configurations).all():
         return before
     X = np.concatenate([before.configurations, answer.configurations])
