@@ -213,9 +213,8 @@ def _stretches(steps: Steps, column: NDArray[np.intp], t: int) -> tuple[NDArray[
     before = steps.first[:-1]
     begins = np.insert(column, before, 0)
     ends = np.append(begins[1:], t)
-    ends[before[1:] + np.arange(len(before) - 1)] = (
-        t  # the last stretch of a run stands before the next run's first
-    )
+    # The last stretch of a run stands before the first stretch of the next run.
+    ends[before[1:] + np.arange(len(before) - 1)] = t
     return before, ends - begins
 
 

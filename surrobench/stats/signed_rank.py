@@ -128,9 +128,8 @@ def _places(n: int, rank: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]
     if not 1 <= rank <= total:
         raise ValueError(f"1 <= rank <= {total} must hold, but got {rank}")
     i, j = np.triu_indices(n)
-    least = (i + 1) * (j + 1) - i * (
-        i + 1
-    ) // 2  # the number of pairs that stand no later, with the pair itself
+    # The least place of a pair is the number of pairs that stand no later, the pair itself included.
+    least = (i + 1) * (j + 1) - i * (i + 1) // 2
     most = total + 1 - ((n - j) * (n - i) - (n - 1 - j) * (n - j) // 2)
     open_ = (least <= rank) & (most >= rank)
     return i[open_], j[open_], rank - 1 - int(np.count_nonzero(most < rank))

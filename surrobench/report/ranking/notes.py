@@ -63,7 +63,7 @@ class ShownNotes:
 
     @property
     def more(self) -> str:
-        """The line that says how to see the rest; empty where nothing is hidden."""
+        """Return the line that says how to see the rest; empty where nothing is hidden."""
         return f"{self.hidden} more note{'s' * (self.hidden != 1)}: --notes" if self.hidden else ""
 
 
