@@ -1,10 +1,13 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from surrobench.benchmarks import registry
+from surrobench.benchmarks.yahpo import data as yahpo_data
 from surrobench.benchmarks.yahpo.data import find_folder
 from surrobench.benchmarks.yahpo.family import available
 from surrobench.errors import ModelError
@@ -56,3 +59,16 @@ def _missing_embedded() -> str:
     except ModelError as error:
         return error.message
     return ""
+
+
+def _forget_recordings() -> Iterator[None]:
+    """Forget which recordings were opened meanwhile: what they carry counts as data of this machine."""
+    before = yahpo_data.remembered()
+    yield
+    if yahpo_data.remembered() != before:
+        yahpo_data._remembered[:] = before
+        registry.scenario.cache_clear()
+
+
+recordings_of_a_module = pytest.fixture(scope="module", autouse=True)(_forget_recordings)
+recordings_of_a_test = pytest.fixture(autouse=True)(_forget_recordings)

@@ -71,7 +71,6 @@ def test_a_pattern_that_means_nothing_is_an_error(part: Selection, says: str) ->
 @pytest.fixture
 def no_yahpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SURROBENCH_YAHPO_DATA", str(tmp_path))
-    monkeypatch.setattr("surrobench.benchmarks.yahpo.data._remembered", [])  # of recordings opened before
     scenario.cache_clear()
     yield
     scenario.cache_clear()

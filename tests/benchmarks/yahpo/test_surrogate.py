@@ -46,7 +46,6 @@ def copy(tmp_path, monkeypatch):
 def nothing(monkeypatch, tmp_path):
     """A machine without the data."""
     monkeypatch.delenv("SURROBENCH_YAHPO_DATA", raising=False)
-    monkeypatch.setattr("surrobench.benchmarks.yahpo.data._remembered", [])  # of recordings opened before
     monkeypatch.setenv("SURROBENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("YAHPO_LOCAL_CONFIG", str(tmp_path / "none"))
     scenario.cache_clear()
