@@ -6,6 +6,8 @@ on all its instances are one array operation.
 
 To add a scenario, copy ``tables.py``, implement ``Scenario`` and add a line to ``SCENARIOS`` in
 ``registry.py``.
+
+The file is long because the whole contract stands on one page, and most of it is documentation.
 """
 
 from __future__ import annotations

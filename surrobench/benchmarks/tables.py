@@ -6,6 +6,8 @@ arithmetic.
 
 Sources: HPOBench (Eggensperger et al., NeurIPS 2021 Datasets and Benchmarks); HPOlib / FCNet (Klein & Hutter,
 arXiv 1905.04970); NAS-Bench-201 (Dong & Yang, ICLR 2020).
+
+The file is long because the format of that package, and the three families made of it, stand in one place.
 """
 
 from __future__ import annotations

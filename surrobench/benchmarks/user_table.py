@@ -11,6 +11,8 @@ with many values is a range. Words and truth values are categories.
 The table may have gaps: only listed configurations exist. A proposal between them is snapped to the nearest
 one, and the optimizer is told so (``Scenario.snap``). The distance is that in the unit cube, where two
 different categories have the distance 1. Of equally near configurations, the first in the file is taken.
+
+The file is long because a table of a user is one class that keeps the whole contract of a scenario.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """centaur: CMA-ES, in whose place a language model that sees its state proposes some of the trials.
 
 The source is Ferreira et al., arXiv 2603.24647 (``centaur_backend.py`` of autoresearch-automl). The published
-defaults are ratio 0.3, warm-up 10, the last 20 trials, the best 5, and temperature 0.7.
+defaults are ratio 0.3, warm-up 10, the last 20 trials, the best 5, and temperature 0.7. The prompt is in the
+published order: task, space, CMA-ES's state (number of trials, sigma, mean, its own proposal, the best
+trials, matrix C), the last trials, the best one, the advice. A granted initial design counts among the
+trials, as the seeded default does in the source.
 
 These differences are on purpose:
 
@@ -51,11 +54,8 @@ def centaur(
     """Run ``cma-es`` sample by sample, and let the model's configuration replace the sample on its turns.
 
     The CMA-ES part is that of ``cma_es``: initial design, margin, categories and restarts. Without a model's
-    turn the trials are the same. A model that repeats CMA-ES's own proposal changes nothing. The prompt is in
-    the published order: task, space, CMA-ES's state (number of trials, sigma, mean, its own proposal, the
-    best trials, matrix C), the last trials, the best one, the advice. ``is_models_turn`` says which trials
-    are the model's. A granted initial design counts among the trials, as the seeded default does in the
-    source.
+    turn the trials are the same. A model that repeats CMA-ES's own proposal changes nothing.
+    ``is_models_turn`` says which trials are the model's. A granted initial design counts among the trials.
 
     The argument ``injection`` decides what CMA-ES is told of a configuration of the model
     (``Restarting.instead``):

@@ -28,6 +28,13 @@ These differences are on purpose:
   none.
 - Failed trials are undefined in the paper. Here they are shown to the sampler as ``failed``, belong to class
   0, and are no examples for a number. While nothing at all was observed, the method goes on zero-shot.
+
+The published defaults are N = 10, K = 2, n_gens = 10, alpha = 0.1, top_share = 0.25 and 5 configurations
+of warm start. The sampler has T = 0.8, top_p = 0.95 and 500 tokens. The surrogate has T = 0.7 and top_p =
+0.95.
+
+Where fewer candidates than wanted are kept after the last round, the published code goes on with the last
+round unfiltered if that has more than five, and else raises an error.
 """
 
 from __future__ import annotations
@@ -101,16 +108,11 @@ def llambo(
     where class 1 is one of the best ``top_share``. Their mean is p(good). The candidate with the highest
     score wins.
 
-    The published defaults are N = 10, K = 2, n_gens = 10, alpha = 0.1, top_share = 0.25 and 5 configurations
-    of warm start. The sampler has T = 0.8, top_p = 0.95 and 500 tokens. The surrogate has T = 0.7 and top_p =
-    0.95.
-
     The suite's policy for invalid replies works as follows with several candidates. Invalid ones are left
     out, whatever the policy (``clip`` mends them first). Where fewer than wanted are kept after the last
     round, the method goes on with those. Where all valid ones were evaluated before, it goes on with these.
-    The published code goes on with the last round unfiltered if that has more than five, and else raises an
-    error. Where none is valid, ``waste`` and ``clip`` waste a trial on the last of them. ``retry:n`` asks for
-    one configuration and shows the model its invalid reply up to n times.
+    Where none is valid, ``waste`` and ``clip`` waste a trial on the last of them. ``retry:n`` asks for one
+    configuration and shows the model its invalid reply up to n times.
 
     Raises:
         UsageError: a count is below 1.

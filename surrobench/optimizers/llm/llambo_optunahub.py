@@ -13,6 +13,19 @@ These differences are on purpose:
 - One to four candidates after the last round are used. The port throws them away for a random configuration.
 - Duplicates are left out across rounds.
 - The method does not ask about one candidate.
+
+In the following points the port differs from the paper, and this method follows the port:
+
+- The model makes no warm start.
+- Classes are text, so that p(good) is 0, 0.5 or 1.
+- A template gets one reply. The port's ``num_candidates`` and ``n_gens`` change nothing.
+- No temperature, top_p or token limit is sent.
+- An alpha of 0 or less becomes 0.001. When the ladder of alpha ends, s' is max(1e-5, 0.9 ybest), or
+  min(0.9999, 1.05 ybest) where higher is better.
+- All values seen are listed per hyperparameter, and none of them may be used again.
+- The model is warned not to imitate the random trials while they are half of all or more.
+- Failed trials are hidden from the model.
+- Categorical hyperparameters are drawn at random and hidden from the model, too.
 """
 
 from __future__ import annotations
@@ -82,19 +95,6 @@ def llambo_optunahub(
     - The candidate with the highest mean is evaluated, the first of equals.
 
     With ``discriminative``, the templates predict values instead, for expected improvement.
-
-    In the following points the port differs from the paper, and this method follows the port:
-
-    - The model makes no warm start.
-    - Classes are text, so that p(good) is 0, 0.5 or 1.
-    - A template gets one reply. The port's ``num_candidates`` and ``n_gens`` change nothing.
-    - No temperature, top_p or token limit is sent.
-    - An alpha of 0 or less becomes 0.001. When the ladder of alpha ends, s' is max(1e-5, 0.9 ybest), or
-      min(0.9999, 1.05 ybest) where higher is better.
-    - All values seen are listed per hyperparameter, and none of them may be used again.
-    - The model is warned not to imitate the random trials while they are half of all or more.
-    - Failed trials are hidden from the model.
-    - Categorical hyperparameters are drawn at random and hidden from the model, too.
 
     The source ``fallback`` is the port's published rule for the case that no candidate is kept. It is a
     random configuration, with the reason among the repairs (``fallback:REASON``: a defect of ``llm.parse``,

@@ -3,6 +3,8 @@
 A block of the tests is an instance, or all instances of one data set. The seeds of an instance are averaged
 first, and only seeds that all methods have count. Ranks and tests use quantile regret, which has no scale,
 unless another metric is asked for; normalised regret is shown as well. Lower is better in all of them.
+
+The file is long because the whole data model stands on one page, and most of it is documentation.
 """
 
 from __future__ import annotations
