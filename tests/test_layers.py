@@ -31,8 +31,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("llm",),
     ("benchmarks", "stats"),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries"),
-    ("errors", "arrays"),
+    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
+    ("printable",),
+    ("errors", "arrays", "plain_files"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
 
@@ -54,9 +55,12 @@ AT_THE_ROOT = {
     "errors",
     "libraries",
     "paths",
+    "plain_files",
+    "printable",
     "seeding",
     "patterns",
     "system",
+    "terminal",
 }
 
 TOLERATED: set[tuple[str, str]] = set()

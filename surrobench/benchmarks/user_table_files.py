@@ -24,6 +24,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from surrobench.errors import DataError
+from surrobench.plain_files import plain, read_csv, read_parquet, read_text
 
 SUFFIXES = (".csv", ".parquet", ".toml")
 PREFIXES = ("config", "minimize", "maximize", "fidelity")
@@ -86,7 +87,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=4)
     for part in _parts(path):
         try:
-            with part.open("rb") as file:
+            with plain(part).open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except OSError as error:
@@ -157,7 +158,7 @@ def _parts(path: Path) -> list[Path]:
 
 def _description(path: Path) -> Description:
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(read_text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     for key in values:
@@ -179,8 +180,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise DataError(f"{path.name} is no table.", "A table is a .csv or a .parquet file.")
     try:
         if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema_length=None)
-        return pl.read_parquet(path)
+            return read_csv(path, infer_schema_length=None)
+        return read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
 
