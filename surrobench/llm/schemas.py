@@ -1,4 +1,4 @@
-"""Turn a search space into the JSON schema of a reply, and a schema into the shape that strict servers take."""
+"""Turn a search space into the JSON schema of a reply, and schemas into what strict servers take."""
 
 from __future__ import annotations
 
