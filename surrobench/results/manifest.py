@@ -12,7 +12,7 @@ from typing import Any
 
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import prompts_hash
-from surrobench.plan.plan import Plan
+from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
@@ -62,7 +62,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "name": suite.name,
             "hash": content_hash(suite.model_dump(mode="json")),
             "part": asdict(part) if part != Selection() else None,
-            "whole": dict(plan.origin.extent),
+            "whole": _whole(plan.origin),
             "control": suite.control,
             "budget": {
                 **asdict(suite.budget(Method())),
@@ -108,6 +108,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if version > SCHEMA_VERSION:
         raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
     return manifest
+
+
+def _whole(origin: PlannedSuite) -> dict[str, int | None]:
+    """Count the benchmarks, methods and seeds of the whole suite; None for benchmarks if data is missing."""
+    suite = origin.suite
+    return {
+        "benchmarks": len(origin.benchmarks) if origin.complete else None,
+        "methods": len(suite.optimizers),
+        "seeds": max(method.seeds or suite.seeds for method in suite.optimizers.values()),
+    }
 
 
 def _continued(plan: Plan) -> dict[str, dict[str, bool]]:
