@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from surrobench.errors import DataError
 from surrobench.plain_files import plain, read_csv, read_parquet, read_text
+from surrobench.untrusted import load_toml
 
 SUFFIXES = (".csv", ".parquet", ".toml")
 PREFIXES = ("config", "minimize", "maximize", "fidelity")
@@ -158,8 +158,8 @@ def _parts(path: Path) -> list[Path]:
 
 def _description(path: Path) -> Description:
     try:
-        values = tomllib.loads(read_text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = load_toml(read_text(path))
+    except (OSError, ValueError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     for key in values:
         if key not in Description.model_fields:

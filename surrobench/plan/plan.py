@@ -27,13 +27,15 @@ class PlannedSuite:
         suite: the whole suite, models as they are asked.
         part: which part of it was planned.
         methods: label -> the registry entry of its optimizer, of all methods of the suite.
-        extent: how many benchmarks, methods and seeds the whole suite has.
+        benchmarks: ids of the whole suite's benchmarks whose data is here.
+        complete: whether these are all benchmarks of the suite.
     """
 
     suite: Suite
     part: Selection
     methods: Mapping[str, Optimizer]
-    extent: Mapping[str, int | None]
+    benchmarks: frozenset[str]
+    complete: bool
 
 
 @dataclass(frozen=True, eq=False)

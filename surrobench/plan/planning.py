@@ -6,11 +6,11 @@ Processes that get runs as plain data resolve their names once more, by ``resolv
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import configuration_file, granted_start
-from surrobench.benchmarks.registry import benchmark
+from surrobench.benchmarks.registry import benchmark, expand
 from surrobench.errors import SuiteError, UsageError
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.registry import optimizer, require
@@ -18,7 +18,7 @@ from surrobench.plan.identity import identified
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run
 from surrobench.suite.schema import Suite
-from surrobench.suite.selection import Selection, extent
+from surrobench.suite.selection import Selection
 
 
 def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None) -> Plan:
@@ -39,24 +39,31 @@ def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None)
         raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
     part = part or Selection()
     narrowed = part.of(suite)
-    if known is not None and known.origin is not None:
-        methods, size = known.origin.methods, known.origin.extent
-    else:
-        methods = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
-        size = extent(suite)
+    origin = _origin(suite, part, known)
     for label, method in narrowed.optimizers.items():
-        require(method.method or label, methods[label], method.parameters)
+        require(method.method or label, origin.methods[label], method.parameters)
     opened = dict(known.benchmarks) if known else {}
     ids = narrowed.benchmark_ids()
     benchmarks = {name: opened.get(name) or benchmark(name) for name in ids}
     runs: list[Run] = []
     for where in benchmarks.values():
         for label in narrowed.optimizers:
-            runs += _runs(narrowed, where, label, methods[label])
+            runs += _runs(narrowed, where, label, origin.methods[label])
     _check_distinct(runs)
-    optimizers = {_name(narrowed, label, methods[label]): methods[label] for label in narrowed.optimizers}
+    entries = {label: origin.methods[label] for label in narrowed.optimizers}
+    optimizers = {_name(narrowed, label, entry): entry for label, entry in entries.items()}
     _check_files(runs, benchmarks, optimizers)
-    return Plan(tuple(runs), benchmarks, optimizers, PlannedSuite(suite, part, methods, size))
+    return Plan(tuple(runs), benchmarks, optimizers, origin)
+
+
+def _origin(suite: Suite, part: Selection, known: Plan | None) -> PlannedSuite:
+    """Resolve what a whole suite names, or take it from another plan of the suite."""
+    if known is not None and known.origin is not None:
+        return replace(known.origin, suite=suite, part=part)
+    methods = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+    here, missing = suite.present()
+    complete = not missing or suite.missing == "skip"
+    return PlannedSuite(suite, part, methods, frozenset(expand(here)), complete)
 
 
 def resolved(runs: Sequence[Run]) -> Plan:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from surrobench.benchmarks.registry import expand
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
@@ -23,7 +22,6 @@ from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, make_shards
-from surrobench.llm.capabilities import as_record
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
@@ -75,9 +73,9 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         opened = Results(options.out) if (options.out / "manifest.json").exists() else None
-        settings = ModelSettings(as_stored, fallbacks, {})
+        settings = ModelSettings(as_stored, fallbacks)
         if not options.replay:
-            settings = choose_settings(suite, before, planned, opened, status.note)
+            settings = choose_settings(suite, settings, planned, opened, status.note)
             planned = planned.with_models(settings.suite)
         others = _of_other_parts(planned, opened)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
@@ -97,7 +95,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
         )
-        return session.run(as_record(settings.servers))
+        return session.run(settings.servers)
 
 
 def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
@@ -107,7 +105,7 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
     if planned.origin.part == Selection() or opened is None:
         return []
     others = opened.plan().filter(~pl.col("run").is_in([run.id for run in planned]))
-    known = set(expand(suite.present()[0]))
+    known = planned.origin.benchmarks
     benchmarks = [name for name in others["benchmark"].unique(maintain_order=True) if name in known]
     labels = [label for label in others["optimizer"].unique(maintain_order=True) if label in suite.optimizers]
     if not benchmarks or not labels:
@@ -224,7 +222,7 @@ class _Session:
         for run, ending in work.failed:
             self._problems.setdefault(ending.error, []).append(run)
 
-    def run(self, servers: dict[str, Any]) -> Summary:
+    def run(self, servers: Mapping[str, Any]) -> Summary:
         """Run the session.
 
         Args:
@@ -360,7 +358,7 @@ class _Session:
         write()
         self._storing += time.perf_counter() - start
 
-    def _end(self, servers: dict[str, Any]) -> None:
+    def _end(self, servers: Mapping[str, Any]) -> None:
         seconds = time.perf_counter() - self._start
         self._results.end_session(
             {

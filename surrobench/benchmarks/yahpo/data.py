@@ -13,7 +13,6 @@ Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 210
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -26,6 +25,7 @@ from typing import Any
 from surrobench.errors import DataError, UnknownName
 from surrobench.paths import cache_dir
 from surrobench.plain_files import read_bytes, read_text
+from surrobench.untrusted import load_json
 
 VERSION = "1.0.2"
 MODEL, SPACE, ENCODING = "model.onnx", "config_space.json", "encoding.json"
@@ -220,7 +220,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     try:
-        value: dict[str, Any] = json.loads(read_text(path))
+        value: dict[str, Any] = load_json(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or damaged.", fetch_remedy(path.parent.name)) from error
     return value
