@@ -54,7 +54,8 @@ def printing() -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        # Without a number: click would end with status 1 for one of its own.
+        raise BrokenPipeError(str(error)) from error
     except OSError as error:
         raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error

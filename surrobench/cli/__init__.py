@@ -6,6 +6,7 @@ the commands, and the commands themselves only when used, so that ``--help`` is 
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -146,6 +147,9 @@ def _of_system(error: OSError | MemoryError) -> str:
     """Return in words what the operating system refuses."""
     if isinstance(error, MemoryError):
         return "There is not enough memory for this."
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EFBIG):
+        output.discard()  # click prints help and versions by itself
+        return f"Standard output cannot be written: {error.strerror}."
     if error.filename is None or not error.strerror:
         return f"The operating system refuses: {in_one_line(error)}."
     return f"{os.fsdecode(error.filename)}: {error.strerror}."

@@ -49,7 +49,7 @@ class Offline:
 
     def _repr_html_(self) -> str:
         """Return the chart as HTML that needs no network."""
-        return frame(self.to_dict())  # type: ignore[attr-defined]  # an Altair chart
+        return frame(self.to_dict())
 
 
 _KINDS: dict[type, type] = {}
