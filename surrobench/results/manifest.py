@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -20,6 +19,7 @@ from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
 from surrobench.suite.selection import Selection
 from surrobench.system import VERSION, usable_cores
+from surrobench.untrusted import load_json
 
 _SHAPING = (
     # Libraries whose version can change a proposal, an objective value or a prompt.
@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        manifest: dict[str, Any] = load_json(path.read_text())
         version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
