@@ -23,7 +23,8 @@ from typing import Any, Literal
 import httpx
 
 from surrobench.errors import ModelError
-from surrobench.llm.client import THINK, UNTHINK, authorization, is_here
+from surrobench.llm.chat import THINK, UNTHINK
+from surrobench.llm.client import authorization, is_here
 from surrobench.llm.models import ModelSpec
 
 Structured = Literal["json_schema", "json_object", "none"]

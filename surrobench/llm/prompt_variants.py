@@ -45,6 +45,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Uni
 
 from surrobench.benchmarks.base import TaskCard
 from surrobench.errors import UnknownName, UsageError, in_one_line
+from surrobench.foreign_code import Raised, foreign_code
 from surrobench.llm.prompts import TEXT_RULES, describe, number
 from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
@@ -84,11 +85,13 @@ def variant_folder(variant: str) -> Path | None:
     if variant not in offered:
         raise UnknownName("prompt variant", variant, [*VARIANTS, *offered])
     try:
-        made = offered[variant].load()
-        return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
-    except Exception as error:  # importing another package may raise anything
+        with foreign_code():
+            made = offered[variant].load()
+            return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
+    except Raised as raised:
+        why = in_one_line(raised.error)
         raise UsageError(
-            f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {in_one_line(error)}.",
+            f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {why}.",
             "Its entry point must name a folder, as a path or a package.",
         ) from None
 
