@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     default="quantile",
     show_default=True,
     section="Comparison",
-    help="Rank and test quantile regret, normalised regret, its logarithm (log), or the area below its curve "
-    "(auc).",
+    help="Choose the number that is ranked and tested: quantile regret, normalised regret, the logarithm of "
+    "normalised regret (log), or the area below the curve of quantile regret over the budget (auc).",
 )
 @option(
     "--correction",
