@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     default="wilcoxon",
     show_default=True,
     section="Comparison",
-    help="Compare all pairs of methods by wilcoxon, nemenyi or conover, for the bars of the diagram. The last "
-    "two are too ready to tell apart methods that vary more than others.",
+    help="Compare all pairs of methods by wilcoxon, nemenyi or conover, for the bars of the diagram. The "
+    "last two are too ready to tell apart methods that vary more than others.",
 )
 @option(
     "--extra-test",

@@ -2,11 +2,11 @@
 
 Holm's method holds under any dependence between the tests. Hommel's holds wherever Simes' inequality does:
 for independent or positively dependent tests, which comparisons with one control are. Shaffer's method is
-Holm's for all pairs of k methods, sharpened by logic: if two methods differ, at least one of them differs from
-each third method. It presumes that "alike" is transitive, as it is for exchangeable methods. All three bound the
-probability of a single false rejection. Benjamini and Hochberg's method bounds the expected share of false
-rejections among the rejections, which is a weaker guarantee. It suits many exploratory comparisons, but not a
-claim.
+Holm's for all pairs of k methods, sharpened by logic: if two methods differ, at least one of them differs
+from each third method. It presumes that "alike" is transitive, as it is for exchangeable methods. All three
+bound the probability of a single false rejection. Benjamini and Hochberg's method bounds the expected share
+of false rejections among the rejections, which is a weaker guarantee. It suits many exploratory comparisons,
+but not a claim.
 
 Sources: S. Holm, Scandinavian Journal of Statistics 6 (1979); J. P. Shaffer, Modified sequentially rejective
 multiple test procedures, JASA 81 (1986); G. Hommel, A stagewise rejective multiple test
@@ -37,9 +37,7 @@ NAMES: Mapping[Correction, str] = {
 """The name of each correction in tables and notes."""
 
 
-def correct(
-    p: ArrayLike, correction: Correction, all_pairs_of: int | None = None
-) -> NDArray[np.float64]:
+def correct(p: ArrayLike, correction: Correction, all_pairs_of: int | None = None) -> NDArray[np.float64]:
     """Return the corrected p-values, shape (m,), in the order of ``p``, shape (m,).
 
     Args:
@@ -77,7 +75,8 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def shaffer(p: ArrayLike, k: int) -> NDArray[np.float64]:
-    """Return p-values of all pairs of k methods, shape (k (k - 1) / 2,), corrected by Shaffer's method (1986).
+    """Return p-values of all pairs of k methods, shape (k (k - 1) / 2,), corrected by Shaffer's method
+    (1986).
 
     This is the static version: the i-th smallest is multiplied by the largest number of true hypotheses that
     is possible after i - 1 are false, and none may be below that of a smaller p-value.

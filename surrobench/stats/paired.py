@@ -20,6 +20,7 @@ from surrobench.stats.correction import Correction, correct
 from surrobench.stats.shapes import complete
 from surrobench.stats.signed_rank import signed_rank
 
+
 @dataclass(frozen=True)
 class Comparison:
     """The comparison of one method with another.

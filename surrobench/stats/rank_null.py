@@ -1,21 +1,21 @@
 """Compute the permutation distribution of Friedman's statistic and of the range of rank sums.
 
-Where all methods are alike, every order of the ranks of a block is equally likely. Blocks are independent, and
-keep the ties that they have. Two numbers of a table of ranks are needed: the sum of the squared deviations of
-the k rank sums, of which Friedman's statistic is a multiple, and the largest difference of two rank sums, on
-which Nemenyi's test is based.
+Where all methods are alike, every order of the ranks of a block is equally likely. Blocks are independent,
+and keep the ties that they have. Two numbers of a table of ranks are needed: the sum of the squared
+deviations of the k rank sums, of which Friedman's statistic is a multiple, and the largest difference of two
+rank sums, on which Nemenyi's test is based.
 
-*Exact*: the distribution of the sorted rank sums is carried from block to block (dynamic programming). A block
-in random order does to rank sums in any order what it does to the same sums when they are sorted, so that only
-sorted sums are states: 10,461 for 6 methods in 5 blocks.
+*Exact*: the distribution of the sorted rank sums is carried from block to block (dynamic programming). A
+block in random order does to rank sums in any order what it does to the same sums when they are sorted, so
+that only sorted sums are states: 10,461 for 6 methods in 5 blocks.
 
-*Monte Carlo*: where the exact way would take more than ``MOST_STEPS`` steps, tables are drawn at random, always
-the same ones. The p-value counts the observed table as one of them, so that the test holds its level with any
-number of draws.
+*Monte Carlo*: where the exact way would take more than ``MOST_STEPS`` steps, tables are drawn at random,
+always the same ones. The p-value counts the observed table as one of them, so that the test holds its level
+with any number of draws.
 
-Sources: M. Friedman, Journal of the American Statistical Association 32 (1937); D. Eisinga et al., Exact p-values
-for pairwise comparison of Friedman rank sums, BMC Bioinformatics 18 (2017); B. Phipson & G. K. Smyth, Permutation
-p-values should never be zero, SAGMB 9 (2010).
+Sources: M. Friedman, Journal of the American Statistical Association 32 (1937); D. Eisinga et al., Exact
+p-values for pairwise comparison of Friedman rank sums, BMC Bioinformatics 18 (2017); B. Phipson & G. K.
+Smyth, Permutation p-values should never be zero, SAGMB 9 (2010).
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def _arrangements(counts: NDArray[np.intp]) -> int:
 
 
 def friedman(losses: ArrayLike) -> Friedman:
-    """Return Friedman's permutation test, with the chi-square, corrected for ties, and Iman and Davenport's F.
+    """Return Friedman's permutation test, with the chi-square, corrected for ties, and Iman and Davenport's
+    F.
 
     The chi-square is that of ``scipy.stats.friedmanchisquare``; here it is computed for two methods as well.
     F grows with it, so that both have one permutation test, whose p is ``Friedman.p``. Demšar (2006)

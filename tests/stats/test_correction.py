@@ -19,7 +19,7 @@ def test_agrees_with_statsmodels(correction, m):
 
 
 def test_shaffer_by_the_multipliers_of_his_table():
-    # Shaffer (1986): of the pairs of 4 methods, 0, 1, 2, 3 or 6 can be alike; of 5 methods, 10, 6, 4, 3, 2, 1, 0.
+    # Shaffer (1986): of the pairs of 4 methods, 0, 1, 2, 3 or 6 can be alike; of 5, 0 to 4, 6 or 10.
     p = np.full(6, 1e-4) + np.arange(6) * 1e-6
     assert shaffer(p, 4) / p == pytest.approx([6, 6 * p[0] / p[1], *(6 * p[0] / p[2:])], rel=1e-9)
     spread = 10.0 ** -np.arange(12, 2, -1)

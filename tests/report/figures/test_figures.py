@@ -216,7 +216,8 @@ def test_where_all_methods_differ_there_is_no_bar():
 
 
 @pytest.mark.parametrize(
-    ("n", "says"), [(8, "p = 0.73: not shown to differ, so that one bar joins all"), (60, "p < 1e-16. A bar")],
+    ("n", "says"),
+    [(8, "p = 0.73: not shown to differ, so that one bar joins all"), (60, "p < 1e-16. A bar")],
 )
 def test_the_p_below_the_diagram_is_one_that_so_many_instances_can_give(n, says):
     scores = np.array([0.8, 0.1])[None, :, None] + np.zeros((n, 1, 2))
