@@ -27,7 +27,6 @@ from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surrobench.arrays import Floats, Ints
 
@@ -50,32 +49,17 @@ class Tail:
     Attributes:
         values: shape (v,), the values that occur, ascending, as integers.
         tail: shape (v,), the probability of each value or a larger one.
+        beyond: the p-value of what exceeds all of them: of random tables, the smallest that they can give.
     """
 
     values: Ints
     tail: Floats
+    beyond: float = 0.0
 
     def __call__(self, observed: int) -> float:
         """Return the probability of the value or a larger one."""
         at = int(np.searchsorted(self.values, observed))
         return float(self.tail[at]) if at < len(self.tail) else self.beyond
-
-    @property
-    def beyond(self) -> float:
-        """Return the p-value of what exceeds all values that occur."""
-        return 0.0
-
-
-@dataclass(frozen=True)
-class DrawnTail(Tail):
-    """A tail that was estimated from ``draws`` random tables; the observed table counts as one more."""
-
-    draws: int
-
-    @property
-    def beyond(self) -> float:
-        """Return the smallest p-value that the draws can give."""
-        return 1 / (self.draws + 1)
 
 
 @dataclass(frozen=True)
@@ -111,8 +95,8 @@ def _of_blocks(blocks: Blocks) -> RankNull:
         sums = _drawn(blocks)
         squares, span = (_drawn_tail(values) for values in _statistics(sums, blocks))
         return RankNull(squares, span, len(sums))
-    sums, chance = found
-    squares, span = (_tail(values, chance) for values in _statistics(sums, blocks))
+    states, chance = found
+    squares, span = (_tail(values, chance) for values in _statistics(states, blocks))
     return RankNull(squares, span)
 
 
@@ -130,7 +114,8 @@ def _exact(blocks: Blocks) -> tuple[Ints, Floats] | None:
     # The block with the most orders comes first: its order names the methods.
     counted = sorted(Counter(blocks).items(), key=lambda one: _orders(one[0]))
     of_blocks = [block for block, times in counted for _ in range(times)]
-    sums, chance = np.array([of_blocks.pop()], dtype=np.int64), np.ones(1)
+    sums: Ints = np.array([of_blocks.pop()], dtype=np.int64)
+    chance: Floats = np.ones(1)
     base = 2 * k * len(blocks) + 1
     if base**k >= 2**63:
         return None
@@ -145,7 +130,8 @@ def _exact(blocks: Blocks) -> tuple[Ints, Floats] | None:
         added = (sums[:, None] + orders[block]).reshape(-1, k)
         added.sort(axis=1)
         keys, first, inverse = np.unique(added @ weights, return_index=True, return_inverse=True)
-        chance = np.bincount(inverse.ravel(), np.repeat(chance / number, number), minlength=len(keys))
+        of_state = np.repeat(chance / number, number)
+        chance = np.asarray(np.bincount(inverse.ravel(), of_state, minlength=len(keys)), dtype=np.float64)
         sums = added[first]
     return sums, chance
 
@@ -173,7 +159,7 @@ def _tail(values: Ints, chance: Floats) -> Tail:
     return Tail(found, np.minimum(1.0, np.cumsum(of_value[::-1])[::-1]))
 
 
-def _drawn_tail(values: NDArray[np.int64]) -> DrawnTail:
+def _drawn_tail(values: Ints) -> Tail:
     found, counts = np.unique(values, return_counts=True)
     reached = np.cumsum(counts[::-1])[::-1]
-    return DrawnTail(found, (reached + 1) / (len(values) + 1), len(values))
+    return Tail(found, (reached + 1) / (len(values) + 1), 1 / (len(values) + 1))
