@@ -22,6 +22,7 @@ from surrobench.plan.planning import plan, resolved
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results.folder import Results
+from surrobench.results.manifest import text_rules_of
 from surrobench.seeding import stream
 from surrobench.suite.schema import Suite
 
@@ -57,7 +58,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     Tokens are counted on a rehearsal: each method with a model is driven once per benchmark and prompt
     variant, with random configurations as replies.
     """
-    planned = plan(suite)
+    planned = plan(suite, text_rules=text_rules_of(out))
     pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
