@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ import click
 
 from surrobench.cli.command import GENERAL, option
 from surrobench.paths import find_results
+from surrobench.suite.limits import MOST_SEEDS, MOST_TRIALS
 
 if TYPE_CHECKING:
     from surrobench.protocol.budget import Budget
@@ -23,9 +25,22 @@ log = logging.getLogger(__name__)
 Decorator = Callable[[Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-POSITIVE = click.FloatRange(0, min_open=True)
-PROPORTION = click.FloatRange(0, 1, min_open=True, max_open=True)
-COUNT = click.IntRange(min=1)
+
+class Finite(click.FloatRange):
+    """A number within bounds; NaN, which no bound excludes, and infinity are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return found
+
+
+POSITIVE = Finite(0, min_open=True)
+PROPORTION = Finite(0, 1, min_open=True, max_open=True)
+COUNT = click.IntRange(1, MOST_TRIALS)
+SEEDS = click.IntRange(1, MOST_SEEDS)
 FILE = click.Path(path_type=Path)
 
 
@@ -144,7 +159,12 @@ _COMPARED: tuple[Decorator, ...] = (
 )
 
 JOBS: Decorator = option(
-    "-j", "--jobs", type=COUNT, metavar="N", show_default="all cores", help="Use N worker processes."
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="all cores",
+    help="Use N worker processes.",
 )
 
 

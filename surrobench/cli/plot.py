@@ -11,6 +11,7 @@ from surrobench.cli import output
 from surrobench.cli.command import Command, option, say_renamed
 from surrobench.cli.options import FILE, choice, counted, load, of_study
 from surrobench.paths import find_results
+from surrobench.suite.limits import MOST_SEEDS
 
 if TYPE_CHECKING:
     from surrobench.results.folder import Results
@@ -89,7 +90,7 @@ _OF_CURVES = ("measure", "anchor", "interval", "blocks", "log_x", "log_y")
 @option(
     "--seed",
     "seeds",
-    type=int,
+    type=click.IntRange(0, MOST_SEEDS),
     multiple=True,
     metavar="N",
     show_default="the first",

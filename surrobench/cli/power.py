@@ -9,10 +9,14 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
-from surrobench.cli.options import ALPHA, BLOCKS, CONTROL, PARTIAL, PROPORTION, RESULTS
+from surrobench.cli.options import ALPHA, BLOCKS, CONTROL, PARTIAL, PROPORTION, RESULTS, Finite
 
 if TYPE_CHECKING:
     from surrobench.report.data.study_data import Blocks
+
+
+MOST_PLANNED, MOST_SIZES = 10_000, 100
+"""The largest number of seeds or instances that is planned with, and how many such numbers."""
 
 
 def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -20,9 +24,12 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     if value is None:
         return ()
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
+    if not all(part.isdecimal() and int(part[:9]) for part in parts):
         raise click.BadParameter(f"{value!r} is not a list of counts such as 5,10,20.")
-    return tuple(int(part) for part in parts)
+    counts = tuple(int(part[:9]) for part in parts)
+    if any(count > MOST_PLANNED for count in counts) or len(counts) > MOST_SIZES:
+        raise click.BadParameter(f"{MOST_SIZES} counts of at most {MOST_PLANNED:,} can be planned.")
+    return counts
 
 
 @click.command("power", cls=Command)
@@ -38,7 +45,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @option(
     "--effect",
-    type=click.FloatRange(-1, 1),
+    type=Finite(-1, 1),
     metavar="N",
     show_default="each method's own",
     section="Simulation",
@@ -71,7 +78,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @option(
     "--simulations",
-    type=click.IntRange(min=10),
+    type=click.IntRange(10, 1_000_000),
     metavar="N",
     default=1000,
     show_default=True,
@@ -80,7 +87,7 @@ def _counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**32 - 1),
     metavar="N",
     default=0,
     show_default=True,

@@ -9,7 +9,7 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import FORMAT, Command, option
-from surrobench.cli.options import FILE, of_study
+from surrobench.cli.options import FILE, Finite, of_study
 
 if TYPE_CHECKING:
     from surrobench.report.ranking.model import Ranking
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--rope",
-    type=click.FloatRange(0),
+    type=Finite(0),
     metavar="N",
     show_default="0.01",
     section="Comparison",
@@ -108,7 +108,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--target",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     metavar="N",
     section="Output",
     help="Show what it takes to reach a quantile regret of N.",

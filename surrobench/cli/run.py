@@ -12,7 +12,7 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
-from surrobench.cli.options import COUNT, FILE, JOBS, ResultsFolder, patterns
+from surrobench.cli.options import COUNT, FILE, JOBS, SEEDS, ResultsFolder, patterns
 
 if TYPE_CHECKING:
     from surrobench.llm.models import ModelSpec
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 )
 @option(
     "--seeds",
-    type=COUNT,
+    type=SEEDS,
     metavar="N",
     show_default="5, or all of SUITE",
     section="What is run",
@@ -256,4 +256,8 @@ def _model(flag: str, *, embedded: bool = False) -> tuple[str, ModelSpec]:
         raise UsageError(
             f"--llm {flag!r} is not NAME=URL,MODEL.", "Example: qwen=http://127.0.0.1:8000/v1,Qwen3-8B"
         )
-    return label, ModelSpec(url=url, model=name)
+    try:
+        return label, ModelSpec(url=url, model=name)
+    except ValueError as error:  # that of pydantic
+        said = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [type=")[0]
+        raise UsageError(f"--llm {flag!r}: {said}.") from None

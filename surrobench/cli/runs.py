@@ -11,6 +11,7 @@ import click
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
 from surrobench.cli.options import COUNT, RESULTS, patterns
+from surrobench.suite.limits import MOST_SEEDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +25,14 @@ SHORTEST_ID = 8
 @patterns("--benchmark", "benchmarks", "List only runs on these benchmarks.")
 @patterns("--method", "methods", "List only runs of these methods.")
 @patterns("--model", "models", "List only runs with these language models.")
-@option("--seed", "seeds", type=int, multiple=True, metavar="N", help="List only runs with this seed.")
+@option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(0, MOST_SEEDS),
+    multiple=True,
+    metavar="N",
+    help="List only runs with this seed.",
+)
 @patterns("--state", "states", "List only runs that are ok, exhausted, failed, half-finished or to do.")
 @option("--limit", type=COUNT, metavar="N", show_default="all", help="List at most N runs.")
 @option("--json", "as_json", is_flag=True, help="Print JSON, with full ids and values.")

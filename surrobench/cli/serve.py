@@ -37,7 +37,7 @@ EMBEDDED = "smollm2"
 )
 @option(
     "--max-model-len",
-    type=click.IntRange(min=256),
+    type=click.IntRange(256, 10**8),
     metavar="N",
     show_default="all",
     help="Offer a context of N tokens.",

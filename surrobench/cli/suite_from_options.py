@@ -59,7 +59,7 @@ def suite_text(
         lines += [f"method = {_quoted(name)}"] if label != name else []
         lines += [f"models = [{', '.join(map(_quoted, models))}]"] if label in asking else []
     for label, model in models.items():
-        lines += ["", f"[models.{label}]"]
+        lines += ["", f"[models.{_quoted(label)}]"]
         if model.serve:
             lines.append(f"serve = {_quoted(model.serve)}")
         else:

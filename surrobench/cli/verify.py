@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("family", type=click.Choice(["hpobench", "yahpo"]), metavar="FAMILY")
 @option(
     "--configurations",
-    type=click.IntRange(min=100),
+    type=click.IntRange(100, 10**7),
     metavar="N",
     default=2000,
     show_default=True,

@@ -17,6 +17,7 @@ from surrobench.optimizers.registry import optimizer, require
 from surrobench.plan.identity import identified
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run
+from surrobench.suite.limits import MOST_RUNS
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
 
@@ -53,6 +54,7 @@ def plan(
         require(method.method or label, origin.methods[label], method.parameters)
     opened = dict(known.benchmarks) if known else {}
     ids = narrowed.benchmark_ids()
+    _check_number(narrowed, len(ids))
     benchmarks = {name: opened.get(name) or benchmark(name) for name in ids}
     runs: list[Run] = []
     for where in benchmarks.values():
@@ -63,6 +65,21 @@ def plan(
     optimizers = {_name(narrowed, label, entry): entry for label, entry in entries.items()}
     _check_files(runs, benchmarks, optimizers)
     return Plan(tuple(runs), benchmarks, optimizers, origin)
+
+
+def _check_number(suite: Suite, benchmarks: int) -> None:
+    """Refuse more runs than a machine holds, before any is made.
+
+    Raises:
+        SuiteError: there are.
+    """
+    methods = suite.optimizers.values()
+    runs = benchmarks * sum(len(suite.askings(one)) * (one.seeds or suite.seeds) for one in methods)
+    if runs > MOST_RUNS:
+        raise SuiteError(
+            f"Suite {suite.name!r} would have {runs:,} runs, and {MOST_RUNS:,} is the limit.",
+            "Ask for fewer seeds, methods or benchmarks, or divide the study.",
+        )
 
 
 def _origin(suite: Suite, part: Selection, known: Plan | None) -> PlannedSuite:

@@ -68,7 +68,7 @@ class Claim(BaseModel):
     """Claim that this advantage is smaller than the one in ``smaller_than``."""
     smaller_than: Pair | None = None
     """The other advantage of ``gap``."""
-    margin: float | None = Field(default=None, gt=0)
+    margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """How large a difference is, in units of the metric, that does not matter."""
     after: int | None = Field(default=None, ge=1)
     """How many trials count; by default, the most that all methods of the claim have."""

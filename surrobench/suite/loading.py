@@ -209,8 +209,8 @@ def _line(keys: list[str], text: str) -> int | None:
         return None
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\]]+)\]", line):
-            table = header[1].strip()
+        if header := re.match(r"\s*\[(.+)\]\s*(#.*)?$", line):
+            table = header[1].strip().replace('"', "")
             if table == ".".join(keys):
                 return number
         elif match := re.match(r"\s*([\w.-]+)\s*=", line):

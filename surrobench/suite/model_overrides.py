@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from surrobench.errors import UsageError
 from surrobench.llm.models import ModelSpec
 from surrobench.optimizers.llm.control import PREFIX
+from surrobench.suite.labels import SIGNS_OF_MODELS, check_labels
 from surrobench.suite.schema import Suite
 
 
@@ -27,6 +28,7 @@ def add_models(suite: Suite, flags: Mapping[str, tuple[str, str]]) -> Suite:
         return suite
     if not any(method.models for method in suite.optimizers.values()):
         raise UsageError(f"No method of suite {suite.name!r} asks a language model.", "Leave out --llm.")
+    check_labels("--llm", flags, SIGNS_OF_MODELS)
     models = dict(suite.models)
     methods = dict(suite.optimizers)
     for label, (url, name) in flags.items():

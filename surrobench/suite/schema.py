@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from surrobench.benchmarks.base import Noise
 from surrobench.benchmarks.configuration_file import configuration_file
@@ -19,6 +19,8 @@ from surrobench.optimizers.llm.control import CONTROLS, PREFIX, control_named
 from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import UNLIMITED, Budget
 from surrobench.suite.claims import Claim
+from surrobench.suite.labels import SIGNS_OF_MODELS, check_labels
+from surrobench.suite.limits import MOST_SECONDS, MOST_SEEDS, MOST_TOKENS, MOST_TRIALS, MOST_WORKERS
 
 SCHEMA_VERSION = 1
 """Counts up when the keys of a suite change their meaning; older suites stay readable."""
@@ -48,9 +50,9 @@ class Method(BaseModel):
 
     method: str | None = None
     """The name of the optimizer; if it is not given, the label is the name."""
-    seeds: int | None = Field(default=None, ge=1)
+    seeds: int | None = Field(default=None, ge=1, le=MOST_SEEDS)
     """How many seeds this method has, if not as many as the study."""
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     """How many trials this method has, if fewer than the study: for a method that is expensive."""
     models: list[str] = Field(default_factory=list)
     """Labels of the language models that the method is run with, each by itself. The slot controls
@@ -72,9 +74,9 @@ class Suite(BaseModel):
     schema_version: int = Field(default=SCHEMA_VERSION, alias="schema", ge=1, strict=True, exclude=True)
     """The version of the suite format that the file is written in. A newer version than surrobench knows is
     refused."""
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``. A file
-    that leaves the key out gives the study its own name."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
+    """The name of the study and of its results folder: small letters, digits, ``-`` and ``_``, 100 at most. A
+    file that leaves the key out gives the study its own name."""
     description: str = ""
     """What the study is about, in a sentence."""
     benchmarks: list[str] = Field(min_length=1)
@@ -83,22 +85,22 @@ class Suite(BaseModel):
     """What happens if the data of a benchmark is not on this machine: ``skip`` leaves it out and lists it."""
     planned: str = ""
     """Why the suite cannot be run yet. Such a suite is only listed."""
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     """How many trials a run has, the initial design included. It ends at the first limit that it reaches."""
-    equivalents: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    equivalents: float | None = Field(default=None, gt=0, le=MOST_TRIALS, allow_inf_nan=False)
     """How many full-fidelity equivalents a run has: a trial at a tenth of the fidelity counts a tenth."""
-    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, gt=0, le=MOST_SECONDS, allow_inf_nan=False)
     """How many simulated seconds a run has, on its workers."""
-    tokens: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     """How many tokens of the language model a run has, prompts and replies together."""
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
     """How many trials can be under way at a time, in simulated time."""
     overhead: bool = False
     """Whether the time that a method thinks, and the latency of its model, count as simulated time."""
-    seeds: int = Field(ge=1)
+    seeds: int = Field(ge=1, le=MOST_SEEDS)
     """How many repetitions each method has on each benchmark. They are numbered from 0."""
     initial: str = Field(
-        default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]*)$"
+        default="default", pattern=r"^(none|default|file:.+|(random|design:sobol):[1-9][0-9]{0,6})$"
     )
     """What every method starts from: ``none``, ``default``, ``random:k``, ``design:sobol:k``, or
     ``file:PATH``, what a file gives for each benchmark and seed."""
@@ -111,15 +113,27 @@ class Suite(BaseModel):
     """What language models are shown of a task, each variant by itself: ``full``, ``no-dataset``,
     ``anonymous``, ``misleading``, a variant of an installed package, or a folder of prompt templates such as
     ``./mystyle``."""
-    invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]*)$")
+    invalid: str = Field(default="waste", pattern=r"^(waste|clip|retry:[1-9][0-9]{0,2})$")
     """What happens if a reply is no configuration: it costs a trial (``waste``), the model is asked again
     with the error (``retry:n``), or its values are mended (``clip``)."""
     optimizers: dict[str, Method] = Field(min_length=1)
-    """The methods by their labels, a table each: ``[optimizers.LABEL]``."""
+    """The methods by their labels, a table each: ``[optimizers.LABEL]``. A label of a method or a claim has
+    at most 80 letters, digits, spaces and the signs ``._-+:/()[]%,@=``."""
     models: dict[str, ModelSpec] = Field(default_factory=dict)
-    """The language models by their labels, a table each: ``[models.NAME]``."""
+    """The language models by their labels, a table each: ``[models.NAME]``. Such a label has at most 80
+    letters, digits and the signs ``._-+:@``."""
     claims: dict[str, Claim] = Field(default_factory=dict)
     """What the study is to decide, a table each: ``[claims.NAME]``. ``surrobench rank`` judges the claims."""
+
+    @field_validator("optimizers", "models", "claims")
+    @classmethod
+    def _printable_labels(cls, named: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        kind = str(info.field_name)
+        try:
+            check_labels(kind, named, *([SIGNS_OF_MODELS] if kind == "models" else []))
+        except UsageError as error:
+            raise Misfit(str(error).rstrip("."), kind, *error.keys) from error
+        return named
 
     @field_validator("optimizers")
     @classmethod
@@ -209,6 +223,7 @@ class Suite(BaseModel):
                 user_templates(Path(method.prompts), own)
             at = ("optimizers", label, "variants") if method.variants else ("variants",)
             names = [variant_name(variant) for variant in written]
+            check_labels("variants", names)
             for name, variant, folder in zip(names, written, folders, strict=True):
                 if names.count(name) > 1 or (name in VARIANTS and name != variant):
                     raise UsageError(
