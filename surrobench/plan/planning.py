@@ -109,7 +109,7 @@ def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Itera
             )
         run = _run(suite, where.id, label, entry, model, variant)
         asked = suite.models[model] if model and run.asks_model else None
-        yield from identified(run, where.scenario.version, entry, asked, range(method.seeds or suite.seeds))
+        yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import prompts_hash
+from surrobench.llm.weights_folder import weights_identity
 from surrobench.plan.plan import Plan
 from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
@@ -75,6 +76,9 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "text": text,
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
+        "weights": {
+            label: weights_identity(spec.weights) for label, spec in suite.models.items() if spec.weights
+        },
         "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
         "own": {
             label: {"target": entry.target, "version": entry.version, "file": entry.file}
@@ -82,6 +86,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             if entry.user_defined
         },
         "continued": _continued(plan),
+        "id_schemes": sorted({run.scheme for run in plan}),
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),

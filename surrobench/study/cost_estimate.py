@@ -17,6 +17,7 @@ from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results.folder import Results
 from surrobench.seeding import stream
+from surrobench.study.earlier_runs import earlier_runs
 from surrobench.suite.schema import Suite
 
 
@@ -50,7 +51,9 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     variant, with random configurations as replies.
     """
     planned = plan(suite)
-    pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
+    opened = Results(out) if (out / "manifest.json").exists() else None
+    planned = earlier_runs(opened).names(planned)
+    pending = opened.unfinished(planned) if opened else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
     rehearsed: dict[tuple[str, str, str, bool], Asked] = {}

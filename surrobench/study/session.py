@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -31,9 +32,11 @@ from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
 from surrobench.results.manifest import library_versions, make_manifest
+from surrobench.results.recordings import read_recordings
 from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
-from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+from surrobench.study.earlier_runs import EarlierRuns, earlier_runs
+from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks, with_recorded_weights
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
 from surrobench.study.options import Options
@@ -65,6 +68,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     status = status or Status()
     if options.replay:
         remember(options.replay)
+        suite = with_recorded_weights(suite, options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
     planned = plan(as_stored, options.part)
@@ -75,11 +79,16 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         opened = Results(options.out) if (options.out / "manifest.json").exists() else None
-        settings = ModelSettings(as_stored, fallbacks, {})
+        recording = _recording(options.replay)
+        earlier = earlier_runs(opened)
+        if options.replay:
+            earlier = earlier_runs(recording, journal_files.recorded_journal(options.replay))
+        settings, as_now = ModelSettings(as_stored, fallbacks, {}), planned
+        planned = earlier.names(as_now)
         if not options.replay:
             settings = choose_settings(suite, before, planned, opened, status.note)
-            planned = planned.with_models(settings.suite)
-        others = _of_other_parts(planned, opened)
+            planned = earlier.names(as_now.with_models(settings.suite))
+        others = _of_other_parts(planned, opened, earlier)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
         results = Results.create(options.out, manifest, planned, others, opened)
         if options.replay:
@@ -92,7 +101,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             options,
             status,
             results,
-            recorded=journal_files.load_recorded(options.replay, planned),
+            recorded=read_recordings(recording, planned.scenarios) if recording else {},
             models=_open_models(work, settings, options, results, status.note, stack),
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
@@ -100,7 +109,12 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         return session.run(as_record(settings.servers))
 
 
-def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
+def _recording(replay: Path | None) -> Results | None:
+    """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked."""
+    return Results(replay) if replay and (replay / "manifest.json").is_file() else None
+
+
+def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns) -> list[Run]:
     """Return the runs of the suite that the folder was to hold before, and that are not in the plan."""
     assert planned.origin is not None, "a session is about a suite"
     suite = planned.origin.suite
@@ -114,7 +128,7 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
         return []
     ids = set(others["run"])
     part = Selection(tuple(benchmarks), tuple(labels))
-    return [run for run in plan(suite, part, planned) if run.id in ids]
+    return [run for run in earlier.names(plan(suite, part, planned)) if run.id in ids]
 
 
 @dataclass(frozen=True)
