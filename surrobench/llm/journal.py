@@ -22,13 +22,14 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrobench.errors import ResultsError
-from surrobench.protocol.requests import Completion, Message
+from surrobench.protocol.requests import Completion, Message, Served
+from surrobench.untrusted import load_json
 
 SCHEMA_VERSION = 1
 """The schema's version. It counts up when the lines of a journal change; older journals stay readable."""
@@ -84,7 +85,7 @@ class Journal:
         if path.exists():
             for number, line in enumerate(_lines(path), 1):
                 try:
-                    self._read(json.loads(line))
+                    self._read(load_json(line))
                 except (ValueError, KeyError, TypeError, AttributeError):
                     raise ResultsError(
                         f"{path} is damaged at line {number}.",
@@ -112,7 +113,7 @@ class Journal:
             shared, rest = line["prompt"]
             text = self._last_prompt.get(key.run, "")[:shared] + rest
             self._last_prompt[key.run] = text
-            prompt = tuple(Message(*message) for message in json.loads(text))
+            prompt = tuple(Message(*message) for message in load_json(text))
         completion = Completion(
             line["text"],
             line["finish"],
@@ -121,6 +122,7 @@ class Journal:
             line["latency"],
             line.get("thinking", ""),
             line.get("tokens_thinking", 0),
+            served=_served(line["served"]) if "served" in line else None,
         )
         entry = Entry(key, line["sample"], line["request"], line["purpose"], completion, prompt)
         self._entries.setdefault(key, []).append(entry)
@@ -178,6 +180,9 @@ class Journal:
             }
             if completion.thinking or completion.tokens_thinking:
                 line |= {"thinking": completion.thinking, "tokens_thinking": completion.tokens_thinking}
+            if completion.served is not None:
+                stated = asdict(completion.served)
+                line["served"] = {name: value for name, value in stated.items() if value}
             if sample == 0:
                 text = json.dumps(messages, ensure_ascii=False)
                 before = self._last_prompt.get(key.run, "")
@@ -227,6 +232,11 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+def _served(stated: dict[str, Any]) -> Served:
+    known = {field.name for field in fields(Served)}
+    return Served(**{name: value for name, value in stated.items() if name in known})
 
 
 def _encode(line: dict[str, Any]) -> bytes:

@@ -54,6 +54,8 @@ def _identity(run: Run, version: int | str, entry: Optimizer, model: ModelSpec |
         identity["trials"] = run.budget.horizon
     if run.workers > 1 or run.overhead:
         identity["clock"] = [run.workers, run.overhead]
+    if run.text_rules > 1:
+        identity["text"] = run.text_rules
     if run.control:
         identity["control"] = [run.control, CONTROL_VERSION]
     elif entry.prompts or run.model:

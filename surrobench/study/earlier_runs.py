@@ -1,4 +1,4 @@
-"""Find the runs that a results folder or a recording holds under the ids of an older scheme."""
+"""Find how a study was begun by an older version: under other ids, or with other rules of prompts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from surrobench.llm.journal import Journal
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.plan.plan import Plan
+from surrobench.plan.planning import plan
 from surrobench.results.folder import Results
+from surrobench.results.manifest import text_rules_of
+from surrobench.study.options import Options
+from surrobench.suite.schema import Suite
 
 FIRST_SCHEME = 1
 
@@ -48,3 +53,18 @@ def earlier_runs(folder: Results | None, journal: Path | None = None) -> Earlier
         return EarlierRuns()
     ids = folder.endings().keys() | Journal(folder.journal_path).runs()
     return EarlierRuns(frozenset(ids), folder.manifest.get("models", {}))
+
+
+def planned_as_begun(suite: Suite, options: Options) -> Plan:
+    """Return the plan of a suite, with the rules of writing and reading that its runs were begun with."""
+    source = options.replay or options.out
+    planned = plan(suite, options.part, text_rules=text_rules_of(source))
+    if not source.is_file() or (source.parent / "manifest.json").is_file():
+        return planned
+    # A journal alone does not say its rules, but the identities of its runs do.
+    recorded = Journal(source).runs()
+    for rules in range(TEXT_RULES, 0, -1):
+        candidate = plan(suite, options.part, planned, rules)
+        if any(run.id in recorded for run in candidate.as_held(recorded, {})):
+            return candidate
+    return planned

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.journal import Journal
 from surrobench.results.files import disk_errors
+from surrobench.untrusted import load_json
 
 
 def open_journal(
@@ -86,7 +86,7 @@ def _unpacked(compressed: Path) -> Path:
 
 def _drop(path: Path, runs: set[str]) -> None:
     """Rewrite a journal without the entries of some runs, keeping the old one beside it."""
-    kept = [line for line in _whole_lines(path) if json.loads(line).get("run") not in runs]
+    kept = [line for line in _whole_lines(path) if load_json(line).get("run") not in runs]
     unfinished = path.with_suffix(".new")
     with disk_errors(path.parent):
         unfinished.write_bytes(b"".join(kept))

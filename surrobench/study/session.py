@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from surrobench.benchmarks.registry import expand
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
@@ -24,7 +23,6 @@ from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, make_shards
-from surrobench.llm.capabilities import as_record
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
@@ -35,7 +33,7 @@ from surrobench.results.manifest import library_versions, make_manifest
 from surrobench.results.recordings import read_recordings
 from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
-from surrobench.study.earlier_runs import EarlierRuns, earlier_runs
+from surrobench.study.earlier_runs import EarlierRuns, earlier_runs, planned_as_begun
 from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks, with_recorded_weights
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
@@ -71,7 +69,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         suite = with_recorded_weights(suite, options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
-    planned = plan(as_stored, options.part)
+    planned = planned_as_begun(as_stored, options)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -83,10 +81,10 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         earlier = earlier_runs(opened)
         if options.replay:
             earlier = earlier_runs(recording, journal_files.recorded_journal(options.replay))
-        settings, as_now = ModelSettings(as_stored, fallbacks, {}), planned
+        settings, as_now = ModelSettings(as_stored, fallbacks), planned
         planned = earlier.names(as_now)
         if not options.replay:
-            settings = choose_settings(suite, before, planned, opened, status.note)
+            settings = choose_settings(suite, settings, planned, opened, status.note)
             planned = earlier.names(as_now.with_models(settings.suite))
         others = _of_other_parts(planned, opened, earlier)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
@@ -106,7 +104,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
         )
-        return session.run(as_record(settings.servers))
+        return session.run(settings.servers)
 
 
 def _recording(replay: Path | None) -> Results | None:
@@ -121,7 +119,7 @@ def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns)
     if planned.origin.part == Selection() or opened is None:
         return []
     others = opened.plan().filter(~pl.col("run").is_in([run.id for run in planned]))
-    known = set(expand(suite.present()[0]))
+    known = planned.origin.benchmarks
     benchmarks = [name for name in others["benchmark"].unique(maintain_order=True) if name in known]
     labels = [label for label in others["optimizer"].unique(maintain_order=True) if label in suite.optimizers]
     if not benchmarks or not labels:
@@ -238,7 +236,7 @@ class _Session:
         for run, ending in work.failed:
             self._problems.setdefault(ending.error, []).append(run)
 
-    def run(self, servers: dict[str, Any]) -> Summary:
+    def run(self, servers: Mapping[str, Any]) -> Summary:
         """Run the session.
 
         Args:
@@ -374,7 +372,7 @@ class _Session:
         write()
         self._storing += time.perf_counter() - start
 
-    def _end(self, servers: dict[str, Any]) -> None:
+    def _end(self, servers: Mapping[str, Any]) -> None:
         seconds = time.perf_counter() - self._start
         self._results.end_session(
             {
