@@ -37,6 +37,7 @@ from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.optuna_samplers import is_sampler
 from surrobench.optimizers.parameters import annotated, is_json
 from surrobench.paths import find_file
+from surrobench.plain_files import read_bytes
 
 GROUP = "surrobench.optimizers"
 """Entry points of this group offer optimizers: the name of a method -> its function or class."""
@@ -137,7 +138,7 @@ def from_file(name: str) -> UserOptimizer:
     file, _, function = name.rpartition(":")
     path = find_file(file)
     try:
-        source = path.read_bytes()
+        source = read_bytes(path)
     except OSError as error:
         raise UsageError(f"The optimizer's file {path} cannot be read: {error.strerror}.") from None
     module, version = _module(path, source)

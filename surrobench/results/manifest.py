@@ -13,6 +13,7 @@ from typing import Any
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import TEXT_RULES, prompts_hash
 from surrobench.llm.weights_folder import weights_identity
+from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
@@ -105,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     try:
-        manifest: dict[str, Any] = load_json(path.read_text())
+        manifest: dict[str, Any] = load_json(read_text(path))
         version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
