@@ -77,7 +77,8 @@ class Results(TrialFiles):
                     f"{manifest['suite']['name']!r}.",
                     "Name another folder with --out.",
                 )
-            manifest = {**manifest, "sessions": before["sessions"]}
+            schemes = {*manifest["id_schemes"], *before.get("id_schemes", [1])}
+            manifest = {**manifest, "sessions": before["sessions"], "id_schemes": sorted(schemes)}
         elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
         with disk_errors(folder):
