@@ -53,9 +53,16 @@ def just_merged(path: Path) -> ResultsError:
     return ResultsError(f"{path} has just been merged by another process.", "Repeat the command.")
 
 
-def damaged_file(path: Path, remedy: str) -> ResultsError:
-    """Return the error that a file is damaged, with what to do about it."""
-    return ResultsError(f"{path} is damaged.", remedy)
+def damaged_file(path: Path, remedy: str, why: object = "") -> ResultsError:
+    """Return the error that a file is damaged, with what to do about it.
+
+    Args:
+        path: of the file.
+        remedy: what to do.
+        why: what is wrong with it, if that is known.
+    """
+    said = f": {' '.join(str(why).split()).rstrip('.')}" if str(why) else ""
+    return ResultsError(f"{path} is damaged{said}.", remedy)
 
 
 @contextlib.contextmanager

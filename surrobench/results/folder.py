@@ -32,7 +32,11 @@ from surrobench.results.files import damaged_file, disk_errors, write_json, writ
 from surrobench.results.manifest import read_manifest
 from surrobench.results.reading import TrialFiles
 from surrobench.results.schema import plan_frame
+from surrobench.results.stored import Unfit, typed
 from surrobench.results.upgrades import SHOWN_BEFORE
+
+_NEEDED = ("run", "benchmark", "optimizer", "seed")
+"""Columns of a plan that have a value for every run."""
 
 
 class Results(TrialFiles):
@@ -108,13 +112,16 @@ class Results(TrialFiles):
         Raises:
             ResultsError: the file of the plan is missing or damaged.
         """
-        try:
-            plan = read_parquet(self.folder / "plan.parquet")
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise damaged_file(
-                self.folder / "plan.parquet", "Repeat the run command, which writes it."
-            ) from error
         limits = plan_frame([]).schema
+        try:
+            plan = typed(read_parquet(self.folder / "plan.parquet"), limits, _NEEDED)
+            if plan["run"].is_duplicated().any():
+                raise Unfit("it names a run twice")
+        except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            why = error if isinstance(error, Unfit) else ""
+            raise damaged_file(
+                self.folder / "plan.parquet", "Repeat the run command, which writes it.", why
+            ) from error
         if "variant" not in plan.columns:
             plan = plan.with_columns(variant=SHOWN_BEFORE)
         return plan.with_columns(

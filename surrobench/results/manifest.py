@@ -17,6 +17,7 @@ from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
+from surrobench.results.stored import checked_manifest
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
 from surrobench.suite.selection import Selection
@@ -104,17 +105,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     if not folder.is_dir():
+        if folder.exists():
+            raise ResultsError(
+                f"{folder} is a file; results are a folder.", "Name the folder that holds them."
+            )
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
+    remedy = "Restore it, or repeat the study into another folder."
     try:
-        manifest: dict[str, Any] = load_json(read_text(path))
-        version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
+        value = load_json(read_text(path))
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
+        return checked_manifest(value)
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
-    if version > SCHEMA_VERSION:
-        raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
-    return manifest
+    except (OSError, ValueError) as error:
+        raise damaged_file(path, remedy, getattr(error, "strerror", None) or error) from error
 
 
 def _whole(origin: PlannedSuite) -> dict[str, int | None]:

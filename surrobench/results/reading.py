@@ -10,14 +10,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from surrobench.errors import ResultsError
 from surrobench.plain_files import parquet_metadata, read_parquet, scan_parquet
 from surrobench.plan.run import Run
 from surrobench.results.files import DELETE_AND_REPEAT, METADATA, damaged_file, folder_of, just_merged
 from surrobench.results.run_records import Ending, Records, RunRecord
-from surrobench.results.schema import common_schema
+from surrobench.results.schema import SCHEMA_VERSION, common_schema
+from surrobench.results.stored import Unfit, check_types
 from surrobench.results.upgrades import WITHOUT_VARIANTS, as_now
 from surrobench.untrusted import load_json
 
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError)
+"""What reading the metadata of a file raises that is not what surrobench writes."""
 _PORTION = 1 << 21
 """Trials that are read at a time where they are only passed through."""
 _State = tuple[dict[Path, Records], set[tuple[Path, str]]]
@@ -45,6 +49,7 @@ class TrialFiles:
         self.held: dict[Path, Records] = {}
         self.outdated: dict[Path, int] = {}
         self.forgotten: set[tuple[Path, str]] = set()
+        self._checked: set[Path] = set()
         self._last_counted: tuple[_State, dict[Path, Sequence[int]]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self.held[path] = _read_records(path)
@@ -148,15 +153,15 @@ class TrialFiles:
         """
         try:
             yield
-        except (OSError, pl.exceptions.PolarsError):
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as failed:
             for path in self.held:
-                try:
+                with _readable(path):
                     read_parquet(path)
-                except FileNotFoundError as error:
-                    raise just_merged(path) from error
-                except (OSError, pl.exceptions.PolarsError) as error:
-                    raise damaged_file(path, DELETE_AND_REPEAT) from error
-            raise
+            why = str(failed).partition("\n")[0].rstrip(".")
+            raise ResultsError(
+                f"The trials in {self.folder / 'trials'} do not fit together: {why}.",
+                "They may be of several folders, or edited: restore them from a copy.",
+            ) from failed
 
     def counted(self) -> Mapping[Path, Sequence[int]]:
         """Return, for each file, the places of the records that count."""
@@ -167,8 +172,17 @@ class TrialFiles:
         return self._last_counted[1]
 
     def _scan(self, path: Path) -> pl.LazyFrame:
-        frame = scan_parquet(path)
-        return as_now(frame, self.outdated[path]) if path in self.outdated else frame
+        with _readable(path):
+            frame = scan_parquet(path)
+            if path in self.outdated:
+                frame = as_now(frame, self.outdated[path])
+            if path not in self._checked:
+                check_types(frame.collect_schema(), common_schema())
+                rows, recorded = frame.select(pl.len()).collect().item(), int(self.held[path].spent.sum())
+                if rows != recorded:
+                    raise Unfit(f"it has {rows} trials, and its records say {recorded}")
+                self._checked.add(path)
+        return frame
 
 
 def _count(held: Mapping[Path, Records], forgotten: set[tuple[Path, str]]) -> dict[Path, Sequence[int]]:
@@ -210,15 +224,32 @@ def _read_records(path: Path) -> tuple[int, Records]:
     Raises:
         ResultsError: the file is damaged, or surrobench did not write it.
     """
-    try:
+    with _readable(path):
         metadata = load_json(parquet_metadata(path)[METADATA])
-        version, records = int(metadata["schema_version"]), Records.from_json(metadata["runs"])
+        version = int(metadata["schema_version"])
+        if version > SCHEMA_VERSION:
+            raise ResultsError(f"{path} was written by a newer surrobench.", "Upgrade surrobench.")
+        records = Records.from_json(metadata["runs"])
+        for key in {name.rpartition("/")[0] for name in records.benchmarks}:
+            if folder_of(key) != path.parent.name:
+                raise Unfit(f"it holds runs on {key}, and lies in the folder {path.parent.name}")
         # As their trials, whose rows are found by the place of the record.
         return version, records.shown_in_full() if version <= WITHOUT_VARIANTS else records
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say that a file is damaged, and why, where reading it fails.
+
+    Raises:
+        ResultsError: the file is damaged, or was merged by another process.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
         raise just_merged(path) from error
-    except (OSError, LookupError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
-        raise damaged_file(path, DELETE_AND_REPEAT) from error
+    except (*_DAMAGED, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise damaged_file(path, DELETE_AND_REPEAT, error if isinstance(error, Unfit) else "") from error
 
 
 def _from_zero(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from surrobench.engine.outcome import RunState
 from surrobench.plan.run import OPTIONAL, Run
 from surrobench.protocol.budget import Budget
+from surrobench.results.stored import check_records
 
 
 class Ending(NamedTuple):
@@ -77,14 +78,14 @@ class Records(Sequence[RunRecord]):
         """Read the records from the metadata of a file: a list of records up to version 2, columns since.
 
         Raises:
-            ValueError, KeyError, TypeError, IndexError: the metadata is neither.
+            ValueError, KeyError, TypeError, IndexError, AttributeError: the metadata is neither, or what it
+                says of a run is not what is said of runs.
         """
         if isinstance(stored, list):
             columns = _transposed(stored)
         else:
             columns = {name: _decoded(column, stored["n"]) for name, column in stored["columns"].items()}
-        if len({len(columns[name]) for name in ("id", "benchmark", "state", "error", "spent")}) > 1:
-            raise ValueError("columns of different lengths")
+        check_records(columns)
         return Records(columns)
 
     def shown_in_full(self) -> Records:

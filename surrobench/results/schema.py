@@ -142,6 +142,9 @@ def plan_frame(runs: Sequence[Run]) -> pl.DataFrame:
             "tokens": [run.tokens for run in runs],
         },
         schema_overrides={
+            "run": pl.String,
+            "benchmark": pl.String,
+            "optimizer": pl.String,
             "llm": pl.String,
             "variant": pl.String,
             "seed": pl.UInt32,
