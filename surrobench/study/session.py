@@ -173,13 +173,16 @@ def _open_models(
     labels = sorted({run.model for run in work.pending if run.model and run.asks_model})
     if not labels:
         return {}
-    path = results.journal_path
     if options.replay:
-        journal = journal_files.open_replay(options.replay, path)
+        journal = journal_files.open_replay(options.replay, results.folder)
         stack.callback(journal.close)
         return {label: JournalledModel(settings.suite.models[label], journal) for label in labels}
     journal = journal_files.open_journal(
-        path, work.unfinished, library_versions(), discard_unfinished=options.discard_unfinished
+        results.journal_path,
+        library_versions(),
+        pending={run.id for run in work.pending},
+        unfinished=work.unfinished,
+        discard_unfinished=options.discard_unfinished,
     )
     stack.callback(journal.close)
     return open_models(labels, settings, journal, results.folder, note, stack)

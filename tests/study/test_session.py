@@ -19,6 +19,7 @@ from surrobench.execution.process_pool import InlineExecutor, process_pool
 from surrobench.llm import prompts
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Journal
+from surrobench.llm.journal_lines import encode
 from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
 from surrobench.study import session as study
@@ -638,7 +639,10 @@ def test_unfinished_runs_can_be_discarded_and_are_kept_in_a_copy(half_finished, 
     text, folder = half_finished
     journal = folder / "journal.jsonl"
     # A reply may hold what Python, but not JSON, takes for the end of a line.
-    data = journal.read_bytes().replace(b'"text":"', '"text":"\u2028\x85'.encode())
+    data = b"".join(
+        encode({**line, "text": f"\u2028\x85{line['text']}"} if "text" in line else line)
+        for line in map(json.loads, journal.read_bytes().splitlines())
+    )
     assert "\u2028".encode() in data
     journal.write_bytes(data + torn)
     discarded = Journal(journal).runs()
