@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from surrobench.engine.batch import ContractViolation, PendingRows, ScenarioBatch
+from surrobench.engine.in_flight import drain, give_up, together
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
@@ -134,10 +135,11 @@ class Engine:
                 waited += time.perf_counter() - before
                 for task in [asked for asked in self._asking if asked in done]:  # in the order asked
                     self._deliver(task)
+        except asyncio.CancelledError:
+            await drain(self._asking, self._models, self._progress)
+            raise
         finally:
-            for task in self._asking:
-                task.cancel()
-            await asyncio.gather(*self._asking, return_exceptions=True)
+            await give_up(self._asking, self._models)
         self.timing.busy = time.perf_counter() - start - waited
 
     def drive_without_models(self) -> None:
@@ -192,6 +194,8 @@ class Engine:
             state, error, trace = "failed", error or in_one_line(problem), trace or _traceback(problem)
         if run.slot is not None:
             self._free_slots[run.run.model or ""].append(run.slot)
+        if model := self._models.get(run.run.model or ""):
+            model.journal.release(run.run.id)
         self.timing.library += run.library.seconds
         self._progress.runs += 1
         outcome = close_log(
@@ -290,7 +294,7 @@ class Engine:
                 run.calls += 1
             call = Call(run.run.id, run.calls - 1, request.attempt)
             jobs.append(model.complete(call, request, run.slot))
-        self._asking[asyncio.ensure_future(_together(jobs))] = (run, alone)
+        self._asking[asyncio.ensure_future(together(jobs))] = (run, alone)
 
     def _deliver(self, task: asyncio.Task[list[list[Completion]]]) -> None:
         run, alone = self._asking.pop(task)
@@ -375,10 +379,6 @@ class _Raised(Exception):
 def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
     listed = isinstance(request, list | tuple) and len(request) > 0
     return listed and all(isinstance(part, Complete) for part in request)
-
-
-async def _together(jobs: list[Any]) -> list[list[Completion]]:
-    return list(await asyncio.gather(*jobs))
 
 
 def _brief(value: object) -> str:

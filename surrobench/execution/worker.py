@@ -1,11 +1,13 @@
 """A worker process of ``execution/process_pool.py``: makes the calls that it reads from standard input.
 
-A message is its length, eight bytes, and a pickle. The worker ends when standard input does, which is also
-how it learns that its parent was killed.
+A message is its length, eight bytes, and a pickle. The worker ends when standard input does. This file is the
+program of the process. Before anything else it asks Linux to end the process with its parent: a thread that
+reads standard input has no turn while an import or a call into a library keeps Python's lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -16,6 +18,25 @@ import traceback
 from typing import IO, Any
 
 _LENGTH = 8
+_PR_SET_PDEATHSIG = 1
+"""Of ``prctl``, in ``linux/prctl.h``."""
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where the system can; end if it has ended.
+
+    Args:
+        parent: the id of the process that started this one.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(
+            ImportError, OSError, AttributeError
+        ):  # a Python without ctypes, or no prctl
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def read_message(stream: IO[bytes]) -> bytes:
@@ -91,3 +112,9 @@ def _failure(error: Exception) -> bytes:
         return data
     except Exception:
         return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}"), trace))
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    sys.path[:] = sys.argv[2:]
+    serve()

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,9 @@ from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
-from surrobench.errors import ResultsError, UsageError
+from surrobench.errors import SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
-from surrobench.execution.shards import execute, make_shards
+from surrobench.execution.shards import execute, finished_shards, make_shards
 from surrobench.llm.capabilities import as_record
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
@@ -270,6 +270,7 @@ class _Session:
     async def _execute(self, with_model: Plan, without: Plan) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
         self._status.begin()
+        self._status.live.note = self._status.note
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
@@ -278,9 +279,10 @@ class _Session:
             executor = InlineExecutor()
         else:
             executor = process_pool(min(self._options.jobs, len(shards)) or 1)
+        lost: list[SurrobenchError] = []
         try:
             async with asyncio.TaskGroup() as group:
-                of_shards = group.create_task(self._execute_shards(executor, shards))
+                of_shards = group.create_task(self._execute_shards(executor, shards, lost))
                 if any(model.spec.serve == "embedded" for model in self._models.values()):
                     # It computes on the same cores: one after the other is faster than both at a time.
                     await of_shards
@@ -293,8 +295,20 @@ class _Session:
             raise
         finally:
             executor.shutdown(cancel_futures=True)
+        if lost:
+            raise lost[0]
 
-    async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
+    async def _execute_shards(
+        self, executor: Executor, shards: Sequence[list[Run]], lost: list[SurrobenchError]
+    ) -> None:
+        """Execute shards and store what comes of them.
+
+        Args:
+            executor: where.
+            shards: the runs.
+            lost: takes the errors of workers that are gone. The caller raises the first at the end, since
+                runs with a model do not need these workers.
+        """
         waiting: set[asyncio.Future[Any]] = set()
         here = isinstance(executor, InlineExecutor)
         for shard in shards:
@@ -313,16 +327,10 @@ class _Session:
                 # Where the first error ends the study, nobody asks for those that follow from it.
                 wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.sleep(0)
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for finished in done:
-                try:
-                    self._shard_done(*finished.result())
-                except BrokenExecutor as error:
-                    raise ResultsError(
-                        str(error),
-                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
-                    ) from None
+        async for outcomes, timing in finished_shards(waiting, executor, lost):
+            self._shard_done(outcomes, timing)
+        if lost and self._models:
+            self._status.note(f"{lost[0].message} Runs with a model go on.")
 
     async def _execute_live(self, runs: Plan) -> None:
         try:
