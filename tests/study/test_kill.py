@@ -130,7 +130,7 @@ def test_after_kill_9_no_journalled_call_is_repeated_and_the_end_is_the_same(tmp
         with study(tmp_path, "--jobs", "2") as process:
             wait_for(lambda: len(server.bodies) >= before + 7, "calls")  # noqa: B023 - used at once
             workers = {
-                pid: line for pid, line in descendants(process.pid).items() if "execution.worker" in line
+                pid: line for pid, line in descendants(process.pid).items() if "execution/worker" in line
             }
             process.kill()
             process.wait(LIMIT)

@@ -139,7 +139,7 @@ def test_a_worker_that_dies_ends_the_study_with_one_line_and_it_goes_on(tmp_path
 
 
 def test_a_worker_that_dies_does_not_stop_runs_with_a_model(tmp_path, monkeypatch, server):
-    text = suite_text(methods=["random"], models={"m": server.url}, trials=6)
+    text = suite_text(methods=["random", "sobol"], models={"m": server.url}, trials=6)
     said = []
     with monkeypatch.context() as patch:
         patch.setattr(study, "execute", kill_this_worker)
@@ -149,7 +149,7 @@ def test_a_worker_that_dies_does_not_stop_runs_with_a_model(tmp_path, monkeypatc
     assert [line for line in said if line.endswith(" Runs with a model go on.")] == said
     assert len(said) == 1
     calls = len(server.bodies)
-    assert run(text, tmp_path).states == {"ok": 2}
+    assert run(text, tmp_path).states == {"ok": 4}
     assert len(server.bodies) == calls
 
 
