@@ -118,7 +118,11 @@ def in_one_line(error: BaseException) -> str:
     """
     if isinstance(error, SurrobenchError):
         return str(error)
-    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # another's error may not even have a text
+        message = ""
+    text = f"{type(error).__name__}: {message or 'no message'}"
     if isinstance(error, SyntaxError) or error.__traceback__ is None:
         return text
     frame = traceback.extract_tb(error.__traceback__)[-1]

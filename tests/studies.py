@@ -16,7 +16,7 @@ from unittest import mock
 import polars as pl
 
 from surrobench.cli import main
-from surrobench.llm.client import SEED_MASK
+from surrobench.llm.chat import SEED_MASK
 from surrobench.llm.journal import Journal
 from surrobench.results.folder import Results
 from surrobench.seeding import content_hash, key

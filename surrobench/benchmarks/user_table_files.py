@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from surrobench.errors import DataError
+from surrobench.untrusted import load_toml
 
 SUFFIXES = (".csv", ".parquet", ".toml")
 PREFIXES = ("config", "minimize", "maximize", "fidelity")
@@ -157,8 +157,8 @@ def _parts(path: Path) -> list[Path]:
 
 def _description(path: Path) -> Description:
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = load_toml(path.read_text())
+    except (OSError, ValueError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     for key in values:
         if key not in Description.model_fields:

@@ -99,13 +99,12 @@ def _batches(source: str) -> Iterator[list[dict[str, Any]]]:
 
 def _parse(text: str, place: str) -> dict[str, Any]:
     """Parse one configuration; ``place`` names it in errors."""
-    import json
-
     from surrobench.errors import UsageError
+    from surrobench.untrusted import load_json
 
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = load_json(text)
+    except ValueError as error:
         raise UsageError(f"{place} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise UsageError(f"{place} is no JSON object.", 'A configuration is {"name": value, ...}.')

@@ -31,9 +31,9 @@ SHORTEST_ID = 8
 def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> None:
     """List the runs of the folder RESULTS with their ids, states and incumbents.
 
-    The id of a run, or the beginning of it, is what surrobench show takes. A run is ok when it has used its
-    budget, and exhausted when its method stopped by itself before. The incumbent is the mean of the best
-    configuration, in the unit of the benchmark's metric.
+    The command surrobench show takes the id of a run, or the beginning of the id. A run is ok when it has
+    used its budget. A run is exhausted when its method stopped by itself before that. The column incumbent
+    shows the mean value of the best configuration, in the unit of the benchmark's metric.
 
     \b
     Examples:

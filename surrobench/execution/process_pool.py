@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import IO, Any, NamedTuple
 
-from surrobench.execution import worker
+from surrobench.execution import worker_start
 from surrobench.execution.worker import read_message, write_message
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0"} | dict.fromkeys(
@@ -147,7 +147,7 @@ class WorkerPool(Executor):
             with _interrupts_held():
                 process = subprocess.Popen(
                     # It finds what its parent finds, and never imports the parent's main module.
-                    [sys.executable, *warnings, "-P", worker.__file__, str(os.getpid()), *path],
+                    [sys.executable, *warnings, "-P", worker_start.__file__, str(os.getpid()), *path],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, **ENVIRONMENT, "PYTHONUTF8": str(sys.flags.utf8_mode)},

@@ -1,13 +1,11 @@
 """A worker process of ``execution/process_pool.py``: makes the calls that it reads from standard input.
 
-A message is its length, eight bytes, and a pickle. The worker ends when standard input does. This file is the
-program of the process. Before anything else it asks Linux to end the process with its parent: a thread that
-reads standard input has no turn while an import or a call into a library keeps Python's lock.
+A message is its length, eight bytes, and a pickle. The worker ends when standard input does; where Linux ends
+it with its parent, see ``execution/worker_start.py``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import queue
@@ -17,26 +15,9 @@ import threading
 import traceback
 from typing import IO, Any
 
+from surrobench.errors import in_one_line
+
 _LENGTH = 8
-_PR_SET_PDEATHSIG = 1
-"""Of ``prctl``, in ``linux/prctl.h``."""
-
-
-def end_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent ends, where the system can; end if it has ended.
-
-    Args:
-        parent: the id of the process that started this one.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(
-            ImportError, OSError, AttributeError
-        ):  # a Python without ctypes, or no prctl
-            import ctypes
-
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def read_message(stream: IO[bytes]) -> bytes:
@@ -99,22 +80,18 @@ def _answer(work: bytes) -> bytes:
     try:
         fn, args, kwargs = pickle.loads(work)
         return pickle.dumps((False, fn(*args, **kwargs), ""))
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C is ignored here, so that even KeyboardInterrupt is the call's own
         return _failure(error)
 
 
-def _failure(error: Exception) -> bytes:
+def _failure(error: BaseException) -> bytes:
     trace = traceback.format_exc()
     answer: tuple[bool, Any, str] = (True, error, trace)
-    try:
-        data = pickle.dumps(answer)
-        pickle.loads(data)  # an exception with arguments of its own may not come back
-        return data
-    except Exception:
-        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}"), trace))
-
-
-if __name__ == "__main__":
-    end_with_parent(int(sys.argv[1]))
-    sys.path[:] = sys.argv[2:]
-    serve()
+    if isinstance(error, Exception):  # nothing else may reach the parent: it could end it
+        try:
+            data = pickle.dumps(answer)
+            pickle.loads(data)  # an exception with arguments of its own may not come back
+            return data
+        except Exception:
+            pass
+    return pickle.dumps((True, RuntimeError(in_one_line(error)), trace))

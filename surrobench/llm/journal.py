@@ -23,13 +23,14 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrobench.errors import ResultsError
 from surrobench.llm.journal_lines import Index, JournalFile, decode, encode, index_of
-from surrobench.protocol.requests import Completion, Message
+from surrobench.protocol.requests import Completion, Message, Served
+from surrobench.untrusted import load_json
 
 SCHEMA_VERSION = 1
 """The schema's version. It counts up when the lines of a journal change; older journals stay readable."""
@@ -165,7 +166,7 @@ class Journal:
                 if "prompt" in said:
                     shared, rest = said["prompt"]
                     last = last[:shared] + rest
-                messages = json.loads(last) if prompts and "prompt" in said else None
+                messages = load_json(last) if prompts and "prompt" in said else None
                 prompt = None if messages is None else tuple(Message(*message) for message in messages)
                 yield _entry(said, prompt), last
             except (ValueError, KeyError, TypeError, AttributeError):
@@ -205,6 +206,9 @@ class Journal:
             }
             if completion.thinking or completion.tokens_thinking:
                 line |= {"thinking": completion.thinking, "tokens_thinking": completion.tokens_thinking}
+            if completion.served is not None:
+                stated = asdict(completion.served)
+                line["served"] = {name: value for name, value in stated.items() if value}
             if not of_call:
                 text = json.dumps(messages, ensure_ascii=False)
                 shared = _shared_length(text, loaded.last_prompt)
@@ -263,6 +267,11 @@ class Journal:
             self._file = None
 
 
+def _served(stated: dict[str, Any]) -> Served:
+    known = {field.name for field in fields(Served)}
+    return Served(**{name: value for name, value in stated.items() if name in known})
+
+
 def newer_journal(path: Path) -> ResultsError:
     """Return the error that a journal is of a newer version."""
     return ResultsError(f"{path} was written by a newer surrobench.", "Upgrade surrobench.")
@@ -287,6 +296,7 @@ def _entry(line: dict[str, Any], prompt: tuple[Message, ...] | None) -> Entry:
         line["latency"],
         line.get("thinking", ""),
         line.get("tokens_thinking", 0),
+        served=_served(line["served"]) if "served" in line else None,
     )
     key = Call(line["run"], line["call"], line["attempt"])
     return Entry(key, line["sample"], line["request"], line["purpose"], completion, prompt)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from surrobench.errors import ModelUnavailable, ReplayDiverged
-from surrobench.llm.client import chat_body
+from surrobench.llm.chat import chat_body
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion

@@ -26,6 +26,17 @@ from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_intege
 COMMON = "common"
 """The folder of the templates that all methods share. They say how a task and a space are described."""
 SUFFIX = ".jinja"
+TEXT_RULES = 2
+"""The version of the rules by which prompts write values and replies are read. It counts up when either
+changes, because both shape the trials of a run that asks a model. It is part of the identity of such runs.
+
+A study keeps the rules that it was begun with (``results.manifest.text_rules_of``), and so does its replay.
+
+1. Numbers have three digits, metrics four. The first object of a reply counts, and whatever is wrong in it
+   makes the reply invalid.
+2. Numbers have as many more digits as it takes to tell values apart, and replies are read as
+   ``docs/concepts/replies.md`` says.
+"""
 
 Replaced = Mapping[str, str]
 """The user's templates, which replace those of a method: file name -> text."""

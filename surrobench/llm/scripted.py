@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from surrobench.llm.client import chat_body
+from surrobench.llm.chat import chat_body
 from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion, Message, Purpose
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from surrobench.results.files import DELETE_AND_REPEAT, METADATA, damaged_file, 
 from surrobench.results.run_records import Ending, Records, RunRecord
 from surrobench.results.schema import common_schema
 from surrobench.results.upgrades import WITHOUT_VARIANTS, as_now
+from surrobench.untrusted import load_json
 
 _PORTION = 1 << 21
 """Trials that are read at a time where they are only passed through."""
@@ -210,7 +210,7 @@ def _read_records(path: Path) -> tuple[int, Records]:
         ResultsError: the file is damaged, or surrobench did not write it.
     """
     try:
-        metadata = json.loads(pl.read_parquet_metadata(path)[METADATA])
+        metadata = load_json(pl.read_parquet_metadata(path)[METADATA])
         version, records = int(metadata["schema_version"]), Records.from_json(metadata["runs"])
         # As their trials, whose rows are found by the place of the record.
         return version, records.shown_in_full() if version <= WITHOUT_VARIANTS else records

@@ -14,6 +14,7 @@ from typing import Any
 
 from surrobench.llm.capabilities import Capabilities
 from surrobench.suite.schema import Suite
+from surrobench.untrusted import load_json
 
 Fallbacks = dict[str, dict[str, Any]]
 """Label of a model -> setting -> what it fell back to."""
@@ -68,7 +69,7 @@ def stored_fallbacks(suite: Suite, folder: Path) -> Fallbacks:
     opened.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = load_json((folder / "manifest.json").read_text())
         return {
             label: dict(kept)
             for label, kept in manifest["fallbacks"].items()

@@ -7,15 +7,13 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from surrobench.benchmarks.registry import expand
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
@@ -23,17 +21,18 @@ from surrobench.engine.replay import Recorded
 from surrobench.errors import SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, finished_shards, make_shards
-from surrobench.llm.capabilities import as_record
+from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
-from surrobench.results.manifest import library_versions, make_manifest
-from surrobench.results.run_records import Ending
+from surrobench.results.manifest import library_versions, make_manifest, text_rules_of
 from surrobench.study import journal_files
 from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+from surrobench.study.left_to_do import Work, left_to_do
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
 from surrobench.study.options import Options
@@ -67,7 +66,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         remember(options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
-    planned = plan(as_stored, options.part)
+    planned = _planned(as_stored, options)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -75,9 +74,9 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         opened = Results(options.out) if (options.out / "manifest.json").exists() else None
-        settings = ModelSettings(as_stored, fallbacks, {})
+        settings = ModelSettings(as_stored, fallbacks)
         if not options.replay:
-            settings = choose_settings(suite, before, planned, opened, status.note)
+            settings = choose_settings(suite, settings, planned, opened, status.note)
             planned = planned.with_models(settings.suite)
         others = _of_other_parts(planned, opened)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
@@ -85,7 +84,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         if options.replay:
             copy_carried(options.replay, options.out)
         stack.enter_context(log_file(options.out))
-        work = _left_to_do(planned, others, results, retry_failed=options.retry_failed)
+        work = left_to_do(planned, others, results, retry_failed=options.retry_failed)
         session = _Session(
             planned,
             work,
@@ -97,7 +96,22 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
         )
-        return session.run(as_record(settings.servers))
+        return session.run(settings.servers)
+
+
+def _planned(suite: Suite, options: Options) -> Plan:
+    """Return the plan of a suite, with the rules of writing and reading that its runs were begun with."""
+    source = options.replay or options.out
+    planned = plan(suite, options.part, text_rules=text_rules_of(source))
+    if not source.is_file() or (source.parent / "manifest.json").is_file():
+        return planned
+    # A journal alone does not say its rules, but the identities of its runs do.
+    recorded = Journal(source).runs()
+    for rules in range(TEXT_RULES, 0, -1):
+        candidate = plan(suite, options.part, planned, rules)
+        if any(run.id in recorded for run in candidate):
+            return candidate
+    return planned
 
 
 def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
@@ -107,7 +121,7 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
     if planned.origin.part == Selection() or opened is None:
         return []
     others = opened.plan().filter(~pl.col("run").is_in([run.id for run in planned]))
-    known = set(expand(suite.present()[0]))
+    known = planned.origin.benchmarks
     benchmarks = [name for name in others["benchmark"].unique(maintain_order=True) if name in known]
     labels = [label for label in others["optimizer"].unique(maintain_order=True) if label in suite.optimizers]
     if not benchmarks or not labels:
@@ -117,52 +131,8 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
     return [run for run in plan(suite, part, planned) if run.id in ids]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a session has to do.
-
-    Attributes:
-        pending: the runs of the plan that are not finished.
-        unfinished: their ids, and those of the suite's other parts: a journal has one set of versions.
-        failed: runs of the plan that failed before and are not tried again.
-        unnamed: how many runs of the folder the suite does not name (any more).
-    """
-
-    pending: Plan
-    unfinished: set[str]
-    failed: list[tuple[Run, Ending]]
-    unnamed: int
-
-
-def _left_to_do(planned: Plan, others: Sequence[Run], results: Results, *, retry_failed: bool) -> _Work:
-    """Find what is not finished, and have the results forget what will be run again."""
-    endings = results.endings()
-    if retry_failed:
-        results.forget([run for run, ending in endings.items() if ending.state == "failed"])
-        endings = {run: ending for run, ending in endings.items() if ending.state != "failed"}
-
-    def unfinished(runs: Iterable[Run]) -> list[Run]:
-        return [run for run in runs if not (run.id in endings and endings[run.id].finishes(run.budget))]
-
-    pending = unfinished(planned)
-    ids = {run.id for run in pending}
-    # What does not reach far enough is replaced, whatever it has more of.
-    results.forget(ids & endings.keys())
-    failed = [
-        (run, endings[run.id])
-        for run in planned
-        if run.id in endings and endings[run.id].state == "failed" and run.id not in ids
-    ]
-    return _Work(
-        planned.only(pending),
-        ids | {run.id for run in unfinished(others)},
-        failed,
-        len(endings.keys() - {run.id for run in planned} - {run.id for run in others}),
-    )
-
-
 def _open_models(
-    work: _Work,
+    work: Work,
     settings: ModelSettings,
     options: Options,
     results: Results,
@@ -205,7 +175,7 @@ class _Session:
     def __init__(
         self,
         planned: Plan,
-        work: _Work,
+        work: Work,
         options: Options,
         status: Status,
         results: Results,
@@ -227,7 +197,7 @@ class _Session:
         for run, ending in work.failed:
             self._problems.setdefault(ending.error, []).append(run)
 
-    def run(self, servers: dict[str, Any]) -> Summary:
+    def run(self, servers: Mapping[str, Any]) -> Summary:
         """Run the session.
 
         Args:
@@ -371,7 +341,7 @@ class _Session:
         write()
         self._storing += time.perf_counter() - start
 
-    def _end(self, servers: dict[str, Any]) -> None:
+    def _end(self, servers: Mapping[str, Any]) -> None:
         seconds = time.perf_counter() - self._start
         self._results.end_session(
             {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from surrobench.execution import worker
+from surrobench.execution import worker_start
 from surrobench.execution.process_pool import ENVIRONMENT, WorkerDied, process_pool, stop_workers
 
 
@@ -42,7 +42,13 @@ def say(text: str) -> str:
 
 
 def fail(kind: str) -> None:
-    raise {"value": ValueError("no"), "odd": OddError("no", "never"), "exit": KeyError("k")}[kind]
+    raise {
+        "value": ValueError("no"),
+        "odd": OddError("no", "never"),
+        "exit": KeyError("k"),
+        "leave": SystemExit(0),
+        "interrupt": KeyboardInterrupt(),
+    }[kind]
 
 
 def die(how: int) -> None:
@@ -90,7 +96,14 @@ def test_what_the_called_code_prints_does_not_get_in_the_way(capfd):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"), [("value", ValueError), ("exit", KeyError), ("odd", RuntimeError)]
+    ("kind", "raised"),
+    [
+        ("value", ValueError),
+        ("exit", KeyError),
+        ("odd", RuntimeError),
+        ("leave", RuntimeError),
+        ("interrupt", RuntimeError),
+    ],
 )
 def test_an_exception_comes_back_with_its_traceback(kind, raised):
     with process_pool(1) as pool:
@@ -180,7 +193,9 @@ def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path, doing):
 
 
 def test_a_worker_whose_parent_is_gone_before_it_begins_ends_at_once():
-    done = subprocess.run([sys.executable, "-P", worker.__file__, "1", *sys.path], timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", worker_start.__file__, "1", *sys.path], timeout=30, check=False
+    )
     assert done.returncode == 0
 
 

@@ -13,7 +13,6 @@ Source: Pfisterer, Schneider, Moosbauer, Binder & Bischl, AutoML 2022, arXiv 210
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from typing import Any
 
 from surrobench.errors import DataError, UnknownName
 from surrobench.paths import cache_dir
+from surrobench.untrusted import load_json
 
 VERSION = "1.0.2"
 MODEL, SPACE, ENCODING = "model.onnx", "config_space.json", "encoding.json"
@@ -219,7 +219,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value: dict[str, Any] = load_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or damaged.", fetch_remedy(path.parent.name)) from error
     return value

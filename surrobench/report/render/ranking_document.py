@@ -14,7 +14,7 @@ from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.csv_json import to_csv, to_json
 from surrobench.report.render.ranking_columns import COLUMNS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
 
 
@@ -103,11 +103,13 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
             for j in range(len(ranking.methods))
         ],
         "friedman": {
-            "chi_square": test.chi_square, "p": test.p, "iman_davenport_f": test.f,
-            "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
+            "p": test.p, "how": test.how, "chi_square": test.chi_square, "chi_square_p": test.chi_square_p,
+            "iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "n": test.n, "k": test.k,
+            "note": test.note,
         },
         "nemenyi": {
             "critical_difference": ranking.tested.nemenyi.critical_difference,
+            "how": ranking.tested.nemenyi.how,
             "p": _by_pair(ranking, ranking.tested.nemenyi.p),
         },
         "pairs": {
