@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from surrobench.errors import ResultsError
+from surrobench.plain_files import plain
 from surrobench.untrusted import load_json
 
 _BLOCK = 1 << 22
@@ -161,7 +162,7 @@ class JournalFile:
         self.path = path
         self._unpacked: int | None = None
         if path.suffix == ".gz":
-            with self._errors(), tempfile.TemporaryFile() as file, gzip.open(path, "rb") as packed:
+            with self._errors(), tempfile.TemporaryFile() as file, gzip.open(plain(path), "rb") as packed:
                 shutil.copyfileobj(packed, file, _BLOCK)
                 file.flush()
                 self._unpacked = os.dup(file.fileno())
@@ -195,7 +196,7 @@ class JournalFile:
 
     def _open(self) -> IO[bytes]:
         if self._unpacked is None:
-            return self.path.open("rb")
+            return plain(self.path).open("rb")
         file = os.fdopen(os.dup(self._unpacked), "rb")
         file.seek(0)
         return file

@@ -8,14 +8,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.journal import SCHEMA_VERSION, Journal, newer_journal
 from surrobench.llm.journal_lines import Index, JournalFile, decode, index_of
-from surrobench.plan.plan import Plan
 from surrobench.results.files import disk_errors, locked, sync_folder, write_file
 from surrobench.results.folder import Results
-from surrobench.results.recordings import read_recordings
 
 PACKED = "journal.jsonl.gz"
 
@@ -55,6 +52,12 @@ def open_journal(
     return journal
 
 
+def recorded_journal(replay: Path) -> Path | None:
+    """The journal of a recording, a results folder or the journal itself; None where there is none."""
+    candidates = [replay / "journal.jsonl", replay / PACKED] if replay.is_dir() else [replay]
+    return next((file for file in candidates if file.is_file()), None)
+
+
 def open_replay(replay: Path, folder: Path) -> Journal:
     """The journal of a recording, read only; a copy of it is kept in ``folder``, with the replay's results.
 
@@ -62,8 +65,7 @@ def open_replay(replay: Path, folder: Path) -> Journal:
         UsageError: there is no recording.
         ResultsError: ``folder`` holds completions of its own, which nobody could get back.
     """
-    candidates = [replay / "journal.jsonl", replay / PACKED] if replay.is_dir() else [replay]
-    source = next((file for file in candidates if file.is_file()), None)
+    source = recorded_journal(replay)
     if source is None:
         raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
     journal = Journal(source)
@@ -85,13 +87,6 @@ def _begins_with(whole: Path, part: Path) -> bool:
     end = index_of(own.blocks()).end
     pairs = zip_longest(JournalFile(whole).blocks(end), own.blocks(end), fillvalue=b"")
     return all(theirs == mine for theirs, mine in pairs)
-
-
-def load_recorded(replay: Path | None, plan: Plan) -> Recorded:
-    """Return the objective values of a recording; a journal alone has none, and the benchmarks are asked."""
-    if replay is None or not (replay / "manifest.json").is_file():
-        return {}
-    return read_recordings(Results(replay), plan.scenarios)
 
 
 def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:
