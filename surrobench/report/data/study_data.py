@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError, UsageError
 from surrobench.optimizers.llm.control import control_named
 from surrobench.protocol.budget import Budget
+from surrobench.report.data.comparability import check_settings
 from surrobench.report.data.external_results import others_beside
 from surrobench.report.data.load import (
     Portion,
@@ -50,6 +51,9 @@ class StudyData:
         runs: a table with the columns benchmark, method, seed, and a row per run of ``steps``.
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how the data came about.
+        left_out: the benchmarks that are left out because a run is missing on them.
+        untested: why methods may not be tested against each other; empty where they may.
+        selected: the suites, and what was read of them, as JSON values.
         test_metrics: benchmark -> the name of its test metric; None where it has none.
         data_sets: benchmark -> its data set, see ``Scenario.data_set``. A benchmark is absent where no other
             benchmark is on its data set.
@@ -67,6 +71,9 @@ class StudyData:
     data_sets: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
     test_metrics: Mapping[str, str | None] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    untested: str = ""
+    selected: Mapping[str, Any] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
         """Return the step curves of the seeds common to all methods, with both regrets.
@@ -113,20 +120,16 @@ class StudyData:
         """Return the part of the study on some benchmarks."""
         mine = pl.col("benchmark").is_in(list(benchmarks))
         rows = self.runs.with_row_index("row").filter(mine)
-        return StudyData(
-            self.incumbents.filter(mine),
-            {name: self.references[name] for name in self.references if name in benchmarks},
-            self.models,
-            self.control,
-            rows.drop("row"),
-            {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
-            self.notes,
-            self.data_sets,
-            {
+        return replace(
+            self,
+            incumbents=self.incumbents.filter(mine),
+            references={name: self.references[name] for name in self.references if name in benchmarks},
+            runs=rows.drop("row"),
+            steps={unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
+            after={
                 most: {unit: steps.take(rows["row"].to_numpy()) for unit, steps in of.items()}
                 for most, of in self.after.items()
             },
-            self.test_metrics,
         )
 
 
@@ -141,6 +144,7 @@ def load_study(
     area: bool = False,
     test_metric: bool = False,
     others: pl.DataFrame | None = None,
+    mixed_settings: bool = False,
 ) -> StudyData:
     """Read the incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
 
@@ -157,10 +161,11 @@ def load_study(
         area: whether incumbents have the column ``area``.
         test_metric: whether incumbents have the column ``test``.
         others: external results, see ``external_results.read_others``.
+        mixed_settings: whether runs under different settings are accepted. Then nothing is tested.
 
     Raises:
-        ResultsError: runs are missing, failed, or observed nothing (the error lists them); or folders
-            contradict each other.
+        ResultsError: runs were made under different settings, and ``mixed_settings`` is false; runs are
+            missing, failed, or observed nothing (the error lists them); or folders contradict each other.
         UsageError: the limit is more than the suites' budgets.
         UnknownName: a pattern of the choice matches nothing.
     """
@@ -168,16 +173,19 @@ def load_study(
     limit = limit or Budget()
     whole = joint_plan(folders)
     plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
+    untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     spent = _spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     notes = _notes(folders, whole, limit)
     beside: list[Portion] = []
     if others is not None:
-        more, portion, said = others_beside(others, plan, wanted, limit)
-        plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
-        beside.append(_like(portion, tests=test_metric))
-        notes += said
+        theirs = others_beside(others, plan, wanted, limit)
+        plan = pl.concat([plan, theirs.runs], how="diagonal")
+        usable = pl.concat([usable, theirs.runs["run"]])
+        beside.append(_like(theirs.portion, tests=test_metric))
+        notes += theirs.notes
+        untested = untested or theirs.untested
     given = plan["trials"].unique()
     # Where all runs were given the same number of trials, nothing is cut, and a large study is read only
     # once.
@@ -192,10 +200,33 @@ def load_study(
             "the best at the highest fidelity they reached, scored at the full one."
         )
     incumbents = _incumbents(plan, found, spent if area else None)
-    incumbents = _complete(incumbents, usable, folders, partial=partial)
+    missing = _missing_runs(incumbents, usable)
+    left_out = missing["benchmark"].unique(maintain_order=True).to_list()
+    if len(missing):
+        everywhere = incumbents["benchmark"].n_unique()
+        incumbents = incumbents.filter(~pl.col("benchmark").is_in(left_out))
+        if not partial or incumbents.is_empty():
+            raise _missing(folders, missing)
+        methods = ", ".join(sorted(missing["method"].unique()))
+        notes.append(
+            f"{len(left_out)} of {everywhere} benchmarks are left out, as runs are missing there: "
+            f"{', '.join(left_out)}. Missing are runs of {methods}. Runs do not fail at random: what is left "
+            "favours the methods that failed elsewhere."
+        )
     if partial and others is not None:
         incumbents = _on_most_benchmarks(incumbents)
     study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
+    selected = {
+        "suites": [
+            {"name": folder.suite_name, "hash": folder.manifest["suite"].get("hash")} for folder in folders
+        ],
+        "selection": asdict(choice or RunFilter()),
+        "budget": asdict(limit),
+        "partial": partial,
+        "mixed_settings": mixed_settings,
+        "external": others is not None,
+    }
+    study = replace(study, left_out=tuple(left_out), untested=untested, selected=selected)
     return study.on(list(study.references)) if partial else study
 
 
@@ -264,22 +295,10 @@ def _like(theirs: Portion, *, tests: bool) -> Portion:
     return replace(theirs, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
 
 
-def _complete(
-    incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
-) -> pl.DataFrame:
-    """Return the incumbents if every run has one; if ``partial``, those on benchmarks where every run does.
-
-    Raises:
-        ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
-    """
+def _missing_runs(incumbents: pl.DataFrame, usable: pl.Series) -> pl.DataFrame:
+    """Return the runs that failed, are not finished, or observed nothing, a row each."""
     absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
-    missing = incumbents.filter(absent).unique("run", maintain_order=True)
-    if not len(missing):
-        return incumbents
-    left = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
-    if not partial or left.is_empty():
-        raise _missing(folders, missing)
-    return left
+    return incumbents.filter(absent).unique("run", maintain_order=True)
 
 
 def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
