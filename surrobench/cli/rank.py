@@ -278,12 +278,10 @@ def _rankings(
 
 def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:
     """Print rankings; ``notes`` are all shown in a terminal, too, where else the main ones are."""
-    from rich.console import Console
-
     from surrobench.report.render.ranking_tables import render, rich_table
 
     if form != "table":
-        click.echo(render(rankings, form), nl=False)
+        output.write(render(rankings, form), nl=False)
         return
     for ranking in rankings:
-        Console().print(rich_table(ranking, notes=notes))
+        output.console(wide=False).print(rich_table(ranking, notes=notes))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from surrobench.errors import ModelUnavailable, ReplayDiverged
 from surrobench.llm.chat import chat_body
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion
-from surrobench.seeding import content_hash, key
+from surrobench.seeding import content_hash, key, plain
 
 
 class CompletionClient(Protocol):
@@ -53,7 +53,14 @@ class JournalledModel:
 
     def request_hash(self, request: Complete) -> str:
         """Hash all that determines the answer, except the seed, which follows from the call."""
-        return content_hash(chat_body(self.spec, replace(request, n=1), None))
+        return content_hash(plain(self._body(request)))
+
+    def _hashed_before(self, request: Complete) -> str:
+        """Return the hash that older versions wrote, for which 1 and 1.0 were not the same."""
+        return content_hash(self._body(request))
+
+    def _body(self, request: Complete) -> dict[str, Any]:
+        return chat_body(self.spec, replace(request, n=1), None)
 
     async def complete(self, call: Call, request: Complete, slot: int | None) -> list[Completion]:
         """Return the ``n`` completions of a call: the recorded ones first, then live ones.
@@ -65,7 +72,8 @@ class JournalledModel:
         """
         hashed = self.request_hash(request)
         recorded = self.journal.get(call)
-        if any(entry.request != hashed for entry in recorded):
+        others = {entry.request for entry in recorded} - {hashed}
+        if others - {self._hashed_before(request) if others else hashed}:
             raise ReplayDiverged(
                 f"Run {call.run} diverged at call {call.call}: its request is not the recorded one.",
                 "Use the versions, prompts and data it was recorded with, or another results folder (--out).",

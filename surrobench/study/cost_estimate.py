@@ -24,6 +24,7 @@ from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished
 from surrobench.results.folder import Results
 from surrobench.results.manifest import text_rules_of
 from surrobench.seeding import stream
+from surrobench.study.earlier_runs import earlier_runs
 from surrobench.suite.schema import Suite
 
 
@@ -59,7 +60,9 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     variant, with random configurations as replies.
     """
     planned = plan(suite, text_rules=text_rules_of(out))
-    pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
+    opened = Results(out) if (out / "manifest.json").exists() else None
+    planned = earlier_runs(opened).names(planned)
+    pending = opened.unfinished(planned) if opened else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
     rehearsed: dict[tuple[str, str, str, bool], Asked] = {}

@@ -7,13 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.journal import Journal
-from surrobench.plan.plan import Plan
 from surrobench.results.files import disk_errors
-from surrobench.results.folder import Results
-from surrobench.results.recordings import read_recordings
 from surrobench.untrusted import load_json
 
 
@@ -42,6 +38,12 @@ def open_journal(
     return Journal(path, versions=versions)
 
 
+def recorded_journal(replay: Path) -> Path | None:
+    """The journal of a recording, a results folder or the journal itself; None where there is none."""
+    candidates = [replay / "journal.jsonl", replay / "journal.jsonl.gz"] if replay.is_dir() else [replay]
+    return next((file for file in candidates if file.is_file()), None)
+
+
 def open_replay(replay: Path, path: Path) -> Journal:
     """The journal of a recording, read only; a copy of it is kept at ``path`` with the replay's results.
 
@@ -49,8 +51,7 @@ def open_replay(replay: Path, path: Path) -> Journal:
         UsageError: there is no recording.
         ResultsError: ``path`` holds completions of its own, which nobody could get back.
     """
-    candidates = [replay / "journal.jsonl", replay / "journal.jsonl.gz"] if replay.is_dir() else [replay]
-    source = next((file for file in candidates if file.is_file()), None)
+    source = recorded_journal(replay)
     if source is None:
         raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
     journal = Journal(source)
@@ -62,13 +63,6 @@ def open_replay(replay: Path, path: Path) -> Journal:
     with disk_errors(path.parent):
         path.write_bytes(b"".join(lines))
     return journal
-
-
-def load_recorded(replay: Path | None, plan: Plan) -> Recorded:
-    """Return the objective values of a recording; a journal alone has none, and the benchmarks are asked."""
-    if replay is None or not (replay / "manifest.json").is_file():
-        return {}
-    return read_recordings(Results(replay), plan.scenarios)
 
 
 def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:

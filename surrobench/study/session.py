@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -22,18 +23,18 @@ from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, make_shards
-from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
-from surrobench.llm.prompts import TEXT_RULES
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
-from surrobench.results.manifest import library_versions, make_manifest, text_rules_of
+from surrobench.results.manifest import library_versions, make_manifest
+from surrobench.results.recordings import read_recordings
 from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
-from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+from surrobench.study.earlier_runs import EarlierRuns, earlier_runs, planned_as_begun
+from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks, with_recorded_weights
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
 from surrobench.study.options import Options
@@ -65,9 +66,10 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     status = status or Status()
     if options.replay:
         remember(options.replay)
+        suite = with_recorded_weights(suite, options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
-    planned = _planned(as_stored, options)
+    planned = planned_as_begun(as_stored, options)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -75,11 +77,16 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         opened = Results(options.out) if (options.out / "manifest.json").exists() else None
-        settings = ModelSettings(as_stored, fallbacks)
+        recording = _recording(options.replay)
+        earlier = earlier_runs(opened)
+        if options.replay:
+            earlier = earlier_runs(recording, journal_files.recorded_journal(options.replay))
+        settings, as_now = ModelSettings(as_stored, fallbacks), planned
+        planned = earlier.names(as_now)
         if not options.replay:
             settings = choose_settings(suite, settings, planned, opened, status.note)
-            planned = planned.with_models(settings.suite)
-        others = _of_other_parts(planned, opened)
+            planned = earlier.names(as_now.with_models(settings.suite))
+        others = _of_other_parts(planned, opened, earlier)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
         results = Results.create(options.out, manifest, planned, others, opened)
         if options.replay:
@@ -92,7 +99,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             options,
             status,
             results,
-            recorded=journal_files.load_recorded(options.replay, planned),
+            recorded=read_recordings(recording, planned.scenarios) if recording else {},
             models=_open_models(work, settings, options, results, status.note, stack),
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
@@ -100,22 +107,12 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         return session.run(settings.servers)
 
 
-def _planned(suite: Suite, options: Options) -> Plan:
-    """Return the plan of a suite, with the rules of writing and reading that its runs were begun with."""
-    source = options.replay or options.out
-    planned = plan(suite, options.part, text_rules=text_rules_of(source))
-    if not source.is_file() or (source.parent / "manifest.json").is_file():
-        return planned
-    # A journal alone does not say its rules, but the identities of its runs do.
-    recorded = Journal(source).runs()
-    for rules in range(TEXT_RULES, 0, -1):
-        candidate = plan(suite, options.part, planned, rules)
-        if any(run.id in recorded for run in candidate):
-            return candidate
-    return planned
+def _recording(replay: Path | None) -> Results | None:
+    """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked."""
+    return Results(replay) if replay and (replay / "manifest.json").is_file() else None
 
 
-def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
+def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns) -> list[Run]:
     """Return the runs of the suite that the folder was to hold before, and that are not in the plan."""
     assert planned.origin is not None, "a session is about a suite"
     suite = planned.origin.suite
@@ -129,7 +126,7 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
         return []
     ids = set(others["run"])
     part = Selection(tuple(benchmarks), tuple(labels))
-    return [run for run in plan(suite, part, planned) if run.id in ids]
+    return [run for run in earlier.names(plan(suite, part, planned)) if run.id in ids]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,13 @@ SCHEMA_VERSION = 2
 """The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
 
 
-def ranking_csv(rankings: Sequence[Ranking]) -> str:
-    """Return a line for each method of each ranking, and of each ranking of methods with more seeds."""
+def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
+    """Return a line for each method of each ranking, and of each ranking of methods with more seeds.
+
+    Args:
+        rankings: what is shown.
+        guarded: see ``to_csv``.
+    """
     parts = [part for ranking in rankings for part in _with_further(ranking)]
     # Each extra test has columns of its own: only those that were asked for are there.
     extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
@@ -35,6 +40,7 @@ def ranking_csv(rankings: Sequence[Ranking]) -> str:
             for row in _rows(part)
         ),
         ["group", *keys] if grouped else keys,
+        guarded=guarded,
     )
 
 
