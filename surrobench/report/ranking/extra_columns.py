@@ -175,7 +175,8 @@ def _target_note(ranking: Ranking, target: float, unit: Unit, *, some_free: bool
         f"Target: a quantile regret of {target:g}, on average that of the best of {1 / target - 1:,.0f} "
         f"random trials. The cost is in {_WORDS[unit]}, over all instances and seeds. The median is what "
         f"half of the runs needed at most; a run not reaching the target {within}counts as one that never "
-        "does. ERT: the expected running time with restarts, all that was spent over the number of hits (COCO)."
+        "does. ERT: the expected running time with restarts, which is all that was spent over the number of "
+        "hits (COCO)."
     )
     if some_free:
         note += f" A method that spends no {_WORDS[unit]} has no cost."
