@@ -181,8 +181,6 @@ class Scenario(ABC):
     """The name of the objective that is optimized."""
     default_origin: str
     """The source of the default configuration."""
-    repeated: bool = False
-    """Whether a configuration may have several repetitions, so that what is observed is not its mean."""
     can_evaluate: bool = True
     """Whether the data that evaluation needs is here. Without it, only recorded values are available."""
     noisy: bool = True

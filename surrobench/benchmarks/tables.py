@@ -80,7 +80,6 @@ class Table(Scenario):
     default_configuration: dict[str, Any]
     default_origin: str
     version: int = 1
-    repeated: bool = True
     instances: tuple[str, ...] = field(init=False)
     objectives: tuple[Objective, ...] = field(init=False)
 

@@ -175,7 +175,6 @@ class UserTable(Scenario):
 
     def __init__(self, name: str, frame: pl.DataFrame, facts: Facts) -> None:
         self.key = f"{FAMILY}/{name}"
-        self.repeated = "repetition" in frame.columns
         self._frame, self._facts = frame, facts
         self._title = name.rpartition("@")[0] or name
         self.noisy = "repetition" in frame.columns

@@ -37,7 +37,7 @@ def unlike_settings(folders: Sequence[Results], plan: pl.DataFrame) -> str:
         for number, folder in enumerate(folders)
     )
     runs = plan.select("run", "benchmark", "folder").join(recorded, on=["run", "folder"], how="inner")
-    repeated = {name: benchmark(name).scenario.repeated for name in runs["benchmark"].unique()}
+    repeated = {name: benchmark(name).scenario.noisy for name in runs["benchmark"].unique()}
     of_table = pl.col("benchmark").replace_strict(repeated, return_dtype=pl.Boolean)
     runs = runs.with_columns(noise=pl.when(of_table).then("noise"))
     differing = []

@@ -199,21 +199,26 @@ def others_beside(
     }
     rows = ids.to_frame().join(runs.select("run", "row"), on="run", how="left", maintain_order="left")["row"]
     names = ", ".join(sorted(runs["method"].unique()))
-    lucky = [name for name in observed if benchmark(name).scenario.repeated]
     how = "by the values they observed" if observed else "by the means of their configurations"
     notes = [f"{names}: results of others, scored {how}."]
     left = sorted(set(others["benchmark"].unique()) - set(common["benchmark"].unique()))
     if left:
         notes.append(f"Of the others' benchmarks, {len(left)} are not in the study: {', '.join(left[:5])}.")
-    untested = (
-        f"results of others are scored by what they observed on {lucky[0]}"
-        f"{f' and {len(lucky) - 1} more' if len(lucky) > 1 else ''}, where the study's methods are scored by "
-        "means: the best of lucky draws. Columns config.NAME with their configurations make them comparable"
-        if lucky
-        else ""
-    )
     portion = Portion(rows.to_numpy().astype("int64"), steps, None, after=after)
-    return Beside(runs, portion, tuple(notes), untested)
+    return Beside(runs, portion, tuple(notes), _by_luck(observed))
+
+
+def _by_luck(observed: Sequence[str]) -> str:
+    """Return why nothing may be tested with what others observed on these benchmarks; or ""."""
+    lucky = [name for name in observed if benchmark(name).scenario.noisy]
+    if not lucky:
+        return ""
+    more = f" and {len(lucky) - 1} more" if len(lucky) > 1 else ""
+    return (
+        f"results of others are scored by what they observed on {lucky[0]}{more}, where the methods of the "
+        "study are scored by means: the best of lucky draws. Columns config.NAME with their configurations "
+        "make them comparable"
+    )
 
 
 def _means(trials: pl.DataFrame) -> tuple[pl.Series, list[str]]:

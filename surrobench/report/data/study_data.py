@@ -9,15 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Reference
 from surrobench.benchmarks.registry import benchmark
-from surrobench.errors import ResultsError, UsageError
+from surrobench.errors import UsageError
 from surrobench.optimizers.llm.control import control_named
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.comparability import check_settings
-from surrobench.report.data.external_results import others_beside
+from surrobench.report.data.external_results import Beside, others_beside
+from surrobench.report.data.incumbents import (
+    incumbents_of,
+    missing_error,
+    on_most_benchmarks,
+    on_what_is_left,
+    spent_for_area,
+    without_gaps,
+)
 from surrobench.report.data.load import (
     Portion,
     RunFilter,
@@ -28,8 +35,8 @@ from surrobench.report.data.load import (
     usable_runs,
 )
 from surrobench.results.folder import Results
-from surrobench.stats.curves import Anytime, anytime, areas
-from surrobench.stats.regret import Anchor, quantile_regret
+from surrobench.stats.curves import Anytime, anytime
+from surrobench.stats.regret import Anchor
 from surrobench.stats.steps import Steps, Unit
 
 Blocks = Literal["data-set", "instance"]
@@ -175,59 +182,71 @@ def load_study(
     plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
-    spent = _spent_for_area(plan)
-    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     notes = _notes(folders, whole, limit)
-    beside: list[Portion] = []
+    beside: Beside | None = None
+    spent = spent_for_area(plan)
+    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     if others is not None:
-        theirs = others_beside(others, plan, wanted, limit)
-        plan = pl.concat([plan, theirs.runs], how="diagonal")
-        usable = pl.concat([usable, theirs.runs["run"]])
-        beside.append(_like(theirs.portion, tests=test_metric))
-        notes += theirs.notes
-        untested = untested or theirs.untested
+        beside = others_beside(others, plan, wanted, limit)
+        plan = pl.concat([plan, beside.runs], how="diagonal")
+        usable = pl.concat([usable, beside.runs["run"]])
+        notes += beside.notes
+        untested = untested or beside.untested
+    found = _portions(folders, plan, wanted, beside, tests=test_metric)
+    notes += _on_lower_fidelity(found)
+    incumbents = incumbents_of(plan, found, spent if area else None)
+    incumbents, missing = without_gaps(incumbents, usable, folders, partial=partial)
+    notes += on_what_is_left(missing, plan)
+    if partial and others is not None:
+        incumbents = on_most_benchmarks(incumbents)
+    study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
+    selected = {
+        "selection": asdict(choice or RunFilter()), "budget": asdict(limit), "partial": partial,
+        "mixed_settings": mixed_settings, "external": others is not None,
+    }  # fmt: skip
+    left_out = tuple(missing["benchmark"].unique(maintain_order=True))
+    selected["suites"] = [_suite(folder) for folder in folders]
+    study = replace(study, left_out=left_out, untested=untested, selected=selected)
+    return study.on(list(study.references)) if partial else study
+
+
+def _suite(folder: Results) -> dict[str, Any]:
+    """Return what JSON says of the suite of a folder."""
+    return {"name": folder.suite_name, "hash": folder.manifest["suite"].get("hash")}
+
+
+def _portions(
+    folders: Sequence[Results],
+    plan: pl.DataFrame,
+    units: Sequence[Unit],
+    beside: Beside | None,
+    *,
+    tests: bool,
+) -> Portion:
+    """Return the runs of the plan, external ones included, as step curves.
+
+    Raises:
+        ResultsError: there are none.
+    """
     given = plan["trials"].unique()
     # Where all runs were given the same number of trials, nothing is cut, and a large study is read only
     # once.
     after = given.drop_nulls().to_list() if len(given) > 1 else []
-    portions = [*_read(folders, plan, wanted, test_metric, after), *beside]
+    portions = _read(folders, plan, units, tests, after)
+    portions += [_like(beside.portion, tests=tests)] if beside else []
     if not portions:
-        raise _missing(folders, plan)
-    found = Portion.concat(portions)
-    if found.below:
-        notes.append(
-            f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are "
-            "the best at the highest fidelity they reached, scored at the full one."
-        )
-    incumbents = _incumbents(plan, found, spent if area else None)
-    missing = _missing_runs(incumbents, usable)
-    left_out = missing["benchmark"].unique(maintain_order=True).to_list()
-    if len(missing):
-        everywhere = incumbents["benchmark"].n_unique()
-        incumbents = incumbents.filter(~pl.col("benchmark").is_in(left_out))
-        if not partial or incumbents.is_empty():
-            raise _missing(folders, missing)
-        methods = ", ".join(sorted(missing["method"].unique()))
-        notes.append(
-            f"{len(left_out)} of {everywhere} benchmarks are left out, as runs are missing there: "
-            f"{', '.join(left_out)}. Missing are runs of {methods}. Runs do not fail at random: what is left "
-            "favours the methods that failed elsewhere."
-        )
-    if partial and others is not None:
-        incumbents = _on_most_benchmarks(incumbents)
-    study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
-    selected = {
-        "suites": [
-            {"name": folder.suite_name, "hash": folder.manifest["suite"].get("hash")} for folder in folders
-        ],
-        "selection": asdict(choice or RunFilter()),
-        "budget": asdict(limit),
-        "partial": partial,
-        "mixed_settings": mixed_settings,
-        "external": others is not None,
-    }
-    study = replace(study, left_out=tuple(left_out), untested=untested, selected=selected)
-    return study.on(list(study.references)) if partial else study
+        raise missing_error(folders, plan)
+    return Portion.concat(portions)
+
+
+def _on_lower_fidelity(found: Portion) -> list[str]:
+    """Return a note on the runs without a trial at full fidelity; nothing where there are none."""
+    if not found.below:
+        return []
+    return [
+        f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the best "
+        "at the highest fidelity they reached, scored at the full one."
+    ]
 
 
 def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:
@@ -268,13 +287,6 @@ def _study(
     )
 
 
-def _spent_for_area(plan: pl.DataFrame) -> Unit:
-    """Return the unit over which the area below a curve is taken: trials, or what else limits the runs."""
-    if not plan["trials"].null_count():
-        return "trials"
-    return "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
-
-
 def _read(
     folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> list[Portion]:
@@ -293,81 +305,6 @@ def _like(theirs: Portion, *, tests: bool) -> Portion:
         return theirs
     trials = theirs.steps["trials"]
     return replace(theirs, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
-
-
-def _missing_runs(incumbents: pl.DataFrame, usable: pl.Series) -> pl.DataFrame:
-    """Return the runs that failed, are not finished, or observed nothing, a row each."""
-    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
-    return incumbents.filter(absent).unique("run", maintain_order=True)
-
-
-def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
-    """Return the incumbents on the benchmarks with the most runs; other benchmarks may lack some of them."""
-    cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
-    whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
-    return incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
-
-
-def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
-    """Return a row per run and number of trials after which it can be compared; see ``StudyData.incumbents``.
-
-    Args:
-        plan: the planned runs.
-        found: the steps of these runs.
-        area: the unit over which the area below a curve is taken, where trials are not limited; None for no
-            area.
-    """
-    parts = []
-    for most in plan["trials"].unique().sort():
-        unlimited = pl.col("trials").is_null()
-        runs = plan.filter(unlimited if most is None else unlimited | (pl.col("trials") >= most))
-        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
-        if found.tests is not None:
-            columns["test"] = _at(found.tests, most, found.rows, len(plan))
-        if area is not None:
-            unit: Unit = area if most is None else "trials"
-            end = float(found.steps[unit].end.max()) if most is None else float(most)
-            columns["area"] = _areas(found, plan, unit, end)
-        rows = runs["row"].to_numpy()
-        parts.append(
-            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
-                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
-            )
-        )
-    return pl.concat(parts)
-
-
-def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return, by row of the plan, each curve after ``most`` trials, shape (n,); NaN if it has no value."""
-    out = np.full(n, np.nan)
-    out[rows] = np.append(steps.score, np.nan)[steps.at(np.inf if most is None else most)]
-    return out
-
-
-def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArray[np.float64]:
-    """Return, by row of the plan, the area below each run's curve of quantile regret, shape (n,)."""
-    steps = found.steps[unit]
-    codes = plan["benchmark"].cast(pl.Enum(plan["benchmark"].unique())).to_physical().to_numpy()
-    of_step = codes[found.rows][steps.of_run]
-    quantile = np.empty(len(steps.score))
-    for code, name in zip(*np.unique(codes, return_index=True), strict=True):
-        mine = np.flatnonzero(of_step == code)
-        losses = benchmark(plan["benchmark"][int(name)]).reference.sorted_losses
-        quantile[mine] = quantile_regret(steps.score[mine], losses)
-    out = np.full(len(plan), np.nan)
-    out[found.rows] = areas(steps, quantile, np.ones(len(found.rows)), most, unit)
-    return out
-
-
-def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
-    rows = [
-        f"{row['method']} on {row['benchmark']} seed {row['seed']}" for row in missing.iter_rows(named=True)
-    ]
-    listed = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
-    return ResultsError(
-        f"{len(rows)} runs are missing, failed or observed nothing: {listed}.",
-        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out.",
-    )
 
 
 def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:

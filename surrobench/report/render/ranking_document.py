@@ -108,14 +108,12 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
     - ``claims``: the claims of the suite, judged.
     """
     test, versus = ranking.friedman, ranking.versus_control
-
     return {
         **({"group": ranking.group} if ranking.group else {}),
         "source": dict(ranking.source),
         "answer": verdict_sentence(ranking),
         "instances": len(ranking.instances),
-        "seeds": list(ranking.seeds),
-        "trials": ranking.trials,
+        **{"seeds": list(ranking.seeds), "trials": ranking.trials},
         "control": ranking.control,
         "metric": ranking.metric,
         "anchor": ranking.settings.anchor,
@@ -126,8 +124,8 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
         ],
         "friedman": {
             "p": test.p, "how": test.how, "chi_square": test.chi_square, "chi_square_p": test.chi_square_p,
-            "iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "n": test.n, "k": test.k,
-            "note": test.note,
+            **{"iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "note": test.note},
+            **{"n": test.n, "k": test.k},
         },
         "nemenyi": {
             "critical_difference": ranking.tested.nemenyi.critical_difference,
