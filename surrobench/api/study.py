@@ -208,7 +208,7 @@ class Study:
             extra_tests: further tests: ``bayes``, ``hierarchical``, ``mixed``, ``sign-flip``.
             rope: of the Bayesian tests, differences up to this are the same.
             partial: leave out benchmarks on which a run is missing.
-            mixed_settings: show folders that were run under different settings together, without tests.
+            mixed_settings: show folders that were run under different settings, without tests.
 
         Raises:
             ResultsError: runs are missing, and ``partial`` is false; or settings differ.
@@ -223,18 +223,12 @@ class Study:
             extra_tests, *(() if rope is None else (rope,)),
         )  # fmt: skip
         study = self._load(
-            self._limit(budget, equivalents, seconds),
-            control=control,
-            units=(unit,) if target else (),
-            area=metric == "auc",
-            test_metric=test_metric,
-            partial=partial,
-            mixed_settings=mixed_settings,
-        )
+            self._limit(budget, equivalents, seconds), control=control, units=(unit,) if target else (),
+            area=metric == "auc", test_metric=test_metric, partial=partial, mixed_settings=mixed_settings,
+        )  # fmt: skip
         rankings = rank_groups(study, wanted, group_by)
         whole = group_by is None and self._choice == RunFilter()
-        left_out = bool(study.left_out)
-        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=left_out)
+        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=bool(study.left_out))
         return Ranking(rankings)
 
     def claims(self, alpha: float = 0.05) -> pl.DataFrame:

@@ -244,8 +244,8 @@ def _on_lower_fidelity(found: Portion) -> list[str]:
     if not found.below:
         return []
     return [
-        f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the best "
-        "at the highest fidelity they reached, scored at the full one."
+        f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the "
+        "best at the highest fidelity they reached, scored at the full one."
     ]
 
 
