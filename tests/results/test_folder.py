@@ -461,7 +461,9 @@ def test_files_merged_by_another_process_meanwhile_are_not_called_damaged(tmp_pa
 def test_a_damaged_manifest_is_one_clear_line(tmp_path, text):
     create(tmp_path / "r")
     (tmp_path / "r" / "manifest.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"manifest\.json is damaged: .+\. Restore it, or repeat the study"):
+    with pytest.raises(
+        ResultsError, match=r"manifest\.json is damaged: .+\. Restore it, or repeat the study"
+    ):
         Results(tmp_path / "r")
 
 
