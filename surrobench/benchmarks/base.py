@@ -261,6 +261,18 @@ class Scenario(ABC):
         """
         return self.space.check(X)
 
+    def lacks(self, X: Matrix, instances: NDArray[np.intp], fidelity: Matrix | None = None) -> str:
+        """Say in a sentence which value the benchmark does not have, although it may be asked for.
+
+        In a study, such a trial observes nothing. The arguments are those of ``evaluate``. The sentence is
+        empty where the benchmark has all values, as nearly all have.
+        """
+        return ""
+
+    def remarks(self, instance: str) -> list[str]:
+        """Say in sentences what a study on an instance should know beforehand; mostly nothing."""
+        return []
+
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Convert or fetch what evaluation needs, once, before several processes would do it."""
 
@@ -379,7 +391,8 @@ class Benchmark:
             fidelity: name to value, such as ``{"epoch": 10}``. A fidelity that is not named is full.
 
         Raises:
-            UsageError: a configuration is not in the space, or the fidelity is not legal.
+            UsageError: a configuration is not in the space, the fidelity is not legal, or the benchmark does
+                not have the value.
         """
         if isinstance(configurations, Mapping):
             configurations = [configurations]
@@ -390,6 +403,8 @@ class Benchmark:
         instances = np.full(len(X), self.index, dtype=np.intp)
         row = self.scenario.fidelity_row(fidelity or {})
         at = np.tile(row, (len(X), 1)) if fidelity else None
+        if lacks := self.scenario.lacks(X, instances, at):
+            raise UsageError(lacks, "Ask for a fidelity that it has.")
         columns = self.scenario.evaluate(X, instances, noise, at)
         named = {objective.name: columns.values[:, j] for j, objective in enumerate(self.scenario.objectives)}
         return {**named, "cost": columns.cost}

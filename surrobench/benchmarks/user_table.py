@@ -18,10 +18,9 @@ The file is long because a table of a user is one class that keeps the whole con
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,15 @@ from numpy.typing import NDArray
 from surrobench.benchmarks.base import Columns, Fidelity, Objective, Reference, Scenario, TaskCard
 from surrobench.benchmarks.listed_configurations import ListedConfigurations
 from surrobench.benchmarks.tables import draw_repetition
-from surrobench.benchmarks.user_table_files import SUFFIXES, Facts, fingerprint, named, read_table
+from surrobench.benchmarks.user_table_cells import Cells, Grouping
+from surrobench.benchmarks.user_table_files import (
+    GRID_VALUES,
+    SUFFIXES,
+    Facts,
+    fingerprint,
+    named,
+    read_table,
+)
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import cache_dir, find_file
 from surrobench.plain_files import parquet_metadata, read_parquet
@@ -51,8 +58,6 @@ from surrobench.space.search_space import SearchSpace
 
 FAMILY = "table"
 SCHEME = "table:"
-GRID_VALUES = 64
-"""A numeric hyperparameter with at most this many values is an ordered grid; one with more is a range."""
 _LAYOUT = 1  # The version of the cached file's form. It counts up when the form changes.
 
 
@@ -143,28 +148,6 @@ def _cached(name: str) -> Path:
     return cache_dir() / "tables" / f"own-{_LAYOUT}" / f"{name}.parquet"
 
 
-@dataclass(frozen=True)
-class Cells:
-    """A table's rows, grouped by cells: a cell is a configuration on an instance at a fidelity.
-
-    The last column of ``values`` and ``means`` is the cost in seconds.
-
-    Attributes:
-        first: the cell at the lowest fidelities, shape (instances, configurations). The cells at the other
-            fidelities follow it. -1 says that the configuration is not in the table.
-        start, repetitions: where a cell's repetitions are in ``values``, and how many there are, shape
-            (cells,).
-        values: the values, shape (rows, objectives + 1), in the order of the cells.
-        means: the means, shape (cells, objectives + 1).
-    """
-
-    first: NDArray[np.intp]
-    start: NDArray[np.intp]
-    repetitions: NDArray[np.intp]
-    values: NDArray[np.float64]
-    means: NDArray[np.float64]
-
-
 class UserTable(Scenario):
     """A scenario made of a table in the form of ``user_table_files``."""
 
@@ -186,7 +169,10 @@ class UserTable(Scenario):
         self.objectives = tuple(Objective(name, way == "minimize", name) for way, _, name in objectives)
         self.target = self.objectives[0].name
         self.test_counterpart = facts.test
-        self.fidelities = tuple(_fidelity(frame[column]) for column in named(frame, "fidelity"))
+        fidelities = [_fidelity(frame[column]) for column in named(frame, "fidelity")]
+        # Only the first fidelity is varied by methods, and can be that of a learning curve.
+        varied = [replace(known, resumable=facts.resumable) for known in fidelities[:1]]
+        self.fidelities = (*varied, *fidelities[1:])
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -200,8 +186,22 @@ class UserTable(Scenario):
         return SearchSpace(config_space)
 
     def prepare(self) -> None:
-        """Check what only the grouped rows show."""
+        """Check what only the grouped rows and the search space show.
+
+        Raises:
+            DataError: a fidelity is missing, or the space takes two configurations for one.
+        """
         _ = self._cells
+        snapped = np.ascontiguousarray(self.space.check(self._configurations)[1])
+        rows = snapped.view(f"V{snapped.shape[1] * snapped.itemsize}").ravel()
+        _, first = np.unique(rows, return_index=True)
+        if len(first) < len(rows):
+            twin = int(np.setdiff1d(np.arange(len(rows)), first)[0])
+            raise DataError(
+                f"{self._title}: {self._grouping.configuration(twin)} has a neighbour so near that the "
+                "search space takes both for one.",
+                "Count in larger units, leave out log, or write the values as words.",
+            )
 
     def evaluate(
         self,
@@ -217,7 +217,8 @@ class UserTable(Scenario):
         cells = self._cells
         rows = self._known.rows(X, instances)
         at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
-        where = cells.first[instances, rows] + self._level(at)
+        level, last = self._grouping.level(at), cells.number[instances, rows] - 1
+        where = cells.first[instances, rows] + np.minimum(level, last)
         means = cells.means[where]
         observed = means
         if noise is not None:
@@ -225,6 +226,10 @@ class UserTable(Scenario):
             # fidelity.
             drawn = draw_repetition(noise, rows, cells.repetitions[where])
             observed = cells.values[cells.start[where] + drawn]
+        if (ended := level > last).any():
+            # Training ended there, and cost what it had cost until then.
+            observed, means = observed.copy(), means.copy()
+            observed[ended, :-1] = means[ended, :-1] = np.nan
         return Columns(
             observed[:, :-1],
             means[:, self.target_index],
@@ -242,8 +247,8 @@ class UserTable(Scenario):
 
         It is one of those that all instances have, if there are any.
         """
-        everywhere = (self._cells.first >= 0).all(axis=0)
-        candidates = np.flatnonzero(everywhere if everywhere.any() else ~everywhere)
+        everywhere = self._whole.all(axis=0)
+        candidates = np.flatnonzero(everywhere if everywhere.any() else self._whole.any(axis=0))
         U = self.space.to_unit(self._configurations[candidates])[:, ~self.space.is_categorical]
         middle = candidates[np.argmin(((U - 0.5) ** 2).sum(axis=1))]
         return np.array(self._configurations[middle])
@@ -272,10 +277,11 @@ class UserTable(Scenario):
     def reference(self, instance: str) -> Reference:
         """Return exact reference values, at full fidelity.
 
-        They are the sorted mean losses of all configurations that are listed for the instance.
+        They are the sorted mean losses of all configurations that the instance has at full fidelity.
         """
         first = self._cells.first[self.instances.index(instance)]
-        cells = first[first >= 0] + self._level(self.full_fidelity[None, :])
+        whole = self._whole[self.instances.index(instance)]
+        cells = first[whole] + self._grouping.level(self.full_fidelity[None, :])
         losses = np.sort(
             self.objectives[self.target_index].sign * self._cells.means[cells, self.target_index]
         )
@@ -304,76 +310,53 @@ class UserTable(Scenario):
         return ListedConfigurations(self.space, self._configurations, self._cells.first >= 0)
 
     @cached_property
+    def _grouping(self) -> Grouping:
+        return Grouping(self._title, self.instances, self._listed, self.fidelities)
+
+    @cached_property
     def _cells(self) -> Cells:
-        frame, config = self._frame, named(self._frame, "config")
-        rows = frame.join(self._listed, on=config, how="left", maintain_order="left")["row"].to_numpy()
-        instances = np.zeros(len(frame), dtype=np.intp)
-        if "instance" in frame.columns:
-            number = {name: i for i, name in enumerate(self.instances)}
-            instances = np.array([number[name] for name in frame["instance"].cast(pl.String)], dtype=np.intp)
-        at = [frame[f"fidelity.{known.name}"].cast(pl.Float64).to_numpy() for known in self.fidelities]
-        level = self._level(np.stack(at, axis=1) if at else np.empty((len(frame), 0)))
-        levels = int(np.prod([len(known.values or ()) for known in self.fidelities]))
-        repetition = (
-            frame["repetition"].cast(pl.String).rank("dense").to_numpy()
-            if "repetition" in frame.columns
-            else np.zeros(len(frame))
-        )
-        order = np.lexsort((repetition, level, rows, instances))
-        place = (instances * len(self._listed) + rows.astype(np.intp)) * levels + level
-        cell, start, repetitions = np.unique(place[order], return_index=True, return_counts=True)
-        self._refuse_gaps(cell, levels)
-        values = np.stack([self._floats(column) for column in self._measured()] + [self._cost(at)], axis=1)[
-            order
-        ]
-        means = np.add.reduceat(values, start, axis=0) / repetitions[:, None]
-        first = np.full((len(self.instances), len(self._listed)), -1, dtype=np.intp)
-        first.ravel()[cell[::levels] // levels] = np.arange(0, len(cell), levels)
-        return Cells(first, start, repetitions, values, means)
+        return self._grouping.cells(self._frame)
 
-    def _measured(self) -> list[str]:
-        return named(self._frame, "minimize", "maximize")
+    @cached_property
+    def _whole(self) -> NDArray[np.bool_]:
+        """Return which configurations were evaluated at full fidelity, shape (instances, configurations)."""
+        return np.asarray(self._cells.number == self._grouping.levels)
 
-    def _floats(self, column: str) -> NDArray[np.float64]:
-        return np.asarray(self._frame[column].cast(pl.Float64), dtype=np.float64)
+    # ------------------------------------------------------------------ what the table does not have
 
-    def _cost(self, at: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the cost of each row, shape (rows,).
+    def lacks(self, X: Matrix, instances: NDArray[np.intp], fidelity: Matrix | None = None) -> str:
+        """Say which value the table does not have, see ``Scenario.lacks``."""
+        rows = self._known.rows(X, instances)
+        at = np.tile(self.full_fidelity, (len(rows), 1)) if fidelity is None else fidelity
+        number = self._cells.number[instances, rows]
+        ended = np.flatnonzero(self._grouping.level(at) >= number)
+        if not len(ended):
+            return ""
+        i, known = int(ended[0]), self.fidelities[0]
+        end = (known.values or ())[int(number[i]) - 1]
+        listed = self._grouping.configuration(int(rows[i]))
+        return f"The learning curve of {listed} ends at {known.name} = {end:g}."
 
-        It is in seconds. If the file has no cost, it is the share of a trial at full fidelity.
-        """
-        if "cost" in self._frame.columns:
-            return self._floats("cost")
-        shares = [z / known.full for z, known in zip(at, self.fidelities, strict=True)]
-        return np.asarray(np.prod([np.ones(len(self._frame)), *shares], axis=0))
-
-    def _refuse_gaps(self, cell: NDArray[np.intp], levels: int) -> None:
-        """Refuse a configuration that is not evaluated at all fidelities.
-
-        A method could otherwise ask for a value that the table does not have.
-        """
-        known, found = np.unique(cell // levels, return_counts=True)
-        if (found == levels).all():
-            return
-        instance, row = divmod(int(known[np.argmax(found < levels)]), len(self._listed))
-        values = {
-            name.partition(".")[2]: value
-            for name, value in self._listed.drop("row").row(row, named=True).items()
-        }
-        names = " x ".join(fidelity.name for fidelity in self.fidelities)
-        raise DataError(
-            f"{self._title}: {json.dumps(values)} on {self.instances[instance]} lacks some of the {levels} "
-            f"values of {names}.",
-            "Leave configurations out that were not evaluated at every fidelity, or fidelities.",
-        )
-
-    def _level(self, at: Matrix) -> NDArray[np.intp]:
-        """Return the number of each combination of fidelities, shape (m,)."""
-        level = np.zeros(len(at), dtype=np.intp)
-        for j, known in enumerate(self.fidelities):
-            values = known.values or ()
-            level = level * len(values) + np.searchsorted(values, at[:, j])
-        return level
+    def remarks(self, instance: str) -> list[str]:
+        """Say what a study on an instance should know beforehand, see ``Scenario.remarks``."""
+        said = super().remarks(instance)
+        i = self.instances.index(instance)
+        listed, whole = int((self._cells.number[i] > 0).sum()), int(self._whole[i].sum())
+        if whole < listed:
+            known = self.fidelities[0]
+            said.append(
+                f"{listed - whole:,} of {listed:,} learning curves end before {known.name} = {known.full:g}: "
+                "a trial that asks for more of one observes nothing."
+            )
+        reference = self.reference(instance)
+        if reference.best == reference.worst:
+            said.append("All configurations are as good: no method can be better than another.")
+        elif reference.best == reference.median:
+            said.append(
+                "The best loss is as large as the median: there is no normalised regret, and half of all "
+                "random configurations are among the best."
+            )
+        return said
 
 
 # ---------------------------------------------------------------------- one column
@@ -392,7 +375,13 @@ def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) 
     if len(values) <= GRID_VALUES:
         return OrdinalHyperparameter(name, values, meta={"log": log})
     kind = UniformIntegerHyperparameter if column.dtype.is_integer() else UniformFloatHyperparameter
-    return kind(name, values[0], values[-1], log=log)
+    try:
+        return kind(name, values[0], values[-1], log=log)
+    except ValueError as error:  # of a table that an earlier version put into the cache
+        raise DataError(
+            f"{table}: {name} from {values[0]} to {values[-1]} is no range: {' '.join(str(error).split())}.",
+            "Count in other units, or write the values as words.",
+        ) from None
 
 
 def _looks_logarithmic(values: list[float]) -> bool:
@@ -400,6 +389,8 @@ def _looks_logarithmic(values: list[float]) -> bool:
     low, middle, high = values[0], float(np.median(values)), values[-1]
     if low <= 0:
         return False
+    if high - low < 1e-9 * low:
+        return False  # so near to each other, the logarithms of neighbours are equal
     on_log = np.log(middle / low) / np.log(high / low)
     return bool(abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5))
 

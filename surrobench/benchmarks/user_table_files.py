@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,8 @@ from surrobench.errors import DataError
 from surrobench.plain_files import plain, read_csv, read_parquet, read_text
 from surrobench.untrusted import load_toml
 
+GRID_VALUES = 64
+"""A numeric hyperparameter with at most this many values is an ordered grid; one with more is a range."""
 SUFFIXES = (".csv", ".parquet", ".toml")
 PREFIXES = ("config", "minimize", "maximize", "fidelity")
 SINGLE = ("cost", "repetition", "instance")
@@ -56,6 +59,9 @@ class Description(BaseModel):
     """The learner that is tuned, in words, for prompts."""
     test: dict[str, str] = Field(default_factory=dict)
     """Validation objective -> the objective that measures the same on test data, see ``Scenario``."""
+    resumable: bool = Field(default=False, strict=True)
+    """Whether training can go on from a lower value of the first fidelity, as the epochs of a learning curve.
+    The curves of such a table may end early: a trial beyond the end of one observes nothing."""
 
     def columns(self) -> dict[str, str]:
         """Return each column of the table -> its name in the one form."""
@@ -76,6 +82,7 @@ class Facts(BaseModel):
     log: list[str] | None = None
     learner: str | None = None
     test: dict[str, str] = Field(default_factory=dict)
+    resumable: bool = False
 
 
 def fingerprint(path: Path) -> str:
@@ -106,19 +113,64 @@ def read_table(path: Path) -> tuple[pl.DataFrame, Facts]:
         described = _description(path)
         table = path.parent / described.file
         frame = _renamed(_read(table), described, path)
-        facts = Facts(log=described.log, learner=described.learner, test=described.test)
+        facts = Facts(
+            log=described.log,
+            learner=described.learner,
+            test=described.test,
+            resumable=described.resumable,
+        )
+        users = {column: name for name, column in described.columns().items()}
     else:
-        frame, facts = _read(path), Facts()
-    frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    check(frame, path.name)
+        frame, facts, users = _read(path), Facts(), {}
+    frame = plain_types(frame, path.name, users)
+    check(frame, path.name, users)
     return frame, facts
 
 
-def check(frame: pl.DataFrame, name: str) -> None:
-    """Refuse a table in which something is unclear; ``name`` is what the message calls the table.
+def plain_types(frame: pl.DataFrame, table: str, users: Mapping[str, str]) -> pl.DataFrame:
+    """Return a table with numbers, words and truth values only: durations in seconds, decimals as numbers.
+
+    Args:
+        frame: the table in the one form.
+        table: what messages call the table.
+        users: column -> the name that the user's file has for it, where that is another.
 
     Raises:
-        DataError: a column has no role, a value is missing, or a row is doubled.
+        DataError: a column holds something else, such as lists or dates.
+    """
+    return pl.DataFrame([_plain_type(values, table, users) for values in frame.iter_columns()])
+
+
+def _plain_type(values: pl.Series, table: str, users: Mapping[str, str]) -> pl.Series:
+    """Return one column of ``plain_types``."""
+    dtype = values.dtype
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return values.cast(pl.String)
+    if isinstance(dtype, pl.Decimal):
+        whole = values.cast(pl.Int64, strict=False) if dtype.scale == 0 else None
+        fits = whole is not None and whole.null_count() == values.null_count()
+        return whole if whole is not None and fits else values.cast(pl.Float64)
+    if isinstance(dtype, pl.Duration) and values.name not in ("instance", "repetition"):
+        return values.dt.total_microseconds() / 1e6
+    if dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null):
+        return values
+    said, column = str(dtype).partition("(")[0].lower(), users.get(values.name, values.name)
+    raise DataError(
+        f"{table}: {column} holds {said} values.",
+        "A column holds numbers, words or truth values; a cost may be a duration.",
+    )
+
+
+def check(frame: pl.DataFrame, name: str, users: Mapping[str, str]) -> None:
+    """Refuse a table in which something is unclear.
+
+    Args:
+        frame: the table in the one form, see ``plain_types``.
+        name: what messages call the table.
+        users: column -> the name that the user's file has for it, where that is another.
+
+    Raises:
+        DataError: a column has no role, a value is missing, a row is doubled, or there is nothing to tune.
     """
     for column in frame.columns:
         prefix, dot, rest = column.partition(".")
@@ -140,8 +192,12 @@ def check(frame: pl.DataFrame, name: str) -> None:
     if len(set(objectives)) < len(objectives) or "cost" in objectives:
         raise DataError(f"{name}: two columns would be called the same objective.", "Rename one of them.")
     for column in frame.columns:
-        _check_column(frame[column], name)
+        _check_column(frame[column], name, users.get(column, column))
     _check_rows(frame, name)
+    if all(frame[column].n_unique() == 1 for column in named(frame, "config")):
+        raise DataError(
+            f"{name} has one configuration: every hyperparameter has one value.", "There is nothing to tune."
+        )
 
 
 def named(frame: pl.DataFrame, *prefixes: str) -> list[str]:
@@ -206,6 +262,8 @@ def _renamed(frame: pl.DataFrame, described: Description, path: Path) -> pl.Data
     unknown = [name for name in described.log or () if name not in described.hyperparameters]
     if unknown:
         raise DataError(f"{path.name}: log names {unknown[0]!r}, which is no hyperparameter.")
+    if described.resumable and not described.fidelities:
+        raise DataError(f"{path.name}: resumable is about a fidelity, and there is none.", "Name fidelities.")
     unknown = [name for pair in described.test.items() for name in pair if name not in described.objectives]
     if unknown:
         raise DataError(f"{path.name}: test names {unknown[0]!r}, which is no objective.")
@@ -215,14 +273,11 @@ def _renamed(frame: pl.DataFrame, described: Description, path: Path) -> pl.Data
 # ---------------------------------------------------------------------- checks
 
 
-def _check_column(values: pl.Series, table: str) -> None:
-    column = values.name
-    prefix = column.partition(".")[0]
+def _check_column(values: pl.Series, table: str, column: str) -> None:
+    """Check one column, which the user's file calls ``column``."""
+    prefix = values.name.partition(".")[0]
     number = values.dtype.is_numeric()
-    if prefix == "config":
-        if not (number or values.dtype in {pl.String, pl.Boolean}):
-            raise DataError(f"{table}: {column} holds neither numbers, words nor truth values.")
-    elif prefix in {"minimize", "maximize", "fidelity", "cost"} and not number:
+    if prefix in {"minimize", "maximize", "fidelity", "cost"} and not number and values.dtype != pl.Null:
         words = values.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False).is_null()
         row = int((words & values.is_not_null()).arg_max() or 0)
         raise DataError(f"{table}: {column} must be numbers, but row {row + 1} has {values[row]!r}.")
@@ -240,14 +295,23 @@ def _check_column(values: pl.Series, table: str) -> None:
         raise DataError(
             f"{table}: {column} must have several values, all positive.", "Leave it out otherwise."
         )
-    if column == "cost" and float(values.min()) < 0:  # type: ignore[arg-type]
-        raise DataError(f"{table}: cost must be seconds, but the lowest is {values.min()!r}.")
-    if column == "instance":
+    if prefix == "cost" and float(values.min()) < 0:  # type: ignore[arg-type]
+        raise DataError(f"{table}: {column} must be seconds, but the lowest is {values.min()!r}.")
+    if prefix == "instance":
         odd = values.cast(pl.String).str.contains(r"[/*?\[\]\s]|^$")
         if odd.any():
             name = values.filter(odd)[0]
             raise DataError(
                 f"{table}: {name!r} is no name of an instance.", "It must have no space, /, *, ? or bracket."
+            )
+    if prefix == "config" and values.dtype.is_integer():
+        least, most = int(values.min()), int(values.max())  # type: ignore[arg-type]
+        limit = 2**63 if values.n_unique() <= GRID_VALUES else 2**53
+        if not -limit <= least <= most < limit:
+            far = most if most >= limit else least
+            raise DataError(
+                f"{table}: {column} has the value {far}, beyond which neighbours are not told apart.",
+                "Count in larger units, or write the values as words.",
             )
 
 

@@ -25,6 +25,7 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
     """
     from rich.table import Table
 
+    from surrobench.benchmarks.registry import benchmark
     from surrobench.study.cost_estimate import dry_run
 
     cost = dry_run(suite, out, jobs)
@@ -39,7 +40,12 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
         table.add_row("completions", f"{cost.calls:,}")
         table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
     table.add_row("disk", f"about {max(cost.disk_bytes / 2**20, 0.1):,.1f} MiB in {out}")
-    output.console(wide=False).print(table)
+    console = output.console(wide=False)
+    console.print(table)
+    for name in suite.benchmark_ids():
+        where = benchmark(name)
+        for said in where.scenario.remarks(where.instance):
+            console.print(f"{name}: {said}", soft_wrap=True)
 
 
 def print_summary(summary: Summary, out: Path, console: Terminal) -> None:

@@ -233,7 +233,7 @@ def _changes(
         pl.Series("trial", steps.trial[at], dtype=pl.Int64),
         pl.Series("value", sign * loss, dtype=pl.Float64),
         pl.Series("quantile_regret", quantile, dtype=pl.Float64),
-        pl.Series("normalised_regret", normalised, dtype=pl.Float64),
+        pl.Series("normalised_regret", normalised, dtype=pl.Float64).fill_nan(None),
     )
 
 

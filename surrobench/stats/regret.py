@@ -12,8 +12,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrobench.errors import DataError
-
 Anchor = Literal["median", "worst"]
 """The reference value that has a normalised regret of one."""
 
@@ -41,20 +39,22 @@ class Reference(Protocol):
 def normalised_regret(losses: ArrayLike, best: float, anchor: float) -> NDArray[np.float64]:
     """Return (loss - best) / (anchor - best), elementwise and unclipped: 0 is the best known, 1 the anchor.
 
+    Where the best loss is as large as the anchor, as on a table whose better half ties, regret has no unit,
+    and the result is NaN. See ``has_unit``.
+
     Args:
         losses: losses of any shape.
         best: the benchmark's best loss.
         anchor: its median or worst loss.
-
-    Raises:
-        DataError: ``best < anchor`` does not hold, so that the unit of regret is undefined.
     """
     if not best < anchor:
-        raise DataError(
-            f"normalised regret needs best < anchor, but got (best={best}, anchor={anchor}).",
-            "Rank with the anchor 'worst', or leave out this benchmark: all its configurations are as good.",
-        )
+        return np.full(np.shape(losses), np.nan)
     return (np.asarray(losses, dtype=np.float64) - best) / (anchor - best)
+
+
+def has_unit(reference: Reference, anchor: Anchor) -> bool:
+    """Return whether a benchmark has a normalised regret: some configuration is better than the anchor."""
+    return reference.best < float(getattr(reference, anchor))
 
 
 def quantile_position(losses: ArrayLike, reference_losses_sorted: NDArray[np.float64]) -> NDArray[np.float64]:

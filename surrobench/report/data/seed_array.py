@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from surrobench.arrays import Floats
-from surrobench.errors import ResultsError, UnknownName
+from surrobench.errors import DataError, ResultsError, UnknownName
 from surrobench.report.data.study_data import StudyData
 from surrobench.stats.clusters import average_within
-from surrobench.stats.regret import normalised_regret, quantile_regret
+from surrobench.stats.regret import Anchor, has_unit, normalised_regret, quantile_regret
 from surrobench.suite.claims import Metric
 
 
@@ -69,6 +69,9 @@ def cells(
     # all trials.
     most = None if None in trials else max(trials)
     instances = sorted(runs["benchmark"].unique())
+    if metric == "normalised":
+        runs = runs.filter(pl.col("benchmark").is_in(with_unit(study)))
+        instances = sorted(runs["benchmark"].unique())
     chosen = runs.filter(
         pl.col("seed").is_in(seeds), pl.col("trials").eq_missing(pl.lit(most, runs.schema["trials"]))
     )
@@ -87,6 +90,21 @@ def cells(
     labels = [study.blocks[name] if by_data_set else name for name in instances]
     regret, blocks = average_within(regret, labels)
     return SeedArray(tuple(names), blocks, tuple(seeds), most, regret)
+
+
+def with_unit(study: StudyData, anchor: Anchor = "median") -> list[str]:
+    """Return the benchmarks that have a normalised regret.
+
+    Raises:
+        DataError: none has.
+    """
+    found = [name for name, reference in study.references.items() if has_unit(reference, anchor)]
+    if not found:
+        raise DataError(
+            "No benchmark has a normalised regret: their best losses are as large as the anchor.",
+            "Use quantile regret.",
+        )
+    return found
 
 
 def cells_beside(study: StudyData, control: str, *, by_data_set: bool = True) -> list[SeedArray]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from surrobench.errors import ResultsError, UnknownName, UsageError
 from surrobench.report.data.load import RunFilter
+from surrobench.report.data.seed_array import with_unit
 from surrobench.report.data.study_data import Blocks, StudyData
 from surrobench.report.figures.critical_difference import cd_chart
 from surrobench.report.figures.curves import anytime_chart, profile_chart, targets_chart
@@ -133,11 +134,14 @@ def of_curves(
     Raises:
         UsageError: the measure is no regret.
         ResultsError: no run has spent any of the unit.
+        DataError: no benchmark has a normalised regret, which is to be shown.
     """
     if measure == "rank":
         raise UsageError(f"{kind} shows a regret, not ranks.", "Choose the measure quantile or normalised.")
     shown: Any = measure or "quantile"
     # A profile compares at one point, which all runs must have been given; the others show all there is.
+    if shown == "normalised" and kind != "targets":
+        study = study.on(with_unit(study, anchor))
     common = study.common_trials if kind == "profile" else None
     everything = study.anytime(anchor, common)
     if everything.horizon(unit) <= 0:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import altair as alt
 import numpy as np
 
-from surrobench.errors import UnknownName
+from surrobench.errors import DataError, UnknownName
 from surrobench.report.figures.theme import (
     COLUMN,
     FAINT,
@@ -58,6 +58,7 @@ def heat_map(
 
     Raises:
         UnknownName: there is no such measure.
+        DataError: no benchmark has a normalised regret, which is to be shown.
     """
     if measure not in _MEASURES:
         raise UnknownName("measure", measure, _MEASURES)
@@ -67,8 +68,16 @@ def heat_map(
         "quantile": ranking.measured.quantile,
         "normalised": ranking.measured.normalised,
     }[measure]
+    defined = np.flatnonzero(~np.isnan(values).any(axis=1)).tolist()
+    if not defined:
+        raise DataError(
+            "No benchmark has a normalised regret: their best losses are as large as the anchor.",
+            "Show ranks or quantile regret.",
+        )
+    values, instances = values[defined], [ranking.instances[i] for i in defined]
     n, k = values.shape
-    names = instance_names(ranking.instances)
+    left_out = len(ranking.instances) - n
+    names = instance_names(instances)
     row = min(ROW, PLOT / n)
     texts = [[_short(value, measure) for value in line] for line in values.tolist()]
     widest = max(text_width(text, SMALL) for line in texts for text in line)
@@ -82,7 +91,7 @@ def heat_map(
     lowest, highest = float(shade.min()), float(shade.max())
     cells = [
         {
-            "instance": ranking.instances[i], "method": ranking.methods[j], "row": i, "column": j,
+            "instance": instances[i], "method": ranking.methods[j], "row": i, "column": j,
             "value": float(values[i, j]), "shade": float(shade[i, j]), "text": texts[i][j],
             # White on dark.
             "ink": "white" if shade[i, j] < lowest + 0.3 * (highest - lowest) else INK,
@@ -111,6 +120,7 @@ def heat_map(
         else [
             f"Methods by mean rank. {_seeds(ranking)}; the darker the better."
             + (" Rank 1 is the best." if measure == "rank" else "")
+            + (f" Without {left_out} that have no such regret." * (n < len(ranking.instances)))
         ],
     )
 

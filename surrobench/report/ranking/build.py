@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from surrobench.arrays import Floats
-from surrobench.errors import ResultsError, UnknownName, UsageError
+from surrobench.errors import DataError, ResultsError, UnknownName, UsageError
 from surrobench.report.ranking.model import (
     DECIMALS,
     LOG_FLOOR,
@@ -30,7 +30,7 @@ from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import CORRECTIONS
 from surrobench.stats.paired import Comparisons, wilcoxon
 from surrobench.stats.ranks import Conover, Friedman, Nemenyi, conover, friedman, nemenyi, rank_blocks
-from surrobench.stats.regret import Reference, normalised_regret, quantile_position
+from surrobench.stats.regret import Anchor, Reference, has_unit, normalised_regret, quantile_position
 
 
 def rank_methods(
@@ -55,7 +55,7 @@ def rank_methods(
     Raises:
         UsageError: a setting is unknown or out of range, or the control is not among the methods.
         ResultsError: there is nothing to rank; a run is missing, empty or occurs twice; or no seed is common.
-        DataError: the best value and the anchor of a benchmark are equal.
+        DataError: normalised regret is to be ranked, and has no unit on a benchmark.
     """
     settings = settings or RankingSettings()
     _check(settings)
@@ -223,6 +223,14 @@ def _ranked(
                 "known before: their normalised regret is negative.",
             )
         )
+    if tied := _without_unit(scope.instances, references, settings.anchor):
+        notes.append(
+            Note(
+                "warning",
+                f"On {_some(tied)} the best loss is as large as the {settings.anchor}: there is no "
+                "normalised regret, and its means leave out the benchmark.",
+            )
+        )
     shown = settings.metric in {"quantile", "normalised"}
     return Ranking(
         methods=methods,
@@ -252,6 +260,13 @@ def _measured(
     ).sort("benchmark", "method", "seed")
     shape = len(scope.instances), len(methods), len(scope.seeds)
     scores = chosen["score"].to_numpy().reshape(shape)
+    tied = _without_unit(scope.instances, references, settings.anchor)
+    if tied and settings.metric in ("normalised", "log"):
+        raise DataError(
+            f"On {_some(tied)} the best loss is as large as the {settings.anchor}: normalised regret, which "
+            "is to be ranked, has no unit there.",
+            "Rank quantile regret, which every benchmark has, or leave out the benchmark.",
+        )
     known = [references[instance] for instance in scope.instances]
     best = np.array([reference.best for reference in known])
     anchor_loss = np.array([getattr(reference, settings.anchor) for reference in known], dtype=np.float64)
@@ -273,6 +288,11 @@ def _measured(
         by_run["area"] = chosen["area"].to_numpy().reshape(shape)
     means = quantile if settings.metric == "quantile" else by_run[MEASURES[settings.metric]].mean(axis=2)
     return Measured(best, anchor_loss, quantile, means, by_run)
+
+
+def _without_unit(instances: Sequence[str], references: Mapping[str, Reference], anchor: Anchor) -> list[str]:
+    """Return the benchmarks on which normalised regret has no unit."""
+    return [instance for instance in instances if not has_unit(references[instance], anchor)]
 
 
 def _tested(blocks: Floats, methods: Sequence[str], settings: RankingSettings) -> Tested:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from surrobench.arrays import Floats
 from surrobench.report.claims import judge, stated_claims
@@ -42,7 +44,8 @@ class Intervals:
     """The estimates of k methods with their bootstrap intervals.
 
     Attributes:
-        iqm: k intervals of the interquartile mean of normalised regret over all runs, unclipped.
+        iqm: k intervals of the interquartile mean of normalised regret over all runs on instances that have
+            one, unclipped; None where no instance has.
         improvement: k intervals of the probability of less loss than the control with the same seed, where
             ties count half. The entry is None for the control itself, and without a control.
         improvement_unpaired: the same with any seed: every run is compared with every run of the control on
@@ -50,7 +53,7 @@ class Intervals:
             nothing.
     """
 
-    iqm: tuple[Interval, ...]
+    iqm: tuple[Interval | None, ...]
     improvement: tuple[Interval | None, ...]
     improvement_unpaired: tuple[Interval | None, ...]
 
@@ -60,9 +63,15 @@ def intervals(ranking: Ranking) -> Intervals:
     loss, everyone = ranking.by_run["loss"], range(len(ranking.methods))
     level = 1 - ranking.alpha
 
-    def of_blocks(values: Floats, statistic: Statistic, bounds: tuple[float, float] = _UNBOUNDED) -> Interval:
-        """Return an interval from values of shape (n, s)."""
-        blocks, _ = average_within(values, ranking.clusters)
+    def of_blocks(
+        values: Floats,
+        statistic: Statistic,
+        bounds: tuple[float, float] = _UNBOUNDED,
+        at: NDArray[np.bool_] | None = None,
+    ) -> Interval:
+        """Return an interval from values of shape (n, s), on all instances or on those at which they are."""
+        clusters = ranking.clusters if at is None else list(compress(ranking.clusters, at.tolist()))
+        blocks, _ = average_within(values, clusters)
         rng = np.random.default_rng(0)
         return bootstrap(blocks[..., None], statistic, rng, level=level, resamples=RESAMPLES, bounds=bounds)
 
@@ -71,7 +80,11 @@ def intervals(ranking: Ranking) -> Intervals:
         return unpaired_interval(tables, np.random.default_rng(0), level=level, resamples=RESAMPLES)
 
     regret = ranking.by_run["normalised_regret"]
-    iqm = tuple(of_blocks(regret[:, method], interquartile_mean) for method in everyone)
+    defined = np.asarray(~np.isnan(regret).any(axis=(1, 2)))
+    iqm = tuple(
+        of_blocks(regret[defined, method], interquartile_mean, at=defined) if defined.any() else None
+        for method in everyone
+    )
     if ranking.versus_control is None:
         nothing = (None,) * len(ranking.methods)
         return Intervals(iqm, nothing, nothing)

@@ -374,8 +374,10 @@ class Ranking:
 
     @property
     def mean_normalised(self) -> Floats:
-        """Return the normalised regret, mean over instances, unclipped, shape (k,)."""
-        return np.asarray(self.measured.normalised.mean(axis=0))
+        """Return the normalised regret, mean over the instances that have one, unclipped, shape (k,)."""
+        found = self.measured.normalised
+        defined = found[~np.isnan(found).any(axis=1)]
+        return np.asarray(defined.mean(axis=0)) if len(defined) else np.full(found.shape[1], np.nan)
 
     @property
     def mean_quantile(self) -> Floats:

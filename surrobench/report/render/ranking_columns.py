@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from surrobench.report.ranking.model import Ranking
-from surrobench.report.render.table import Value, small
+from surrobench.report.render.table import NONE, Value, finite, small
 from surrobench.stats.curves import share_won
 
 INTERVALS, OTHERS = 1, 2
@@ -36,7 +36,8 @@ class RankingColumn:
 
 
 def _clipped(ranking: Ranking, method: int) -> str:
-    return small(min(1.0, max(0.0, float(ranking.mean_normalised[method]))))
+    value = float(ranking.mean_normalised[method])
+    return NONE if math.isnan(value) else small(min(1.0, max(0.0, value)))
 
 
 def _extra(key: str) -> Callable[[Ranking, int], float | None]:
@@ -121,7 +122,7 @@ COLUMNS = (
            lambda r, j: r.models.get(r.methods[j], "")),
     RankingColumn("mean_rank", "mean rank", lambda r, j: float(r.mean_rank[j]),
            lambda r, j: f"{r.mean_rank[j]:.2f}", min),
-    RankingColumn("normalised_regret", "norm. regret", lambda r, j: float(r.mean_normalised[j]),
+    RankingColumn("normalised_regret", "norm. regret", lambda r, j: finite(float(r.mean_normalised[j])),
                   _clipped, min),
     RankingColumn("quantile_regret", "quantile regret", lambda r, j: float(r.mean_quantile[j]),
            lambda r, j: small(r.mean_quantile[j]), min),

@@ -135,9 +135,9 @@ def _column(ranking: Ranking, column: RankingColumn) -> list[Cell]:
     if column.best and any(texts):
         exact = {j: float(value) for j, value in enumerate(values) if value is not None}
         exact = {j: value for j, value in exact.items() if not math.isnan(value)}
-        best = texts[next(j for j, value in exact.items() if value == column.best([*exact.values()]))]
+        best = next((texts[j] for j, value in exact.items() if value == column.best([*exact.values()])), "")
     return [
-        Cell(text, value, bold=bool(column.best) and text == best, tone=_tone(ranking, j, column))
+        Cell(text, value, bold=bool(best) and text == best, tone=_tone(ranking, j, column))
         for j, (text, value) in enumerate(zip(texts, values, strict=True))
     ]
 

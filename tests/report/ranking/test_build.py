@@ -241,11 +241,16 @@ def test_the_anchor_worst_changes_normalised_regret_alone():
     assert np.array_equal(worst.measured.quantile, median.measured.quantile)
 
 
-def test_an_anchor_equal_to_the_best_is_an_error_with_a_remedy():
+def test_an_anchor_equal_to_the_best_is_noted_and_only_what_needs_a_unit_is_refused():
     flat = {key: SimpleNamespace(**{**vars(value), "median": 0.0}) for key, value in references(8).items()}
-    with pytest.raises(DataError, match="best < anchor") as error:
-        rank_methods(frame(random_scores()), flat)
-    assert "worst" in error.value.remedy
+    ranking = rank_methods(frame(random_scores()), flat)
+    assert np.isnan(ranking.mean_normalised).all()
+    assert np.array_equal(ranking.ranks, study(random_scores()).ranks)
+    assert any("there is no normalised regret" in note.text for note in ranking.notes)
+    for metric in ("normalised", "log"):
+        with pytest.raises(DataError, match="the best loss is as large as the median") as error:
+            rank_methods(frame(random_scores()), flat, RankingSettings(metric=metric))
+        assert "quantile" in error.value.remedy
 
 
 def test_regret_is_unclipped_and_runs_beyond_the_best_are_counted():
