@@ -46,9 +46,10 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Uni
 from surrobench.benchmarks.base import TaskCard
 from surrobench.errors import UnknownName, UsageError, in_one_line
 from surrobench.foreign_code import Raised, foreign_code
-from surrobench.llm.prompts import TEXT_RULES, describe, number
+from surrobench.llm.prompts import DIGITS, TEXT_RULES, number
+from surrobench.llm.shown_values import MOST_DIGITS, ShownValues
 from surrobench.seeding import stream
-from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
+from surrobench.space.hyperparameter import ROUNDING, Hyperparameter, Matrix, value_of
 from surrobench.space.search_space import SearchSpace
 
 Variant = Literal["full", "no-dataset", "anonymous", "misleading"]
@@ -131,9 +132,14 @@ class ShownSpace:
         return {name: j for j, name in enumerate(self.names)}
 
     @cached_property
+    def values(self) -> tuple[ShownValues, ...]:
+        """Return how the values of each hyperparameter are written."""
+        return tuple(ShownValues(hp, self.rules) for hp in self.hyperparameters)
+
+    @cached_property
     def abouts(self) -> tuple[str, ...]:
         """Return what is said of each hyperparameter: its range, and when it is used."""
-        return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
+        return tuple(shown.describe() + self._when(j) for j, shown in enumerate(self.values))
 
     def only(self, columns: Sequence[int]) -> ShownSpace:
         """Return the shown space of some hyperparameters alone, under the names that they have here.
@@ -172,7 +178,13 @@ class ShownSpace:
         )
 
     def _written(self, j: int, x: float, u: float) -> Any:
-        return number(float(u) if self._scaled(j) else value_of(self.hyperparameters[j], x))
+        if not self._scaled(j):
+            return self.values[j].write(value_of(self.hyperparameters[j], x))
+        digits = DIGITS
+        if self.rules > 1 and self.space.levels[j]:  # as many as lead back to this value
+            while digits < MOST_DIGITS and abs(self.to_vector(j, number(float(u), digits)) - x) > ROUNDING:
+                digits += 1
+        return number(float(u), digits)
 
     def _when(self, j: int) -> str:
         conditions = [self._condition(condition) for condition in self.space.conditions(j)]
@@ -187,7 +199,9 @@ class ShownSpace:
         def shown(value: Any) -> str:
             x = np.full(self.space.d, np.nan)
             x[j] = self.space.nearest(condition.parent.name, value)
-            return str(self.write(x)[self.names[j]])
+            if self._scaled(j):
+                return str(self.write(x)[self.names[j]])
+            return self.values[j].word(value_of(self.hyperparameters[j], x[j]))
 
         if isinstance(condition, InCondition):
             values = sorted(condition.values, key=lambda v: self.space.nearest(condition.parent.name, v))

@@ -178,17 +178,20 @@ def _items(replaced: Replaced | None) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((replaced or {}).items()))
 
 
-def number(value: Any) -> Any:
-    """Return a value as prompts show it: floats with three significant digits, other values as they are.
+DIGITS = 3
+"""How many significant digits a number has at least, if it has so many."""
 
-    All methods use this one serializer. Three digits distinguish all grid values of the tables. They cost a
-    small model a third of the tokens of the full representation.
-    """
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+def number(value: Any, digits: int = DIGITS) -> Any:
+    """Return a float with so many significant digits; return any other value as it is."""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def describe(hp: Hyperparameter) -> str:
-    """Describe one hyperparameter for a prompt: its values or range, its type and its scale."""
+    """Describe one hyperparameter for a prompt by the first rules, see ``shown_values`` for the present ones.
+
+    The description has the values or the range, the type and the scale.
+    """
     choices = values_of(hp)
     if choices is not None:
         listed = ", ".join(str(number(choice)) for choice in choices)

@@ -40,8 +40,9 @@ from ConfigSpace.hyperparameters import OrdinalHyperparameter
 from numpy.random import Generator as Draws
 
 from surrobench.errors import UsageError
-from surrobench.llm.parse import Proposal, parse_configuration
+from surrobench.llm.parse import parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
