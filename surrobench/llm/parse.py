@@ -109,11 +109,11 @@ def _nothing(reply: Completion, found: int, k: int, text: _Text) -> Proposal:
         return Proposal(None, "refused", "the model refused to answer")
     if reply.finish_reason == "length":
         return Proposal(None, "truncated", "the answer was cut off before its JSON object was complete")
+    if text.unknown and not found:
+        detail = f"{text.unknown[:LONGEST_NAME]!r} is no hyperparameter, and no other is named"
+        return Proposal(None, "unknown-name", detail)
     if k > 1:
         return Proposal(None, "unparsable", f"the answer lists {found} configurations instead of {k}")
-    if text.unknown:
-        detail = f"{_short(text.unknown)} is no hyperparameter, and no other is named"
-        return Proposal(None, "unknown-name", detail)
     detail = "the answer contains no JSON object"
     if text.view.rules > 1 and reply.thinking and _Text(reply.thinking, text.view).last(1):
         detail += f" ({IN_REASONING})"
@@ -195,13 +195,17 @@ def _proposal(named: Named, view: ShownSpace, clip: bool, default: Matrix) -> Pr
     space = view.space
     x = np.full(space.d, np.nan)
     repairs = [*(f"json:{mend}" for mend in mends), *_unknown(values, view)]
+    missing: list[str] = []
     try:
         # Parents come before their children, so that it is known of each hyperparameter whether it is active.
         for j, name in enumerate(space.names):
-            said = values.get(view.names[j], _NOTHING)
+            said = _said(values, view, j)
             if not space.is_active(j, x):
-                if said is not _NOTHING and said is not None:
+                if said is not _NOTHING:
                     repairs.append(f"dropped:{name}")
+                continue
+            if said is _NOTHING and not clip:
+                missing.append(view.names[j])
                 continue
             read = _read(said, view, j, clip)
             if read is not None:
@@ -213,6 +217,8 @@ def _proposal(named: Named, view: ShownSpace, clip: bool, default: Matrix) -> Pr
             own = space.nearest(name, space[name].default_value)
             x[j] = own if np.isnan(default[j]) else default[j]
             repairs.append(f"filled:{name}")
+        if missing:
+            raise Invalid("missing", f"{missing[0]!r} is missing")
     except Invalid as problem:
         return Proposal(None, problem.defect, problem.detail)
     return Proposal(x, repairs=tuple(repairs))
@@ -226,20 +232,27 @@ def _unknown(values: Mapping[str, Any], view: ShownSpace) -> list[str]:
     return [*dropped, f"dropped:{more} more names"] if more else dropped
 
 
+def _said(values: Mapping[str, Any], view: ShownSpace, j: int) -> Any:
+    """Return what an object says of a hyperparameter. Null is nothing, unless it means one of the values."""
+    said = values.get(view.names[j], _NOTHING)
+    choices = values_of(view.hyperparameters[j]) or ()
+    if said is None and not any(_spellings(None) & _spellings(choice) for choice in choices):
+        return _NOTHING
+    return said
+
+
 def _read(said: Any, view: ShownSpace, j: int, clip: bool) -> tuple[float, list[str]] | None:
     """Return the vector value of an active hyperparameter from what is said of it, and the repairs.
 
     The result is None where the default is to be taken.
 
     Raises:
-        Invalid: the value is missing, or is not in the space.
+        Invalid: the value is not in the space.
     """
     hp, name, shown = view.hyperparameters[j], view.names[j], view.values[j]
+    if said is _NOTHING:
+        return None
     value, mended = _meant(said, shown)
-    if value is _NOTHING or (value is None and not _is_choice(None, hp)):
-        if clip:
-            return None
-        raise Invalid("missing", f"{name!r} is missing")
     try:
         x = nearest(hp, inside(hp, value))
     except UsageError:
@@ -291,10 +304,6 @@ def _spellings(value: Any) -> set[str]:
         return set()
     whole = {str(int(value))} if isinstance(value, float) and value.is_integer() else set()
     return {json.dumps(value), str(value)} | whole
-
-
-def _is_choice(value: Any, hp: Hyperparameter) -> bool:
-    return any(choice is value for choice in values_of(hp) or ())
 
 
 def _is_number(value: Any) -> bool:

@@ -21,7 +21,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import data_dir
-from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
 """The folder of the templates that all methods share. They say how a task and a space are described."""
@@ -185,17 +184,3 @@ DIGITS = 3
 def number(value: Any, digits: int = DIGITS) -> Any:
     """Return a float with so many significant digits; return any other value as it is."""
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
-
-
-def describe(hp: Hyperparameter) -> str:
-    """Describe one hyperparameter for a prompt by the first rules, see ``shown_values`` for the present ones.
-
-    The description has the values or the range, the type and the scale.
-    """
-    choices = values_of(hp)
-    if choices is not None:
-        listed = ", ".join(str(number(choice)) for choice in choices)
-        return f"one of {listed}"
-    low, high = bounds_of(hp)
-    kind = "integer" if is_integer(hp) else "number"
-    return f"{kind} from {number(low)} to {number(high)}{', log scale' if is_log(hp) else ''}"

@@ -16,7 +16,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property
 from typing import Any
 
-from surrobench.llm.prompts import DIGITS, describe, number
+from surrobench.llm.prompts import DIGITS, number
 from surrobench.space.hyperparameter import (
     Hyperparameter,
     bounds_of,
@@ -60,7 +60,7 @@ class ShownValues:
     def word(self, value: Any) -> str:
         """Return a value as it stands in a sentence, as in a condition."""
         choices = values_of(self.hp)
-        if self.rules == 1 or choices is None:
+        if choices is None:
             return str(self.write(value))
         return dict(zip(map(_key, choices), self._words(choices), strict=True))[_key(value)]
 
@@ -74,8 +74,6 @@ class ShownValues:
 
     def describe(self) -> str:
         """Describe the hyperparameter for a prompt: its values or its range, its type and its scale."""
-        if self.rules == 1:
-            return describe(self.hp)
         choices = values_of(self.hp)
         if choices is not None:
             return f"one of {', '.join(self._words(choices))}"
@@ -92,7 +90,8 @@ class ShownValues:
         return {"type": "integer" if is_integer(self.hp) else "number", "minimum": low, "maximum": high}
 
     def _words(self, choices: list[Any]) -> list[str]:
-        return words([self.write(choice) for choice in choices])
+        written = [self.write(choice) for choice in choices]
+        return list(map(str, written)) if self.rules == 1 else words(written)
 
     def _tells_choices_apart(self, digits: int) -> bool:
         choices = values_of(self.hp) or []
@@ -117,6 +116,6 @@ def _outward(end: float, digits: int, rounding: str) -> float:
     """Return the nearest value of so many digits that is the end itself or beyond it."""
     near = float(number(float(end), digits))
     if math.isclose(near, end, rel_tol=1e-9 / LEVELS):
-        return near
+        return near + 0.0  # not -0.0
     exact = Decimal(repr(float(end)))
     return float(exact.quantize(Decimal((0, (1,), exact.adjusted() - digits + 1)), rounding))

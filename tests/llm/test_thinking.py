@@ -44,7 +44,7 @@ def thought(content: str | None, name: str, text: str) -> Any:
         (ok("<think>\nsix by seven\n</think>\n\n42"), "six by seven", "42"),
         (ok("<think></think>42"), "", "42"),
         (ok("six by seven</think>42"), "six by seven", "42"),  # the prompt ended with the first tag
-        (ok("  <think>six</think>4<think>2</think>"), "six", "4<think>2</think>"),
+        (ok("  <think>six</think>4<think>2</think>"), "six\n2", "4"),
         (ok('{"a": "</think>"}'), "", '{"a": "</think>"}'),
         (ok("no thought"), "", "no thought"),
         (truncated("<think>six by"), "six by", ""),

@@ -7,13 +7,12 @@ import pytest
 
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.classical import tpe as module
 from surrobench.optimizers.classical.tpe import OptunaStudy, tpe
 from surrobench.optimizers.llm.centaur_tpe import centaur_tpe, good_group
 from surrobench.protocol.requests import Waste
 from surrobench.seeding import stream
-from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
+from tests.optimizers.chatting import INVALID, describe, engine_run, losses_of, play, randomly, task_of
 from tests.optimizers.driving import batches
 
 CAR, FCN, XGB = "hpobench/mlp/car", "hpolib/fcnet/protein_structure", "yahpo/rbv2_xgboost/16"
