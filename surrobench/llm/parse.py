@@ -225,11 +225,12 @@ def _proposal(named: Named, view: ShownSpace, clip: bool, default: Matrix) -> Pr
 
 
 def _unknown(values: Mapping[str, Any], view: ShownSpace) -> list[str]:
-    """Return the repairs that drop names which the space does not have."""
-    names = [name for name in values if name not in view.columns]
+    """Return the repairs that drop names which the space does not have, or of which nothing was asked."""
+    others = [f"dropped:{view.others[name]}" for name in values if name in view.others]
+    names = [name for name in values if name not in view.columns and name not in view.others]
     dropped = [f"dropped:{name[:LONGEST_NAME]!r}" for name in names[:MOST_UNKNOWN]]
     more = len(names) - len(dropped)
-    return [*dropped, f"dropped:{more} more names"] if more else dropped
+    return [*others, *dropped, *([f"dropped:{more} more names"] if more else [])]
 
 
 def _said(values: Mapping[str, Any], view: ShownSpace, j: int) -> Any:

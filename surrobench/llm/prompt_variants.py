@@ -113,6 +113,8 @@ class ShownSpace:
     Attributes:
         space: the search space itself.
         hyperparameters: the hyperparameters as they are shown: other names, other ranges, without conditions.
+        others: of a part (``only``), the names of the other hyperparameters as they would be shown -> their
+            own.
         rules: how values are written and replies are read, see ``prompts.TEXT_RULES``.
     """
 
@@ -125,6 +127,7 @@ class ShownSpace:
         else:
             self.hyperparameters = space.hyperparameters
         self.names = tuple(hp.name for hp in self.hyperparameters)
+        self.others: dict[str, str] = {}
 
     @cached_property
     def columns(self) -> dict[str, int]:
@@ -153,13 +156,21 @@ class ShownSpace:
         places = [self.space.column(name) for name in view.space.names]
         view.hyperparameters = tuple(self.hyperparameters[j] for j in places)
         view.names = tuple(self.names[j] for j in places)
+        view.others = {self.names[j]: self.space.names[j] for j in range(self.space.d) if j not in places}
         return view
 
-    def write(self, x: Matrix) -> dict[str, Any]:
-        """Return a configuration, shape (d,), as prompts show it: name -> value, if active."""
+    def write(self, x: Matrix, more: int = 0) -> dict[str, Any]:
+        """Return a configuration, shape (d,), as prompts show it: name -> value, if active.
+
+        Args:
+            x: the configuration.
+            more: how many more digits the values of ranges have than they need in general.
+        """
         u = self.space.to_unit(x[None, :])[0] if self.variant == "anonymous" else x
         return {
-            self.names[j]: self._written(j, x[j], u[j]) for j in range(self.space.d) if not np.isnan(x[j])
+            self.names[j]: self._written(j, x[j], u[j], more)
+            for j in range(self.space.d)
+            if not np.isnan(x[j])
         }
 
     def to_vector(self, j: int, shown: float) -> float:
@@ -177,10 +188,10 @@ class ShownSpace:
             self.space.hyperparameters[j], CategoricalHyperparameter | Constant
         )
 
-    def _written(self, j: int, x: float, u: float) -> Any:
+    def _written(self, j: int, x: float, u: float, more: int) -> Any:
         if not self._scaled(j):
-            return self.values[j].write(value_of(self.hyperparameters[j], x))
-        digits = DIGITS
+            return self.values[j].write(value_of(self.hyperparameters[j], x), more)
+        digits = DIGITS + more
         if self.rules > 1 and self.space.levels[j]:  # as many as lead back to this value
             while digits < MOST_DIGITS and abs(self.to_vector(j, number(float(u), digits)) - x) > ROUNDING:
                 digits += 1

@@ -53,9 +53,9 @@ class ShownValues:
         enough = self._tells_choices_apart if choices is not None else self._tells_levels_apart
         return next((n for n in range(DIGITS, MOST_DIGITS) if enough(n)), MOST_DIGITS)
 
-    def write(self, value: Any) -> Any:
-        """Return a value as the JSON value that is shown."""
-        return number(value, self.digits)
+    def write(self, value: Any, more: int = 0) -> Any:
+        """Return a value as the JSON value that is shown; one of a range with some ``more`` digits."""
+        return number(value, self.digits if values_of(self.hp) is not None else self.digits + more)
 
     def word(self, value: Any) -> str:
         """Return a value as it stands in a sentence, as in a condition."""
