@@ -1,7 +1,8 @@
 """The engine: holds many runs, answers all their pending requests of a kind at once.
 
 ``Evaluate`` requests of all runs on one scenario become one array call. ``Complete`` requests go out
-concurrently; a run that waits for the model never holds up one that does not. No optimizer is special-cased.
+concurrently; a run that waits for the model never holds up one that does not. ``Compute`` requests of all
+runs for one kernel on one scenario become one call. No optimizer is special-cased.
 What a run gets depends only on its own identity, never on which other runs share its batch.
 """
 
@@ -12,41 +13,25 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from surrobench.engine.answers import answers_of
 from surrobench.engine.batch import ContractViolation, PendingRows, ScenarioBatch
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
+from surrobench.engine.timing import Timing
 from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import resolved
 from surrobench.plan.run import Run
-from surrobench.protocol.requests import Complete, Completion, Evaluate, Next, Submit, Waste
-
-
-@dataclass
-class Timing:
-    """Where the time went, in seconds."""
-
-    library: float = 0.0
-    """Inside optimization libraries."""
-    benchmark: float = 0.0
-    """Looking up or predicting objective values."""
-    busy: float = 0.0
-    """In all, waiting for a model left out."""
-
-    def add(self, other: Timing) -> None:
-        """Add another process's share."""
-        self.library += other.library
-        self.benchmark += other.benchmark
-        self.busy += other.busy
+from surrobench.protocol.requests import Complete, Completion, Compute, Evaluate, Kernel, Next, Submit, Waste
 
 
 def drive(
@@ -113,6 +98,7 @@ class Engine:
         self._progress = progress
         self._batches: dict[str, ScenarioBatch] = {}
         self._waiting: dict[str, list[RunInProgress]] = {}
+        self._computing: dict[tuple[Kernel, str], list[tuple[RunInProgress, Any]]] = {}
         self._asking: dict[asyncio.Task[Any], tuple[RunInProgress, bool]] = {}
         self._free_slots = {
             label: deque(range(model.slots)) for label, model in models.items() if model.slots is not None
@@ -149,9 +135,16 @@ class Engine:
     def _advance_all(self, unstarted: deque[Run]) -> None:
         """Bring every run as far as it goes without an answer of a model."""
         self._admit(unstarted)
-        while scenarios := [key for key, runs in self._waiting.items() if runs]:
-            for key in scenarios:
-                self._serve(key)
+        while True:
+            # Computing comes first, so that all runs want their next trials evaluated at the same time.
+            if self._computing:
+                for kernel, key in list(self._computing):
+                    self._compute(kernel, key)
+            elif scenarios := [key for key, runs in self._waiting.items() if runs]:
+                for key in scenarios:
+                    self._serve(key)
+            else:
+                return
             self._admit(unstarted)
 
     # ------------------------------------------------------------------ starting and ending
@@ -193,6 +186,8 @@ class Engine:
         if run.slot is not None:
             self._free_slots[run.run.model or ""].append(run.slot)
         self.timing.library += run.library.seconds
+        self.timing.proposals += run.library.proposals
+        self.timing.referred += run.library.referred
         self._progress.runs += 1
         outcome = close_log(
             run.run,
@@ -243,8 +238,7 @@ class Engine:
             StopIteration: it stopped.
             _Raised: it raised something else.
         """
-        # With a model only its latency counts: that is journalled, so a resumed run is the same.
-        counts = run.run.overhead and not run.run.asks_model
+        counts = run.thinking_counts
         start = time.perf_counter() if counts else 0.0
         try:
             request = run.program.send(answer)
@@ -269,7 +263,10 @@ class Engine:
             return run.wait()
         if isinstance(request, Waste):
             return run.waste(request)
-        if isinstance(request, Complete):
+        if isinstance(request, Compute):
+            waiting = self._computing.setdefault((request.kernel, run.batch.scenario.key), [])
+            waiting.append((run, request.state))
+        elif isinstance(request, Complete):
             self._ask(run, [request], alone=True)
         elif _is_list_of_completes(request):
             self._ask(run, request, alone=False)
@@ -306,6 +303,23 @@ class Engine:
             return
         run.book_completions(answers)
         self._advance(run, answers[0] if alone else answers)
+
+    # ------------------------------------------------------------------ computing
+
+    def _compute(self, kernel: Kernel, key: str) -> None:
+        """Answer all runs that wait for a kernel on a scenario, by one call."""
+        waiting = self._computing.pop((kernel, key))
+        start = time.perf_counter()
+        answers = answers_of(kernel, [state for _, state in waiting])
+        share = (time.perf_counter() - start) / len(waiting)
+        for (run, _), answer in zip(waiting, answers, strict=True):
+            run.library.seconds += share
+            if run.thinking_counts:
+                run.overhead += share
+            if answer.error is None:
+                self._advance(run, answer.value)
+            else:
+                self._end(run, "failed", in_one_line(answer.error), _traceback(answer.error))
 
     # ------------------------------------------------------------------ evaluation
 

@@ -325,6 +325,12 @@ class RunInProgress:
 
     # ------------------------------------------------------------------ thinking and completions
 
+    @property
+    def thinking_counts(self) -> bool:
+        """Whether the seconds of the optimizer's thinking go on the simulated clock."""
+        # With a model only its latency counts: that is journalled, so a resumed run is the same.
+        return self.run.overhead and not self.run.asks_model
+
     def book_completions(self, answers: Sequence[Sequence[Completion]]) -> None:
         """Book what the completions of one request, or of several in flight together, cost.
 

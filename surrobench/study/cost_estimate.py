@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrobench.engine.program import nothing, program, task_of
-from surrobench.optimizers.base import Stopwatch
+from surrobench.optimizers.base import Stopwatch, computed
 from surrobench.optimizers.llm.control import StandIn
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan, resolved
@@ -112,7 +112,7 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
-    steps = program(run, where, entry, Stopwatch(), Counter())
+    steps = computed(program(run, where, entry, Stopwatch(), Counter()))
     calls = read = fresh = written = trials = 0
     before = ""
     submitted: list[Submit] = []

@@ -17,9 +17,10 @@ import polars as pl
 
 from surrobench.benchmarks.registry import expand
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
-from surrobench.engine.loop import Timing, drive_async
+from surrobench.engine.loop import drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.engine.timing import Timing
 from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, make_shards

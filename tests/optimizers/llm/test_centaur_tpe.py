@@ -3,14 +3,16 @@ import re
 from functools import partial
 
 import numpy as np
+import optuna
 import pytest
 
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
 from surrobench.llm.prompts import describe
-from surrobench.optimizers.classical import tpe as module
-from surrobench.optimizers.classical.tpe import OptunaStudy, tpe
-from surrobench.optimizers.llm.centaur_tpe import centaur_tpe, good_group
+from surrobench.optimizers.classical import tpe_study
+from surrobench.optimizers.classical.tpe import tpe
+from surrobench.optimizers.kernels.tpe_mixture import good_group
+from surrobench.optimizers.llm.centaur_tpe import centaur_tpe
 from surrobench.protocol.requests import Waste
 from surrobench.seeding import stream
 from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
@@ -37,12 +39,12 @@ def spied(monkeypatch):
     """The study of the run."""
     seen = []
 
-    class Spied(OptunaStudy):
-        def __init__(self, *args):
-            super().__init__(*args)
+    class Spied(tpe_study.LockstepStudy):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
             seen.append(self)
 
-    monkeypatch.setattr(module, "OptunaStudy", Spied)
+    monkeypatch.setattr(tpe_study, "LockstepStudy", Spied)
     return seen
 
 
@@ -83,15 +85,19 @@ def test_the_prompt_is_in_the_published_order():
 
 def test_the_good_group_is_the_one_that_tpe_itself_splits_off(spied):
     from optuna.samplers._tpe.sampler import _split_trials, default_gamma
-    from optuna.trial import TrialState
+    from optuna.trial import create_trial
 
     task, sizes = task_of(CAR), []
     answer = randomly(task)
 
     def says(request):
         prompt = request.messages[0].content
-        study = spied[0]._study
-        finished = study.get_trials(states=(TrialState.COMPLETE,))
+        history = spied[0]._history
+        losses = np.empty(history.n)
+        losses[history.ranking] = history._losses[: history.n]
+        study = optuna.create_study()
+        study.add_trials([create_trial(value=loss) for loss in losses])
+        finished = study.get_trials()
         good, _ = _split_trials(study, finished, default_gamma(len(finished)))
         good = sorted(good, key=lambda trial: (trial.value, trial.number))
         marked = re.findall(r"^\d+\. (.*) -> (.*) \(good group\)$", prompt, re.M)
