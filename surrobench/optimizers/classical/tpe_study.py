@@ -143,7 +143,7 @@ class LockstepStudy:
             proposal = yield self._compute(blocks)
             referred += proposal.referred
             joint = _by_column(columns, blocks, proposal)
-            if len(joint) == d:
+            if len(joint) == d and not self._space.is_conditional:
                 for j, (value, code) in joint.items():
                     values[j], x[j] = value, code
                 self._library.referred += referred > 0

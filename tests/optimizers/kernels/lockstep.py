@@ -38,7 +38,6 @@ def _conditional() -> SearchSpace:
         CS.UniformFloatHyperparameter("subsample", 0.1, 1.0),
         CS.UniformFloatHyperparameter("eta", 1e-4, 1.0, log=True),
         CS.UniformIntegerHyperparameter("rounds", 3, 2000, log=True),
-        CS.Constant("threads", 4),
         booster,
         drop,
         skip,
