@@ -1,4 +1,4 @@
-"""Data flows one way: every import goes down the list of layers, and no two modules import each other.
+"""Data flows one way: every import goes down the layers, no two modules import each other, parts stay small.
 
 Every import counts: those inside functions and those for type checking, too.
 """
@@ -30,9 +30,11 @@ LAYERS: list[tuple[str, ...]] = [
     ("optimizers",),
     ("llm",),
     ("benchmarks", "stats"),
+    ("past_trials",),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries"),
-    ("errors", "arrays"),
+    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
+    ("printable",),
+    ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
 
@@ -52,11 +54,16 @@ AT_THE_ROOT = {
     "__main__",
     "arrays",
     "errors",
+    "foreign_code",
     "libraries",
     "paths",
+    "plain_files",
+    "printable",
     "seeding",
     "patterns",
     "system",
+    "terminal",
+    "untrusted",
 }
 
 TOLERATED: set[tuple[str, str]] = set()
@@ -179,3 +186,30 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path, line: str) -> Non
 def test_a_cycle_is_found_however_long() -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}
     assert cycles(graph) == [{"a", "b", "c"}]
+
+
+def functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The name of every function of a module, and its number of lines; options of a command do not count."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_no_function_is_longer_than_70_lines() -> None:
+    long = {
+        f"{module}: {name}": lines
+        for module, path in modules().items()
+        for name, lines in functions(ast.parse(path.read_text()))
+        if lines > 70
+    }
+    assert long == {}
+
+
+def test_a_file_of_more_than_400_lines_says_why() -> None:
+    silent = {
+        module: path.read_text().count("\n")
+        for module, path in modules().items()
+        if path.read_text().count("\n") > 400
+        and "The file is long because" not in (ast.get_docstring(ast.parse(path.read_text())) or "")
+    }
+    assert silent == {}

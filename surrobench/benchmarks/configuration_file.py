@@ -19,7 +19,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,9 @@ import polars as pl
 
 from surrobench.benchmarks.base import Benchmark
 from surrobench.errors import UsageError
+from surrobench.plain_files import read_bytes
 from surrobench.space.hyperparameter import Configuration, Matrix
+from surrobench.untrusted import load_json
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 KEYS = ("benchmark", "seed", "trial")
@@ -136,7 +137,7 @@ def _content(path: str) -> bytes:
     if not path.endswith(SUFFIXES):
         raise UsageError(f"{path} holds no configurations.", f"Name a file {', '.join(SUFFIXES)}.")
     try:
-        return Path(path).read_bytes()
+        return read_bytes(Path(path))
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
 
@@ -192,7 +193,7 @@ def _decoded(rows: pl.DataFrame, name: str) -> list[Configuration]:
     out = []
     for row in rows.iter_rows(named=True):
         try:
-            value: Any = json.loads(row["config"])
+            value: Any = load_json(row["config"])
         except (TypeError, ValueError):
             value = None
         if not isinstance(value, dict):

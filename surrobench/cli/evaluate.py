@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import Command, option
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(name: str, source: str, fidelities: tuple[str, ...]) -> None:
     for batch in _batches(source):
         columns = chosen.evaluate(batch, fidelity=fidelity)
         for values in zip(*(column.tolist() for column in columns.values()), strict=True):
-            click.echo(json.dumps(dict(zip(columns, values, strict=True))))
+            output.write(json.dumps(dict(zip(columns, values, strict=True))))
 
 
 def _fidelity(text: str, names: list[str]) -> tuple[str, float]:
@@ -99,13 +100,12 @@ def _batches(source: str) -> Iterator[list[dict[str, Any]]]:
 
 def _parse(text: str, place: str) -> dict[str, Any]:
     """Parse one configuration; ``place`` names it in errors."""
-    import json
-
     from surrobench.errors import UsageError
+    from surrobench.untrusted import load_json
 
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = load_json(text)
+    except ValueError as error:
         raise UsageError(f"{place} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise UsageError(f"{place} is no JSON object.", 'A configuration is {"name": value, ...}.')

@@ -31,9 +31,9 @@ SHORTEST_ID = 8
 def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> None:
     """List the runs of the folder RESULTS with their ids, states and incumbents.
 
-    The id of a run, or the beginning of it, is what surrobench show takes. A run is ok when it has used its
-    budget, and exhausted when its method stopped by itself before. The incumbent is the mean of the best
-    configuration, in the unit of the benchmark's metric.
+    The command surrobench show takes the id of a run, or the beginning of the id. A run is ok when it has
+    used its budget. A run is exhausted when its method stopped by itself before that. The column incumbent
+    shows the mean value of the best configuration, in the unit of the benchmark's metric.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> 
     if as_json:
         rows = [{"run": row.pop("run"), **row} for row in shown.rename({"llm": "model"}).to_dicts()]
         document = {"schema_version": 1, "results": str(results), "total": len(chosen), "runs": rows}
-        click.echo(json.dumps(document, indent=2))
+        output.write(json.dumps(document, indent=2))
         return
     _print(shown, every["run"])
     if len(shown) < len(chosen):
@@ -89,14 +89,12 @@ def _print(runs: pl.DataFrame, ids: pl.Series) -> None:
         runs: the rows.
         ids: of all runs of the folder, among which the printed beginnings are unique.
     """
-    from rich.text import Text
-
     digits = shortest(ids.to_list())
     table = output.table("run", "method", "benchmark", "seed>", "state", "trials>", "incumbent>")
     table.padding = (0, 1, 0, 0)
     for row in runs.iter_rows(named=True):
         value = "-" if row["incumbent"] is None else f"{row['incumbent']:.5g}"
-        words = row["run"][:digits], Text(row["method"]), row["benchmark"], str(row["seed"]), row["state"]
+        words = row["run"][:digits], row["method"], row["benchmark"], str(row["seed"]), row["state"]
         table.add_row(*words, f"{row['trials']:,}", value)
     output.console().print(table)
 

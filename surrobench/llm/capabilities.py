@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import httpx
 
 from surrobench.errors import ModelError
-from surrobench.llm.client import THINK, UNTHINK, authorization, is_here
+from surrobench.llm.chat import THINK, UNTHINK
+from surrobench.llm.client import authorization, is_here
 from surrobench.llm.models import ModelSpec
 
 Structured = Literal["json_schema", "json_object", "none"]
@@ -307,8 +308,3 @@ def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> Mod
             "and all of them start anew.",
         )
     return ModelError(f"{problem}.", f"Write {line} into its table in the suite.")
-
-
-def as_record(found: Mapping[str, Capabilities]) -> dict[str, dict[str, Any]]:
-    """Return the capabilities of each model as the manifest keeps them."""
-    return {label: asdict(known) for label, known in found.items()}

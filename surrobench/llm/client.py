@@ -11,22 +11,19 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
+from surrobench.llm.chat import NotACompletion, chat_body, completions_of
 from surrobench.llm.models import ModelSpec
-from surrobench.protocol.requests import Complete, Completion, FinishReason
+from surrobench.protocol.requests import Complete, Completion
+from surrobench.untrusted import load_json
 
 LONGEST_PAUSE = 20.0
 """The most seconds between two tries, whatever the server asks for."""
-THINK, UNTHINK = "<think>", "</think>"
-"""The tags that open reasoning models put around their thinking."""
-SEED_MASK = 0x7FFFFFFF
-"""A mask for seeds: llama.cpp takes 32 bits of seed, and their largest value means "random"."""
 
 
 class Client:
@@ -108,6 +105,10 @@ class Client:
         self.tokens_out += sum(completion.tokens_out for completion in completions)
         return completions
 
+    def stop(self) -> None:
+        """Send no further request: what waits for its turn, or to be tried again, is given up."""
+        self._gone = self._gone or ModelUnavailable("The study was interrupted.")
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
@@ -131,14 +132,14 @@ class Client:
                 response = await self._http.post(self.url, json=sent)
                 latency = time.perf_counter() - start
                 if response.status_code == httpx.codes.OK:
-                    return _completions(response, latency)
+                    return completions_of(response, latency)
                 problem = f"status {response.status_code}: {_message(response)}"
                 if not _may_recover(response.status_code):
                     raise self._refusal(response.status_code, problem, sent)
                 asked_to_wait = _retry_after(response)
             except httpx.RequestError as error:
                 problem = f"{type(error).__name__} {error}".strip()
-            except _NotACompletion as error:
+            except NotACompletion as error:
                 problem = f"not a chat completion: {error}"
             if number + 1 < tries:
                 # Jitter prevents requests that failed together from coming back together.
@@ -171,33 +172,6 @@ class Client:
         return RequestRefused(f"{self.url} refused the request, {problem}.", remedy)
 
 
-def chat_body(spec: ModelSpec, request: Complete, seed: int | None) -> dict[str, Any]:
-    """Return the JSON body of a chat request.
-
-    The suite's sampling parameters have priority over the method's. ``max_completion_tokens`` means the same
-    as ``max_tokens``, and is the only name that some servers take.
-    """
-    sampling = {**request.sampling, **spec.sampling}
-    if "max_completion_tokens" in spec.sampling and "max_tokens" not in spec.sampling:
-        sampling.pop("max_tokens", None)
-    body: dict[str, Any] = {
-        **sampling,
-        "model": spec.model,
-        "messages": [message._asdict() for message in request.messages],
-    }
-    if request.n > 1:
-        body["n"] = request.n
-    if request.schema is not None and spec.structured != "none":
-        body["response_format"] = {"type": spec.structured}
-        if spec.structured == "json_schema":
-            # The order of the keys is kept, because it is the order in which the model writes the fields.
-            schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
-            body["response_format"]["json_schema"] = schema
-    if spec.seed and seed is not None:
-        body["seed"] = seed & SEED_MASK
-    return body
-
-
 def _takes_any_root(sent: Mapping[str, Any]) -> str:
     """Return how else decoding could be constrained for a schema of an array or of a single value.
 
@@ -208,82 +182,6 @@ def _takes_any_root(sent: Mapping[str, Any]) -> str:
     if not schema or schema.get("type") == "object":
         return ""
     return '"json_object" or "none"' if schema.get("type") == "array" else '"none"'
-
-
-class _NotACompletion(Exception):
-    """The error for a server that answered 200, but not with what the protocol promises."""
-
-
-def _completions(response: httpx.Response, latency: float) -> list[Completion]:
-    try:
-        data = response.json()
-    except (ValueError, RecursionError):
-        raise _NotACompletion(f"no JSON: {response.text[:100]!r}") from None
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise _NotACompletion("no choices")
-    replies = [_reply(choice) for choice in choices]
-    usage = data.get("usage")
-    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    # The protocol counts tokens and time per request. The first sample gets all of both, so that sums are
-    # true.
-    first = replace(
-        replies[0],
-        tokens_in=_count(usage, "prompt_tokens"),
-        tokens_out=_count(usage, "completion_tokens"),
-        latency=latency,
-        tokens_thinking=_count(details, "reasoning_tokens"),
-    )
-    return [first, *replies[1:]]
-
-
-def _reply(choice: Any) -> Completion:
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict):
-        raise _NotACompletion("a choice without a message")
-    text = message.get("content")
-    if text is None:
-        text = ""
-    if not isinstance(text, str):
-        raise _NotACompletion("content that is not text")
-    thought, text = _apart(message, _storable(text))
-    reason: FinishReason = "stop"
-    if choice.get("finish_reason") == "length":
-        reason = "length"
-    elif choice.get("finish_reason") == "content_filter" or (not text and message.get("refusal")):
-        reason = "refusal"
-    return Completion(text, reason, 0, 0, 0.0, thought)
-
-
-def _storable(text: str) -> str:
-    # JSON may contain half a surrogate pair, which no file and no later prompt could hold.
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
-    """Return a message's thinking, and its reply without the thinking.
-
-    Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
-    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Other servers leave it in the text, between tags.
-    The first tag may have ended the prompt. Thinking that was never closed was cut off, so there is no reply.
-    """
-    for name in ("reasoning", "reasoning_content"):
-        if isinstance(thought := message.get(name), str) and thought:
-            return _storable(thought), text
-    begun = text.lstrip()
-    opened = begun.startswith(THINK)
-    thought, closed, reply = begun.removeprefix(THINK).partition(UNTHINK)
-    if opened and not closed:
-        return thought.strip(), ""
-    # A reply that begins as JSON may contain the tag in one of its strings.
-    if closed and (opened or not begun.startswith(("{", "["))):
-        return thought.strip(), reply.lstrip()
-    return "", text
-
-
-def _count(usage: Any, key: str) -> int:
-    value = usage.get(key) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _may_recover(status: int) -> bool:
@@ -300,8 +198,8 @@ def _retry_after(response: httpx.Response) -> float:
 def _message(response: httpx.Response) -> str:
     """Return what the server says is wrong, on one line."""
     try:
-        data = response.json()
-    except (ValueError, RecursionError):
+        data = load_json(response.content)
+    except ValueError:
         data = None
     error = data.get("error", data) if isinstance(data, dict) else None
     message = error.get("message") if isinstance(error, dict) else error

@@ -1,4 +1,4 @@
-"""Turn a space into the JSON schema of a reply, and a reply into a configuration or a named reason.
+"""Turn a reply into a configuration or a named reason.
 
 Model output is untrusted text: it is parsed as JSON and checked value by value, never evaluated.
 """
@@ -21,7 +21,6 @@ from surrobench.space.hyperparameter import (
     Hyperparameter,
     Matrix,
     bounds_of,
-    is_integer,
     nearest,
     value_of,
     values_of,
@@ -56,35 +55,6 @@ class Proposal:
     detail: str = ""
     repairs: tuple[str, ...] = ()
     reply: str = ""
-
-
-def json_schema(view: ShownSpace, configurations: int = 1) -> dict[str, Any]:
-    """Return the schema of a configuration, or of an array of configurations.
-
-    Choices are enums, and ranges have their ends. Values are written as prompts write them
-    (``prompts.number``). Conditional hyperparameters are optional.
-    """
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {hp.name: _value_schema(hp) for hp in view.hyperparameters},
-        "required": [name for j, name in enumerate(view.names) if not view.is_conditional(j)],
-        "additionalProperties": False,
-    }
-    if configurations == 1:
-        return schema
-    return {"type": "array", "items": schema, "minItems": configurations, "maxItems": configurations}
-
-
-def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
-    choices = values_of(hp)
-    if choices is not None:
-        return {"enum": [number(choice) for choice in choices]}
-    low, high = bounds_of(hp)
-    return {
-        "type": "integer" if is_integer(hp) else "number",
-        "minimum": number(low),
-        "maximum": number(high),
-    }
 
 
 def parse_configuration(reply: Completion, view: ShownSpace, *, clip: bool, default: Matrix) -> Proposal:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from surrobench.llm.client import chat_body
+from surrobench.llm.chat import chat_body
 from surrobench.llm.models import ModelSpec
 from surrobench.protocol.requests import Complete, Completion, Message, Purpose
 
@@ -59,6 +59,9 @@ class ScriptedClient:
         self.tokens_in += words_in
         self.tokens_out += sum(completion.tokens_out for completion in completions)
         return completions
+
+    def stop(self) -> None:
+        """Do nothing: a reply takes no time."""
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -6,11 +6,11 @@ Processes that get runs as plain data resolve their names once more, by ``resolv
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import configuration_file, granted_start
-from surrobench.benchmarks.registry import benchmark
+from surrobench.benchmarks.registry import benchmark, expand
 from surrobench.errors import SuiteError, UsageError
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.registry import optimizer, require
@@ -18,16 +18,23 @@ from surrobench.plan.identity import identified
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run
 from surrobench.suite.schema import Suite
-from surrobench.suite.selection import Selection, extent
+from surrobench.suite.selection import Selection
 
 
-def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None) -> Plan:
+def plan(
+    suite: Suite,
+    part: Selection | None = None,
+    known: Plan | None = None,
+    text_rules: int | None = None,
+) -> Plan:
     """Plan all runs of a suite, or of a part of it, in the order benchmark, method, seed.
 
     Args:
         suite: the whole suite.
         part: which part of it; None for all.
         known: another plan of the same suite; names that it has resolved are not resolved again.
+        text_rules: the rules of writing and reading that the study was begun with, see ``llm.prompts``. By
+            default, those of the known plan, or else the present ones.
 
     Raises:
         UsageError: an unknown benchmark, optimizer or parameter, one method under two labels, or a method or
@@ -39,24 +46,33 @@ def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None)
         raise SuiteError(f"Suite {suite.name!r} cannot be run yet: {suite.planned}")
     part = part or Selection()
     narrowed = part.of(suite)
-    if known is not None and known.origin is not None:
-        methods, size = known.origin.methods, known.origin.extent
-    else:
-        methods = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
-        size = extent(suite)
+    origin = _origin(suite, part, known)
+    if text_rules is not None:
+        origin = replace(origin, text_rules=text_rules)
     for label, method in narrowed.optimizers.items():
-        require(method.method or label, methods[label], method.parameters)
+        require(method.method or label, origin.methods[label], method.parameters)
     opened = dict(known.benchmarks) if known else {}
     ids = narrowed.benchmark_ids()
     benchmarks = {name: opened.get(name) or benchmark(name) for name in ids}
     runs: list[Run] = []
     for where in benchmarks.values():
         for label in narrowed.optimizers:
-            runs += _runs(narrowed, where, label, methods[label])
+            runs += _runs(narrowed, where, label, origin)
     _check_distinct(runs)
-    optimizers = {_name(narrowed, label, methods[label]): methods[label] for label in narrowed.optimizers}
+    entries = {label: origin.methods[label] for label in narrowed.optimizers}
+    optimizers = {_name(narrowed, label, entry): entry for label, entry in entries.items()}
     _check_files(runs, benchmarks, optimizers)
-    return Plan(tuple(runs), benchmarks, optimizers, PlannedSuite(suite, part, methods, size))
+    return Plan(tuple(runs), benchmarks, optimizers, origin)
+
+
+def _origin(suite: Suite, part: Selection, known: Plan | None) -> PlannedSuite:
+    """Resolve what a whole suite names, or take it from another plan of the suite."""
+    if known is not None and known.origin is not None:
+        return replace(known.origin, suite=suite, part=part)
+    methods = {label: optimizer(method.method or label) for label, method in suite.optimizers.items()}
+    here, missing = suite.present()
+    complete = not missing or suite.missing == "skip"
+    return PlannedSuite(suite, part, methods, frozenset(expand(here)), complete)
 
 
 def resolved(runs: Sequence[Run]) -> Plan:
@@ -87,12 +103,15 @@ def check_unedited(runs: Sequence[Run]) -> None:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
 
 
-def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Iterator[Run]:
+def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> Iterator[Run]:
     """Yield the runs of one method on one benchmark.
+
+    The suite is what is planned of the origin's.
 
     Raises:
         SuiteError: the benchmark lacks what the method needs.
     """
+    entry = origin.methods[label]
     if entry.multi_fidelity and not where.scenario.fidelities:
         raise SuiteError(
             f"optimizers.{label} varies a fidelity, and {where.id} has none.",
@@ -108,8 +127,10 @@ def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Itera
                 f'Leave out {where.id}, or the variant "misleading".',
             )
         run = _run(suite, where.id, label, entry, model, variant)
+        if model:
+            run = replace(run, text_rules=origin.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
-        yield from identified(run, where.scenario.version, entry, asked, range(method.seeds or suite.seeds))
+        yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

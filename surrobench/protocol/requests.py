@@ -174,6 +174,26 @@ def one_by_one(function: Callable[[Any], Any]) -> Kernel:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """Holds what is known of how a request was served, once per request.
+
+    None of it is seen by prompts, and none of it determines a run's trials.
+    """
+
+    at: str = ""
+    """When the reply had arrived: UTC, ISO 8601 with milliseconds."""
+    model: str = ""
+    """The name of the model as the server states it."""
+    fingerprint: str = ""
+    """The ``system_fingerprint`` that the server states."""
+    tokens_cached: int = 0
+    """How many prompt tokens came from the server's cache, if the server tells."""
+    in_flight: int = 0
+    """How many requests of the study the server had when this one was sent, this one included. ``latency``
+    was taken under this load."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """Holds one reply of the language model."""
 
@@ -190,6 +210,8 @@ class Completion:
     """How many of ``tokens_out`` were for thinking, if the server tells, counted once per request."""
     where: str = ""
     """Which completion of the run this is, as in the journal: ``call.attempt.sample``."""
+    served: Served | None = None
+    """How the request was served, with the first of its completions; None in older recordings."""
 
 
 Request = Evaluate | Submit | Next | Waste | Compute | Complete | Sequence[Complete]

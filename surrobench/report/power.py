@@ -152,8 +152,7 @@ def plan_power(
         pilots: the quantile regrets of the pilot, as ``cells_beside`` returns them: all on the same
             instances, the control in each, every other method in one of them.
         control: the method that the other methods are compared with.
-        methods: the methods whose power is shown; by default all except the control. Holm's method counts all
-            methods in either case.
+        methods: those whose power is shown; by default all but the control. Holm's method counts all of them.
         effect: the difference in quantile regret to be found; by default each method's observed difference.
         wanted: the power asked for, in (0, 1).
         alpha: the family-wise level.
@@ -161,7 +160,7 @@ def plan_power(
             in common with the control. A method with one such seed is shown with one only.
         instances: the numbers of instances to try.
         simulations: the number of studies for each size.
-        seed: the seed of the simulation.
+        seed: of the simulation.
         blocks: what an instance of the pilots is, for the notes.
         progress: an iterator over the numbers of seeds, which passes each on when it is begun.
 
@@ -179,11 +178,11 @@ def plan_power(
     shown = list(dict.fromkeys(methods)) or sorted(others)
     _check_seeds(seeds, {method: group_of[method].seeds for method in shown}, control, named=bool(methods))
     tried = {method: group_of[method].tried(seeds) for method in shown}
-    columns = sorted(set(instances)) or sorted({max(2, n // 2), n, 2 * n, 4 * n})
+    columns = sorted({*instances} or {max(2, n // 2), n, 2 * n, 4 * n})
     simulator = _Simulator(groups, effect, alpha, simulations, seed)
     least = simulator.detectable(wanted, alpha / len(others))
     rows: list[Row] = []
-    for count in progress(sorted({count for counts in tried.values() for count in counts})):
+    for count in progress(sorted(set().union(*tried.values()))):
         of_count = {method: others.index(method) for method in shown if count in tried[method]}
         table = [simulator.powers(size, count) for size in columns]
         needed = _needed(partial(simulator.powers, count=count), list(of_count.values()), wanted)
@@ -200,8 +199,8 @@ def plan_power(
             for method, j in of_count.items()
         ]
     rows.sort(key=lambda row: (shown.index(row.method), row.seeds))
-    notes = _notes(rows, groups, control, alpha, effect, blocks)
-    return Plan(tuple(rows), tuple(columns), wanted, tuple(notes))
+    notes = tuple(_notes(rows, groups, control, alpha, effect, blocks))
+    return Plan(tuple(rows), tuple(columns), wanted, notes)
 
 
 def _gains(pilot: SeedArray, control: str, others: Sequence[str]) -> Floats:

@@ -14,6 +14,7 @@ from typing import Any
 
 from surrobench.llm.capabilities import Capabilities
 from surrobench.suite.schema import Suite
+from surrobench.untrusted import load_json
 
 Fallbacks = dict[str, dict[str, Any]]
 """Label of a model -> setting -> what it fell back to."""
@@ -68,7 +69,7 @@ def stored_fallbacks(suite: Suite, folder: Path) -> Fallbacks:
     opened.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = load_json((folder / "manifest.json").read_text())
         return {
             label: dict(kept)
             for label, kept in manifest["fallbacks"].items()
@@ -76,3 +77,20 @@ def stored_fallbacks(suite: Suite, folder: Path) -> Fallbacks:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def with_recorded_weights(suite: Suite, recording: Path) -> Suite:
+    """Return a suite that knows the weights that its recording was made with, where these are not here.
+
+    Weights in a folder are known by their content. A replay needs the digits of the content alone.
+    """
+    try:
+        manifest = json.loads((recording / "manifest.json").read_text())
+        known = {
+            label: spec.model_copy(update={"weights": manifest["weights"][label]})
+            for label, spec in suite.models.items()
+            if label in manifest["weights"] and manifest["models"][label]["weights"] == spec.weights
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return suite
+    return suite.model_copy(update={"models": {**suite.models, **known}})

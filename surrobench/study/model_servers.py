@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from surrobench.errors import ModelError, ModelUnavailable
-from surrobench.llm.capabilities import Capabilities, capabilities, lacking
+from surrobench.llm.capabilities import capabilities, lacking
 from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
@@ -29,29 +30,28 @@ class ModelSettings:
     Attributes:
         suite: with the models as they are asked.
         fallbacks: what of it fell back to what the servers support.
-        servers: label of a model -> what its server can do, of the servers that were probed.
-        started: labels of the models that would fall back now, but of which runs were started before.
+        servers: label of a model -> what its server can do, as the manifest keeps it, of those probed.
+        problems: label of a model -> what its server cannot do, though the suite or earlier runs ask for it.
     """
 
     suite: Suite
     fallbacks: Fallbacks
-    servers: Mapping[str, Capabilities]
-    started: frozenset[str] = frozenset()
+    servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: Mapping[str, ModelError] = field(default_factory=dict)
 
 
 def choose_settings(
-    suite: Suite, before: Fallbacks, plan: Plan, results: Results | None, note: Callable[[str], None]
+    suite: Suite, stored: ModelSettings, plan: Plan, results: Results | None, note: Callable[[str], None]
 ) -> ModelSettings:
     """Probe the servers that will be asked something, and choose how their models are asked.
 
     Args:
         suite: as written.
-        before: the stored fallbacks.
+        stored: the settings with the fallbacks of earlier sessions.
         plan: of the suite with the stored fallbacks.
         results: of earlier sessions, if there are any.
         note: takes a line for each server that lacks something, and for each fallback.
     """
-    stored, kept = with_fallbacks(suite, {}, before, _say_nothing)
     pending = results.unfinished(plan) if results is not None else plan
     servers = {}
     for label in sorted({run.model for run in pending if run.model and run.asks_model}):
@@ -60,16 +60,22 @@ def choose_settings(
             if servers[label].lacks:
                 note(f"{label}: {servers[label]}")
     if not servers:
-        return ModelSettings(stored, kept, servers)
-    _, fallbacks = with_fallbacks(suite, servers, before, _say_nothing)
-    started = {label for label in fallbacks if fallbacks[label] != kept.get(label)}
+        return stored
+    _, fallbacks = with_fallbacks(suite, servers, stored.fallbacks, _say_nothing)
+    started = {label for label in fallbacks if fallbacks[label] != stored.fallbacks.get(label)}
     if started and results is not None:  # rare, and reading a journal takes its time
         held = results.endings().keys() | Journal(results.journal_path).runs()
         started &= {run.model for run in plan if run.id in held and run.model and run.asks_model}
     elif results is None:
         started = set()
-    asked, fallbacks = with_fallbacks(suite, servers, before, note, started)
-    return ModelSettings(asked, fallbacks, servers, frozenset(started))
+    asked, fallbacks = with_fallbacks(suite, servers, stored.fallbacks, note, started)
+    judged = {
+        label: lacking(asked.models[label], server, begun=label in started)
+        for label, server in servers.items()
+    }
+    problems = {label: problem for label, problem in judged.items() if problem is not None}
+    records = {label: asdict(server) for label, server in servers.items()}
+    return ModelSettings(asked, fallbacks, records, problems)
 
 
 def open_models(
@@ -106,13 +112,12 @@ def _open_model(
     from surrobench.llm.client import Client
 
     spec = settings.suite.models[label]
-    server = settings.servers.get(label, Capabilities())
     model = JournalledModel(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
     try:
-        if (problem := lacking(spec, server, begun=label in settings.started)) is not None:
-            raise problem
+        if label in settings.problems:
+            raise settings.problems[label]
         url = spec.url or _start_server(label, spec, folder, note, stack)
-        model.client = Client(spec, url, samples=server.samples is not False)
+        model.client = Client(spec, url, samples=settings.servers.get(label, {}).get("samples") is not False)
     except ModelError as error:
         note(str(error))
         log.info("model %s cannot be asked: %s", label, error)
@@ -150,6 +155,9 @@ class NoServer:
     ) -> list[Completion]:
         """Refuse every request."""
         raise ModelUnavailable("There is no server.")
+
+    def stop(self) -> None:
+        """Stop nothing."""
 
     async def aclose(self) -> None:
         """Close nothing."""

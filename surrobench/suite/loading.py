@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
 from surrobench.paths import data_dir, find_file, find_folder
+from surrobench.plain_files import read_text
 from surrobench.suite.claims import Claim, Pair
 from surrobench.suite.schema import SCHEMA_VERSION, Method, Misfit, Suite, unknown_name
+from surrobench.untrusted import load_toml
 
 
 def load_suite(name: str) -> tuple[Suite, str]:
@@ -43,7 +44,7 @@ def load_suite(name: str) -> tuple[Suite, str]:
             raise SuiteError(f"No suite {name!r}.{guess}", f"Name a TOML file, or one of {', '.join(known)}.")
         path = own
     try:
-        text = path.read_text()
+        text = read_text(path)
         return parse_suite(text, str(path), path.parent), text
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
@@ -61,8 +62,8 @@ def parse_suite(text: str, origin: str = "suite", folder: Path | None = None) ->
         SuiteError: see ``load_suite``.
     """
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = load_toml(text)
+    except ValueError as error:
         raise SuiteError(f"{origin} is not TOML: {error}.") from error
     if origin.endswith(".toml"):
         values.setdefault("name", Path(origin).stem)
@@ -83,8 +84,8 @@ def suite_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> tu
         text = "".join(
             f"{json.dumps(key)} = {_toml(value)}\n" for key, value in values.items() if value is not None
         )
-        values = tomllib.loads(text)
-    except (TypeError, tomllib.TOMLDecodeError) as error:
+        values = load_toml(text)
+    except (TypeError, ValueError, RecursionError) as error:
         raise SuiteError(f"The suite has a value that TOML does not know: {error}.") from None
     return _checked(values, "", "The suite", folder), text
 

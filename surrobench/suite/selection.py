@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surrobench.benchmarks.registry import expand
-from surrobench.errors import DataError, UnknownName
+from surrobench.errors import UnknownName
 from surrobench.patterns import matching
 from surrobench.suite.schema import Suite
 
@@ -70,16 +70,6 @@ class Selection:
         seeds = f"at most {self.seeds} seed{'s' * (self.seeds > 1)}" if self.seeds else ""
         parts = [seeds, " ".join(self.methods), " ".join(self.benchmarks)]
         return "; ".join(filter(None, parts))
-
-
-def extent(suite: Suite) -> dict[str, int | None]:
-    """Count the benchmarks, methods and seeds of a suite; None for benchmarks if data is missing."""
-    try:
-        benchmarks = len(suite.benchmark_ids())
-    except DataError:
-        benchmarks = None
-    seeds = max(method.seeds or suite.seeds for method in suite.optimizers.values())
-    return {"benchmarks": benchmarks, "methods": len(suite.optimizers), "seeds": seeds}
 
 
 def _benchmarks(suite: Suite, patterns: Sequence[str]) -> list[str]:

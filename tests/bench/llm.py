@@ -30,7 +30,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from surrobench.llm.client import chat_body
+from surrobench.llm.chat import chat_body
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers.llama_cpp import embedded_server

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from surrobench.engine.answers import answers_of
+from surrobench.engine.guard import Guard
 from surrobench.engine.loop import drive
 from surrobench.optimizers.base import Steps, Task
 from surrobench.protocol.requests import Compute, Evaluate, one_by_one
@@ -73,12 +74,12 @@ def test_a_run_whose_state_fails_alone_fails_alone(register: Register) -> None:
 
 
 def test_a_kernel_that_forgets_a_run_is_a_violation() -> None:
-    [answer] = answers_of(lambda states: [], [1])
-    assert "a kernel that gave 0 answers to 1 states" in str(answer.error)
+    [answer] = answers_of(lambda states: [], [1], Guard())
+    assert "kernel gave 0 answers to 1 states" in str(answer.error)
 
 
 def test_a_kernel_without_a_form_for_many_is_a_loop() -> None:
-    assert [answer.value for answer in answers_of(one_by_one(abs), [-1, 2, -3])] == [1, 2, 3]
+    assert [answer.value for answer in answers_of(one_by_one(abs), [-1, 2, -3], Guard())] == [1, 2, 3]
     assert Compute(one_by_one(abs), -4).alone() == 4
 
 

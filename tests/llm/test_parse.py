@@ -20,9 +20,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from surrobench.benchmarks.registry import SCENARIOS, scenario
-from surrobench.llm.parse import Proposal, json_schema, parse_configuration, parse_configurations
+from surrobench.llm.parse import Proposal, parse_configuration, parse_configurations
 from surrobench.llm.prompt_variants import ShownSpace
 from surrobench.llm.prompts import number
+from surrobench.llm.schemas import json_schema
 from surrobench.protocol.requests import Completion, FinishReason
 from surrobench.space.hyperparameter import values_of
 from surrobench.space.search_space import SearchSpace

@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.llm.parse import json_schema, parse_configuration, parse_configurations
+from surrobench.llm.parse import parse_configuration, parse_configurations
 from surrobench.llm.prompt_variants import VARIANTS, ShownSpace, Variant, shown_card
 from surrobench.llm.prompts import describe, render
+from surrobench.llm.schemas import json_schema
 from surrobench.protocol.requests import Completion
 from surrobench.space.hyperparameter import Matrix, bounds_of, values_of
 from surrobench.space.search_space import SearchSpace

@@ -12,7 +12,7 @@ from surrobench.llm.client import Client
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.parse import parse_configuration
-from surrobench.protocol.requests import Complete, Completion, Message
+from surrobench.protocol.requests import Complete, Completion, Message, Served
 from tests.studies import AGENT, MLP, answer, configuration, suite_text, surrobench
 
 from .faulty_server import FaultyServer, ok, raw, truncated
@@ -90,6 +90,25 @@ def test_the_journal_keeps_thinking_and_reads_what_was_written_without(tmp_path:
     assert "thinking" in second
     assert "thinking" not in first, "an entry without thinking is what it was in earlier versions"
     assert [entry.completion for entry in Journal(path).get(Call("r", 0, 0))] == [plain, deep]
+
+
+def test_the_journal_keeps_how_a_request_was_served(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    served = Served(at="2026-11-28T12:00:00.000+00:00", model="m-1", tokens_cached=7, in_flight=3)
+    completion = Completion("42", "stop", 7, 3, 0.25, served=served)
+
+    async def go() -> None:
+        journal = Journal(path, versions={})
+        await journal.append(Call("r", 0, 0), "hash", "propose", ASK.messages, [completion])
+        journal.close()
+
+    asyncio.run(go())
+    [entry] = Journal(path).get(Call("r", 0, 0))
+    assert entry.completion == completion
+    assert "fingerprint" not in path.read_text(), "what the server does not state leaves no trace"
+    newer = path.read_text().replace('"served":{', '"served":{"weather":"fine",')
+    path.write_text(newer)
+    assert Journal(path).get(Call("r", 0, 0)) == [entry], "an entry may state more than this version knows"
 
 
 def test_a_study_of_a_reasoning_model_and_what_show_says(tmp_path: Path) -> None:

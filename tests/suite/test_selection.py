@@ -11,9 +11,10 @@ import pytest
 from surrobench.benchmarks.registry import scenario
 from surrobench.errors import DataError, UnknownName
 from surrobench.execution.process_pool import InlineExecutor
+from surrobench.plan.planning import plan
 from surrobench.results.folder import Results
 from surrobench.suite.loading import parse_suite
-from surrobench.suite.selection import Selection, extent
+from surrobench.suite.selection import Selection
 from tests.studies import FCN, MLP, suite_text, surrobench
 
 TEXT = suite_text(MLP, FCN, methods=("random", "sobol", "tpe"), seeds=3) + (
@@ -80,7 +81,10 @@ def no_yahpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_missing_data_matters_only_to_the_benchmarks_that_are_in_it() -> None:
     suite = parse_suite(suite_text(MLP, "yahpo/lcbench/3945"))
     assert Selection((MLP,)).of(suite).benchmark_ids() == [MLP]
-    assert extent(suite)["benchmarks"] is None
+    origin = plan(suite, Selection((MLP,))).origin
+    assert origin is not None
+    assert not origin.complete
+    assert origin.benchmarks == {MLP}
     with pytest.raises(DataError, match="YAHPO"):
         Selection(("yahpo/*",)).of(suite)
     with pytest.raises(UnknownName, match="hpobench/mlp/car"):

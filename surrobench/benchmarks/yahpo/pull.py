@@ -28,6 +28,7 @@ from surrobench.benchmarks.yahpo.data import (
     shipped,
 )
 from surrobench.errors import DataError, UnknownName
+from surrobench.untrusted import load_json
 
 REPOSITORY = "slds-lmu/yahpo_data"
 TAG = f"v{VERSION}"
@@ -122,7 +123,7 @@ class _Source:
         def read() -> None:
             answer = self._client.get(url)
             answer.raise_for_status()
-            entries: list[dict[str, Any]] = answer.json()["tree"]
+            entries: list[dict[str, Any]] = load_json(answer.content)["tree"]
             found.update({entry["path"]: entry["sha"] for entry in entries if entry["type"] == "blob"})
 
         self._retried(read, "its listing")

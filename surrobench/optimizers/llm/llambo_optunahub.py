@@ -40,8 +40,9 @@ from ConfigSpace.hyperparameters import OrdinalHyperparameter
 from numpy.random import Generator as Draws
 
 from surrobench.errors import UsageError
-from surrobench.llm.parse import Proposal, json_schema, parse_configuration
+from surrobench.llm.parse import Proposal, parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
+from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.llambo_steps import (
@@ -63,6 +64,7 @@ from surrobench.optimizers.llm.propose import trial
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Message, Request, Waste
 from surrobench.space.hyperparameter import Matrix, is_integer, values_of
 from surrobench.space.search_space import SearchSpace
+from surrobench.untrusted import load_json
 
 NAME = PROMPTS = "llambo-optunahub"
 LADDER = (0.1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -189,8 +191,8 @@ class _Numbers:
         the whole space. Where a model guesses at the rest, the repairs say so (``dropped:NAME``).
         """
         try:
-            said = json.loads(reply.text)
-        except (ValueError, RecursionError):
+            said = load_json(reply.text)
+        except ValueError:
             said = None
         extra = [name for name in self.hidden if name in said] if isinstance(said, dict) else []
         if extra:

@@ -62,8 +62,7 @@ def llinbo(
     - The source tells the length of the history's text as the iteration. Here the number is right.
     - In ``constrained``, the source fits a process anew for each draw. Here the fitted process is conditioned
       in closed form.
-    - In ``constrained``, the source multiplies the deviation by beta_t, and elsewhere by its root. Here it is
-      always the root.
+    - In ``constrained``, the source multiplies the deviation by beta_t. Elsewhere, and here, it is the root.
     - The temperature is unset in the source. Here it is the default of the source's server.
     - The source's 50 tokens for a bare vector would cut off a JSON object. Here the limit is the 2000 that it
       grants the first configurations.

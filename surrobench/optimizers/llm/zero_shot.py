@@ -16,7 +16,8 @@ import numpy as np
 from numpy.random import Generator
 
 from surrobench.benchmarks.base import TaskCard
-from surrobench.llm.parse import Proposal, json_schema
+from surrobench.llm.parse import Proposal
+from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose_several, read, trial

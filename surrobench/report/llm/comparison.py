@@ -15,7 +15,6 @@ where the condition is better.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -42,6 +41,7 @@ from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import holm
 from surrobench.stats.regret import quantile_regret
 from surrobench.stats.signed_rank import signed_rank
+from surrobench.untrusted import load_toml
 
 By = Literal["variant", "model"]
 
@@ -186,7 +186,7 @@ def load_comparison(
     at = [final.methods.index(condition.name) for condition in conditions]
     block_of = study.blocks if blocks == "data-set" else {}
     counted = [block_of.get(name, name) for name in final.instances]
-    suites = [tomllib.loads(folder.manifest["suite"].get("text", "")) for folder in folders]
+    suites = [load_toml(folder.manifest["suite"].get("text", "")) for folder in folders]
     return Comparison(
         by=by,
         first=compared(first, late, conditions, counted, alpha),

@@ -9,8 +9,8 @@ from scipy.stats import norm
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import UsageError
-from surrobench.llm.parse import json_schema
 from surrobench.llm.prompts import describe
+from surrobench.llm.schemas import json_schema
 from surrobench.protocol.requests import Completion, Evaluate, Waste
 from surrobench.space.hyperparameter import Matrix
 from tests.optimizers.chatting import Chat, Reply, chat_with, in_turn, randomly, task_of, written
