@@ -4,7 +4,7 @@
 concurrently; a run that waits for the model never holds up one that does not. ``Compute`` requests of all
 runs for one kernel on one scenario become one call. No optimizer is special-cased.
 What a run gets depends only on its own identity, never on which other runs share its batch.
-(One class of some more than 400 lines: every answer leads to the next request, whatever its kind.)
+The file is long because every answer leads to the next request, whatever its kind: it is one class.
 """
 
 from __future__ import annotations
