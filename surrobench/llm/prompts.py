@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import data_dir
+from surrobench.plain_files import read_text
 
 COMMON = "common"
 """The folder of the templates that all methods share. They say how a task and a space are described."""
@@ -98,7 +99,7 @@ def user_templates(folder: Path, method: str) -> dict[str, str]:
         if name not in known:
             raise UnknownName(f"prompt template in {folder}", name, known, listed)
         try:
-            texts[name] = path.read_text(encoding="utf-8")
+            texts[name] = read_text(path)
             _environment(method, ()).parse(texts[name])
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The prompt template {path} cannot be read: {error}.") from None

@@ -31,7 +31,7 @@ def outcomes(past: History) -> list[str]:
 
 
 def test_outcomes_have_four_digits_where_the_best_look_different() -> None:
-    assert outcomes(made([0.123456, 0.5, 97.61, 0.12346])) == ["0.1235", "0.5", "97.61", "0.1235"]
+    assert outcomes(made([0.123456, 0.5, 97.61, 0.3])) == ["0.1235", "0.5", "97.61", "0.3"]
 
 
 @pytest.mark.parametrize(
