@@ -108,7 +108,7 @@ def test_numbers_are_grids_or_ranges_and_words_are_categories(tmp_path: Path) ->
     assert said["layers"] == "one of 1, 2, 3, 4"
     assert said["batch"] == "one of 8, 16, 32, 64, 128, 256"
     assert said["act"] == "one of relu, tanh"
-    assert said["bias"] == "one of False, True"
+    assert said["bias"] == "one of false, true"
     assert said["threads"] == "one of 4"
     assert {name for name in said if is_log(space[name])} == {"lr", "batch"}
 
