@@ -9,6 +9,7 @@ from typing import Any, Literal
 import altair as alt
 import numpy as np
 
+from surrobench.arrays import Floats
 from surrobench.errors import DataError, UnknownName
 from surrobench.report.figures.theme import (
     COLUMN,
@@ -63,18 +64,7 @@ def heat_map(
     if measure not in _MEASURES:
         raise UnknownName("measure", measure, _MEASURES)
     title, name = _MEASURES[measure]
-    values = {
-        "rank": ranking.ranks,
-        "quantile": ranking.measured.quantile,
-        "normalised": ranking.measured.normalised,
-    }[measure]
-    defined = np.flatnonzero(~np.isnan(values).any(axis=1)).tolist()
-    if not defined:
-        raise DataError(
-            "No benchmark has a normalised regret: their best losses are as large as the anchor.",
-            "Show ranks or quantile regret.",
-        )
-    values, instances = values[defined], [ranking.instances[i] for i in defined]
+    values, instances = _of_instances(ranking, measure)
     n, k = values.shape
     left_out = len(ranking.instances) - n
     names = instance_names(instances)
@@ -123,6 +113,26 @@ def heat_map(
             + (f" Without {left_out} that have no such regret." * (n < len(ranking.instances)))
         ],
     )
+
+
+def _of_instances(ranking: Ranking, measure: Measure) -> tuple[Floats, list[str]]:
+    """Return what a heat map shows, shape (n, k), and the n instances that have it.
+
+    Raises:
+        DataError: no benchmark has a normalised regret, which is to be shown.
+    """
+    values = {
+        "rank": ranking.ranks,
+        "quantile": ranking.measured.quantile,
+        "normalised": ranking.measured.normalised,
+    }[measure]
+    defined = np.flatnonzero(~np.isnan(values).any(axis=1)).tolist()
+    if not defined:
+        raise DataError(
+            "No benchmark has a normalised regret: their best losses are as large as the anchor.",
+            "Show ranks or quantile regret.",
+        )
+    return values[defined], [ranking.instances[i] for i in defined]
 
 
 def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> Any:
