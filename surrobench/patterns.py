@@ -8,6 +8,11 @@ from collections.abc import Iterable
 from surrobench.errors import UnknownName
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Return whether a pattern, as a shell knows them, means a name; each name means itself."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
 def matching(kind: str, patterns: Iterable[str], known: Iterable[str], remedy: str = "") -> list[str]:
     """The known names that patterns mean, in the order of ``known``.
 
@@ -23,7 +28,7 @@ def matching(kind: str, patterns: Iterable[str], known: Iterable[str], remedy: s
     known = [*known]
     meant: set[str] = set()
     for pattern in patterns:
-        found = {name for name in known if name == pattern or fnmatch.fnmatchcase(name, pattern)}
+        found = {name for name in known if fits(name, pattern)}
         if not found:
             raise UnknownName(kind, pattern, known, remedy)
         meant |= found

@@ -250,6 +250,27 @@ def test_rank_of_two_folders_and_of_results_of_others(results, tmp_path):
     assert any("results of others" in note for note in data["notes"])
 
 
+def test_methods_of_others_are_chosen_by_name_too(results, tmp_path):
+    rows = [
+        f"{method},{name},{s},{t},{50 + t}"
+        for method in ("their first", "their second")
+        for name in (MLP, NAS)
+        for s in (0, 1)
+        for t in range(6)
+    ]
+    (tmp_path / "o.csv").write_text("\n".join(["method,benchmark,seed,trial,value", *rows]) + "\n")
+
+    def names(*words):
+        data = ranked(results, "--external", tmp_path / "o.csv", *words)
+        return {row["method"] for row in data["methods"]}
+
+    assert names("--method", "their first", "--method", "random") == {"their first", "random"}
+    assert names("--method", "their*", "--method", "random") == {"their first", "their second", "random"}
+    assert names("--method", "random") == {"their first", "their second", "random"}
+    unknown = surrobench("rank", results, "--external", tmp_path / "o.csv", "--method", "their frist")
+    assert "Did you mean 'their first'?" in unknown.error or "their first" in unknown.error
+
+
 def test_rank_shows_the_test_metric_that_a_table_maps(tmp_path):
     rows = [f"{lr},{10 - lr},{0.5 + lr / 100}" for lr in range(10)]
     (tmp_path / "t.csv").write_text("\n".join(["lr,val_loss,test_loss", *rows]) + "\n")

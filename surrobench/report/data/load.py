@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surrobench.benchmarks.registry import scenario
 from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.prompt_variants import method_name
-from surrobench.patterns import matching
+from surrobench.patterns import fits, matching
 from surrobench.protocol.budget import ROUNDING, Budget
 from surrobench.results.folder import Results
 from surrobench.stats.steps import Steps, Unit, spent_by, steps_of
@@ -36,22 +36,36 @@ class RunFilter:
     models: Sequence[str] = ()
     variants: Sequence[str] = ()
 
-    def of(self, plan: pl.DataFrame) -> pl.DataFrame:
+    def of(self, plan: pl.DataFrame, external: Sequence[str] = ()) -> pl.DataFrame:
         """Return the runs of a plan that the filter selects.
+
+        Args:
+            plan: the runs.
+            external: methods of external results, which patterns of methods may mean, too.
 
         Raises:
             UnknownName: a pattern matches nothing.
         """
         plan = plan.filter(_matches(plan, "benchmark", self.benchmarks, "benchmark"))
-        plan = plan.filter(_matches(plan, "method", self.methods, "method", "optimizer"))
+        plan = plan.filter(_matches(plan, "method", self.methods, "method", "optimizer", more=external))
         plan = plan.filter(_matches(plan, "model", self.models, "llm") | pl.col("llm").is_null())
         return plan.filter(_matches(plan, "variant", self.variants, "variant") | pl.col("variant").is_null())
 
+    def external(self, methods: Sequence[str]) -> list[str]:
+        """Return which methods of external results count: those that a pattern means, if one means any.
 
-def _matches(plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: str) -> pl.Expr:
+        Where the patterns mean methods of the study only, all external ones are compared with these.
+        """
+        meant = [name for name in methods if any(fits(name, pattern) for pattern in self.methods)]
+        return meant or list(methods)
+
+
+def _matches(
+    plan: pl.DataFrame, kind: str, patterns: Sequence[str], *columns: str, more: Sequence[str] = ()
+) -> pl.Expr:
     if not patterns:
         return pl.lit(True)
-    known = sorted({name for column in columns for name in plan[column].drop_nulls().unique()})
+    known = sorted({name for column in columns for name in plan[column].drop_nulls().unique()} | {*more})
     meant = matching(kind, patterns, known, f"The results have: {', '.join(known) or 'none'}.")
     return pl.any_horizontal(*(pl.col(column).is_in(meant) for column in columns))
 

@@ -179,7 +179,9 @@ def load_study(
     folders = [results] if isinstance(results, Results) else list(results)
     limit = limit or Budget()
     whole = joint_plan(folders)
-    plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
+    choice = choice or RunFilter()
+    plan, others = _chosen(whole, others, choice)
+    plan = limited(plan, limit).with_row_index("row")
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     notes = _notes(folders, whole, limit)
@@ -201,7 +203,7 @@ def load_study(
         incumbents = on_most_benchmarks(incumbents)
     study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
     selected = {
-        "selection": asdict(choice or RunFilter()), "budget": asdict(limit), "partial": partial,
+        "selection": asdict(choice), "budget": asdict(limit), "partial": partial,
         "mixed_settings": mixed_settings, "external": others is not None,
     }  # fmt: skip
     left_out = tuple(missing["benchmark"].unique(maintain_order=True))
@@ -297,6 +299,16 @@ def _read(
         for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
             portions += read_steps(folder, mine, key, units, tests, after)
     return portions
+
+
+def _chosen(
+    plan: pl.DataFrame, others: pl.DataFrame | None, choice: RunFilter
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the runs and the external trials that a filter selects."""
+    if others is None:
+        return choice.of(plan), None
+    theirs = sorted(others["method"].unique())
+    return choice.of(plan, theirs), others.filter(pl.col("method").is_in(choice.external(theirs)))
 
 
 def _like(theirs: Portion, *, tests: bool) -> Portion:
