@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from surrobench.errors import UsageError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -50,15 +52,26 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "surrobench"
 
 
+def _path(name: str) -> Path:
+    """Return the path that a user's file names.
+
+    Raises:
+        UsageError: no file system has such a name.
+    """
+    if "\0" in name:
+        raise UsageError(f"{name!r} is no name of a file.", "It has a character that ends names.")
+    return Path(name).expanduser()
+
+
 def find_folder(name: str, folder: Path | None = None) -> Path:
     """Return a user's folder, absolute: beside the suite, or else, if it is there, in the current folder."""
-    path = Path(name).expanduser()
+    path = _path(name)
     beside = folder / path if folder else path
     return (path if path.is_dir() and not beside.is_dir() else beside).resolve()
 
 
 def find_file(name: str, folder: Path | None = None) -> Path:
     """A user's file, absolute: in ``folder`` (the suite's), or else, if it is there, in the current one."""
-    path = Path(name).expanduser()
+    path = _path(name)
     beside = folder / path if folder else path
     return (path if path.is_file() and not beside.is_file() else beside).resolve()

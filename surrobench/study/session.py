@@ -20,7 +20,7 @@ from surrobench.engine.loop import drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
 from surrobench.engine.timing import Timing
-from surrobench.errors import SurrobenchError, UsageError
+from surrobench.errors import ResultsError, SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, finished_shards, make_shards
 from surrobench.llm.journalled_model import JournalledModel
@@ -108,8 +108,18 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
 
 
 def _recording(replay: Path | None) -> Results | None:
-    """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked."""
-    return Results(replay) if replay and (replay / "manifest.json").is_file() else None
+    """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked.
+
+    Raises:
+        ResultsError: there is neither.
+    """
+    if replay is None:
+        return None
+    if (replay / "manifest.json").exists():
+        return Results(replay)
+    if journal_files.recorded_journal(replay) is None:
+        raise ResultsError(f"{replay} holds no recording.", "Name a results folder, or a journal.")
+    return None
 
 
 def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns) -> list[Run]:
