@@ -11,6 +11,7 @@ import polars as pl
 from surrobench.arrays import Floats
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.data.load import joint_plan, missing_parts
+from surrobench.report.looks import late_benchmarks
 from surrobench.report.ranking.model import Measured, Note, Ranking
 from surrobench.report.ranking.notes import blocks_in_words
 from surrobench.results.folder import Results
@@ -256,8 +257,13 @@ def with_claims(
         why = "runs are missing, and they do not fail at random"
         note = Note("warning", f"The suite's claims are not judged: {why}.")
         return replace(ranking, notes=(*ranking.notes, note))
-    judged = judge(results, ranking.alpha, plan=plan)
+    judged = judge(results, plan=plan)
     notes = []
+    alpha = results[0].manifest["suite"].get("alpha", 0.05)
+    if ranking.alpha != alpha:
+        notes.append(f"The claims are judged at the level that the suite states, {alpha:g}.")
+    if late := late_benchmarks(results):
+        notes.append(late)
     if left := sorted(stated[0].keys() - {one.name for one in judged}):
         notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
     if judged and missing_parts(results, plan):
