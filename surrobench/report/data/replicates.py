@@ -64,8 +64,8 @@ def replicate_notes(folders: Sequence[Results], plan: pl.DataFrame) -> list[str]
         more = f", and likewise on {len(repeated) - 1} more" if len(repeated) > 1 else ""
         notes.append(
             f"{method}: the model gave the same completions with several seeds. {count} seeds on {name} are "
-            f"{len(groups)} observation{'s' * (len(groups) > 1)}{more}. Tests count data sets, and hold; what is "
-            "said of seeds (bands over seeds, the hierarchical test, power) is surer than it should be."
+            f"{len(groups)} observation{'s' * (len(groups) > 1)}{more}. Tests count data sets, and hold; "
+            "what is said of seeds (bands over seeds, hierarchical test, power) is surer than it should be."
         )
     return notes
 
