@@ -30,7 +30,12 @@ def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
     # Each extra test has columns of its own: only those that were asked for are there.
     extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
     shown = dict.fromkeys(key for part in parts for key in part.extra)
-    columns = [key for column in COLUMNS for key in (column.key, *_ends(column.key, shown))]
+    columns = [
+        key
+        for column in COLUMNS
+        if not column.asked or column.key in shown
+        for key in (column.key, *_ends(column.key, shown))
+    ]
     keys = ["seeds", "trials", "instances", *columns, *extra_tests]
     grouped = any(ranking.group for ranking in rankings)
     return to_csv(
