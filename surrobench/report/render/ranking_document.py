@@ -40,7 +40,7 @@ def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
     grouped = any(ranking.group for ranking in rankings)
     return to_csv(
         (
-            {key: value for key, value in row.items() if key in keys or grouped}
+            {key: value for key, value in row.items() if key in keys or (grouped and key == "group")}
             for part in parts
             for row in _rows(part)
         ),
@@ -124,7 +124,7 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
         "anchor": ranking.settings.anchor,
         "alpha": ranking.alpha,
         "methods": [
-            {column.key: column.value(ranking, j) for column in COLUMNS}
+            {c.key: c.value(ranking, j) for c in COLUMNS if not c.asked or c.key in ranking.extra}
             for j in range(len(ranking.methods))
         ],
         "friedman": {
