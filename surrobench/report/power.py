@@ -314,8 +314,8 @@ def _notes(
         few = min(group.seeds for group in groups)
         if few < FEW_SEEDS:
             yield (
-                f"With {few} seed{'s' * (few > 1)}, a small effect looks two to three times as large as it is, "
-                "and its power with it: state --effect."
+                f"With {few} seed{'s' * (few > 1)}, a small effect looks two to three times as large as it "
+                "is, and its power with it: state --effect."
             )
     lone = [method for group in groups if group.seeds == 1 for method in group.methods]
     if len(lone) == m:
