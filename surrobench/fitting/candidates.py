@@ -7,17 +7,21 @@ Snoek et al., "Practical Bayesian optimization" (NeurIPS 2012).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Matrix
 
 MOST_OF_A_PROCESS = 1000
 """The number of rows above which no Gaussian process is fitted: its time grows with the third power."""
-TREES = 100
+ROWS_OF_A_KERNEL = 150
+"""The number of rows that the lengths of a kernel are fitted to, for the same reason."""
+TREES = 60
 
 Candidate = Callable[[int, int], Any]
 """Makes a model that is not fitted from the number of features and a seed."""
@@ -27,7 +31,6 @@ def candidates(rows: int) -> dict[str, Candidate]:
     """Return the candidates for a number of rows, by name."""
     found: dict[str, Candidate] = {
         "random forest": _forest("RandomForestRegressor", 1),
-        "random forest, leaves of 3": _forest("RandomForestRegressor", 3),
         "extra trees": _forest("ExtraTreesRegressor", 1),
         "extra trees, leaves of 3": _forest("ExtraTreesRegressor", 3),
     }
@@ -67,12 +70,25 @@ class Fit:
 
     def __init__(self, model: Any, features: Matrix, y: NDArray[np.float64]) -> None:
         self.centre, self.scale = float(np.mean(y)), float(np.std(y)) or 1.0
-        self.model = model
-        self.model.fit(features, (y - self.centre) / self.scale)
+        standardised = (y - self.centre) / self.scale
+        with warnings.catch_warnings():
+            # A length at its bound is a feature that does not matter. Cross-validation judges the rest.
+            warnings.simplefilter("ignore")
+            self.model = _with_kernel(model, features, standardised)
+            self.model.fit(features, standardised)
 
     def __call__(self, features: Matrix) -> NDArray[np.float64]:
         """Return predictions, shape (m,), of features of shape (m, number of features)."""
         return np.asarray(self.model.predict(features)) * self.scale + self.centre
+
+
+def _with_kernel(model: Any, features: Matrix, y: NDArray[np.float64]) -> Any:
+    """Return a Gaussian process whose kernel is fitted to some of the rows; other models as they are."""
+    if len(y) <= ROWS_OF_A_KERNEL or getattr(model, "optimizer", None) is None:
+        return model
+    rows = stream("kernel", len(y)).permutation(len(y))[:ROWS_OF_A_KERNEL]
+    model.fit(features[rows], y[rows])
+    return model.set_params(kernel=model.kernel_, optimizer=None)
 
 
 def refitted(fit: Fit, features: Matrix, y: NDArray[np.float64], seed: int) -> Fit:

@@ -82,7 +82,13 @@ def fit(trials: PastTrials, note: Callable[[str], None] = lambda line: None) -> 
     """
     for library in (SKLEARN, SKL2ONNX, ONNXRUNTIME):
         library.require("Fitting a surrogate")
-    data = arrays(trials)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # the matrices are small, and more threads wait for each other
+        return _fitted(trials.title, arrays(trials), note)
+
+
+def _fitted(title: str, data: TrialArrays, note: Callable[[str], None]) -> Surrogate:
     note(f"Choosing a model for {data.configurations:,} configurations ...")
     repetitions = 2 if data.configurations < MANY else 1
     chosen = choose(data.features, data.y[:, 0], data.group, repetitions)
@@ -96,7 +102,7 @@ def fit(trials: PastTrials, note: Callable[[str], None] = lambda line: None) -> 
         noises.append(noise(data.features, data.y[:, column], unseen, data.group, data.at))
     judged = quality(data, chosen, noises[0])
     note(f"Fitting it to resampled trials, {REFITS} times ...")
-    return _assembled(trials.title, data, fits, noises, judged)
+    return _assembled(title, data, fits, noises, judged)
 
 
 def refuse_if_poor(surrogate: Surrogate, accept: bool) -> None:

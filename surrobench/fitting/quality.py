@@ -17,7 +17,7 @@ from surrobench.seeding import stream
 
 ENOUGH = 0.7
 """The rank correlation below which a surrogate is refused."""
-RESAMPLES = 500
+RESAMPLES = 300
 LEVEL = 0.9
 """The level of the intervals whose coverage is reported."""
 _NORMAL = 1.6448536269514722  # the half width of a normal interval of that level

@@ -88,9 +88,9 @@ def _import(folder: Path) -> str:
     facts = read_facts(folder)
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', folder.name)}@{identity(facts)}"
     target = _cached(name)
+    contents = {file: read_file(folder, facts, file) for file in facts.files}
     if (target / FACTS).is_file():
         return name
-    contents = {file: read_file(folder, facts, file) for file in facts.files}
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         unfinished.mkdir(parents=True)
