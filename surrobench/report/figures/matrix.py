@@ -77,7 +77,7 @@ def heat_map(
     if not numbered:  # the names may have that room
         left = _left(names, width, k, NARROW)
         cell = (width - left - 4) / k
-    shade = values if measure == "rank" else np.log10(np.maximum(values, 1e-12))
+    shade = values if measure == "rank" else np.log10(np.maximum(values, _floor(values)))
     lowest, highest = float(shade.min()), float(shade.max())
     cells = [
         {
@@ -133,6 +133,16 @@ def _of_instances(ranking: Ranking, measure: Measure) -> tuple[Floats, list[str]
             "Show ranks or quantile regret.",
         )
     return values[defined], [ranking.instances[i] for i in defined]
+
+
+def _floor(values: Floats) -> float:
+    """Return what a value of zero or less is coloured as: a third of the smallest one above, or 1 where none
+    is.
+
+    The logarithm of zero has no end, and a colour for it would leave none for the differences of the others.
+    """
+    positive = values[values > 0]
+    return float(positive.min()) / 3 if positive.size else 1.0
 
 
 def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> Any:
