@@ -46,6 +46,7 @@ _GROUPS = {
     "Data": {
         "import": "Import past trials of your own from another tool.",
         "data": "Fetch data and models, or show which are here.",
+        "journal": "Repair the journal of a study.",
     },
 }
 _MODULES = {"list": "listing", "import": "import_trials"}

@@ -420,6 +420,10 @@ def test_a_request_the_server_refuses_fails_that_run_alone_and_can_be_repeated(t
     [record] = [r for r in Results(tmp_path / "r").records().values() if r.state == "failed"]
     assert (record.run.method, record.run.benchmark, record.trials) == (AGENT, MLP, 1)
     assert "exceeds the available context size" in surrobench("status", tmp_path / "r").out
+    asked_for = len(server.bodies)
+    assert surrobench("run", suite, "--replay", tmp_path / "r", "--out", tmp_path / "again").status == 1
+    assert len(server.bodies) == asked_for
+    assert files(tmp_path / "again") == files(tmp_path / "r")
 
     model.fault = None
     before = len(server.bodies)
