@@ -116,11 +116,11 @@ class Results(TrialFiles):
             ResultsError: the file of the plan is missing or damaged.
         """
         path, remedy = self.folder / "plan.parquet", "Repeat the run command, which writes it."
+        check_parquet(path, remedy)
         try:
             plan = read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise damaged_file(path, remedy) from error
-        check_parquet(path, remedy)
         limits = plan_frame([]).schema
         if "variant" not in plan.columns:
             plan = plan.with_columns(variant=SHOWN_BEFORE)

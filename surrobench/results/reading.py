@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.plain_files import parquet_metadata, read_parquet, scan_parquet
+from surrobench.plain_files import panics_as_errors, parquet_metadata, read_parquet, scan_parquet
 from surrobench.plan.run import Run
 from surrobench.results.files import (
     DELETE_AND_REPEAT,
@@ -157,7 +157,8 @@ class TrialFiles:
             ResultsError: a file is damaged behind its intact metadata, or was merged by another process.
         """
         try:
-            yield
+            with panics_as_errors(self.folder):
+                yield
         except (OSError, pl.exceptions.PolarsError):
             for path in self.held:
                 try:
