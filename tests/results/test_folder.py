@@ -201,7 +201,7 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
     recorded = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)
     assert recorded.keys() == {outcome.run.id for outcome in outcomes}
     for outcome in outcomes:
-        configurations, columns, _ = recorded[outcome.run.id]
+        configurations, columns, *_ = recorded[outcome.run.id]
         np.testing.assert_array_equal(configurations, outcome.configurations)
         np.testing.assert_array_equal(columns.values, outcome.values)
         np.testing.assert_array_equal(columns.score, outcome.score)
@@ -214,7 +214,7 @@ def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
     )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
-    configurations, columns, _ = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)[
+    configurations, columns, *_ = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)[
         done[0].run.id
     ]
     np.testing.assert_array_equal(configurations, done[0].configurations)
