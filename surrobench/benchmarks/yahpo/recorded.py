@@ -122,13 +122,18 @@ def pack(results: Path, benchmarks: Iterable[str]) -> int:
     for benchmark in mine:
         _, name, instance = benchmark.split("/")
         _write_reference(target / name / f"{instance}.reference", opened[name].reference(instance))
+    _list_checksums(target)
+    return len(mine)
+
+
+def _list_checksums(target: Path) -> None:
+    """Write the checksums of all files that a folder carries."""
     listed = {
         path.relative_to(target).as_posix(): file_checksum(path)
         for path in sorted(target.glob("**/*"))
         if path.is_file() and path.name != _CHECKSUMS
     }
     (target / _CHECKSUMS).write_text(json.dumps(sealed(listed), indent=1) + "\n")
-    return len(mine)
 
 
 def _check(folder: Path, *beginnings: str) -> None:
