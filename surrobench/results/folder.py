@@ -29,6 +29,7 @@ from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results import writing
 from surrobench.results.files import (
+    check_parquet,
     damaged_file,
     disk_errors,
     remove_leftovers,
@@ -100,7 +101,7 @@ class Results(TrialFiles):
             for of in (folder, *folder.glob("trials/*")):
                 remove_leftovers(of)
             write_json(folder / "manifest.json", manifest)
-            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet")
+            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet", {})
         results = opened or Results(folder)
         results.manifest, results._scenarios = dict(manifest), plan.scenarios
         return results
@@ -122,16 +123,16 @@ class Results(TrialFiles):
         Raises:
             ResultsError: the file of the plan is missing or damaged.
         """
+        path, remedy = self.folder / "plan.parquet", "Repeat the run command, which writes it."
+        check_parquet(path, remedy)
         limits = plan_frame([]).schema
         try:
-            plan = typed(read_parquet(self.folder / "plan.parquet"), limits, _NEEDED)
+            plan = typed(read_parquet(path), limits, _NEEDED)
             if plan["run"].is_duplicated().any():
                 raise Unfit("it names a run twice")
         except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             why = error if isinstance(error, Unfit) else ""
-            raise damaged_file(
-                self.folder / "plan.parquet", "Repeat the run command, which writes it.", why
-            ) from error
+            raise damaged_file(path, remedy, why) from error
         if "variant" not in plan.columns:
             plan = plan.with_columns(variant=SHOWN_BEFORE)
         return plan.with_columns(

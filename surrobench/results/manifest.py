@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from surrobench.checksums import unsealed
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import TEXT_RULES, prompts_hash
 from surrobench.llm.weights_folder import weights_identity
@@ -116,14 +117,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     remedy = "Restore it, or repeat the study into another folder."
     try:
-        value = load_json(read_text(path))
-        version = value.get("schema_version") if isinstance(value, dict) else None
+        stored = load_json(read_text(path))
+        version = stored.get("schema_version") if isinstance(stored, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
-        return checked_manifest(value)
+        return checked_manifest(unsealed(stored) if isinstance(stored, dict) else stored)
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged_file(path, remedy, getattr(error, "strerror", None) or error) from error
 
 

@@ -11,9 +11,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.errors import ResultsError
-from surrobench.plain_files import parquet_metadata, read_parquet, scan_parquet
+from surrobench.plain_files import panics_as_errors, parquet_metadata, read_parquet, scan_parquet
 from surrobench.plan.run import Run
-from surrobench.results.files import DELETE_AND_REPEAT, METADATA, damaged_file, folder_of, just_merged
+from surrobench.results.files import (
+    DELETE_AND_REPEAT,
+    METADATA,
+    check_parquet,
+    damaged_file,
+    folder_of,
+    just_merged,
+)
 from surrobench.results.run_records import Ending, Records, RunRecord
 from surrobench.results.schema import SCHEMA_VERSION, common_schema
 from surrobench.results.stored import Unfit, check_types
@@ -40,6 +47,8 @@ class TrialFiles:
         outdated: path -> the version of the file's schema, of files that must be upgraded as they are read.
         forgotten: the file and the run of each record that does not count any more.
 
+    A file's checksum is verified before its trials are read; opening reads the metadata alone.
+
     Raises:
         ResultsError: a file is damaged.
     """
@@ -50,6 +59,7 @@ class TrialFiles:
         self.outdated: dict[Path, int] = {}
         self.forgotten: set[tuple[Path, str]] = set()
         self._checked: set[Path] = set()
+        self._fitting: set[Path] = set()
         self._last_counted: tuple[_State, dict[Path, Sequence[int]]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self.held[path] = _read_records(path)
@@ -157,8 +167,9 @@ class TrialFiles:
             ResultsError: a file is damaged behind its intact metadata, or was merged by another process.
         """
         try:
-            yield
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as failed:
+            with panics_as_errors(self.folder):
+                yield
+        except (OSError, pl.exceptions.PolarsError) as failed:
             for path in self.held:
                 with _readable(path):
                     read_parquet(path)
@@ -176,17 +187,32 @@ class TrialFiles:
             self._last_counted = state, _count(*state)
         return self._last_counted[1]
 
+    def check(self) -> None:
+        """See that the checksums of all files hold.
+
+        Raises:
+            ResultsError: one does not.
+        """
+        for path in self.held:
+            self._check(path)
+
+    def _check(self, path: Path) -> None:
+        if path not in self._checked:
+            check_parquet(path, DELETE_AND_REPEAT)
+            self._checked.add(path)
+
     def _scan(self, path: Path) -> pl.LazyFrame:
+        self._check(path)
         with _readable(path):
             frame = scan_parquet(path)
             if path in self.outdated:
                 frame = as_now(frame, self.outdated[path])
-            if path not in self._checked:
+            if path not in self._fitting:
                 check_types(frame.collect_schema(), common_schema())
                 rows, recorded = frame.select(pl.len()).collect().item(), int(self.held[path].spent.sum())
                 if rows != recorded:
                     raise Unfit(f"it has {rows} trials, and its records say {recorded}")
-                self._checked.add(path)
+                self._fitting.add(path)
         return frame
 
 
