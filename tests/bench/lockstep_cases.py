@@ -67,7 +67,8 @@ def measure(runs: int, trials: int, by_hand: int) -> Lockstep | None:
     sample = outcomes[:: max(len(outcomes) // by_hand, 1)][:by_hand]
     start, checks = time.process_time(), []
     for outcome in sample:
-        losses = outcome.values[:, 0] * benchmark(WHERE).scenario.objectives[0].sign
+        scenario = benchmark(WHERE).scenario
+        losses = outcome.values[:, scenario.target_index] * scenario.objectives[scenario.target_index].sign
         checks.append(optuna_by_hand(outcome.run, losses))
     theirs = (time.process_time() - start) / (len(sample) * trials)
     for outcome, asked in zip(sample, checks, strict=True):
