@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
+from surrobench.engine.guard import STEP_SECONDS, Guard
 from surrobench.engine.loop import Timing, drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.execution.process_pool import WorkerEnded
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
@@ -45,6 +51,7 @@ def execute(
     *,
     reevaluate: bool = False,
     recording: Path | None = None,
+    step_seconds: float = STEP_SECONDS,
 ) -> tuple[list[Outcome], Timing]:
     """Execute a shard.
 
@@ -54,6 +61,7 @@ def execute(
         recorded: see ``engine.loop.drive``.
         reevaluate: see ``engine.loop.drive``.
         recording: the folder that ``recorded`` is from; it may carry benchmarks whose data is not here.
+        step_seconds: see ``engine.guard``. A worker whose optimizer cannot be interrupted ends.
 
     Returns:
         outcomes: one for each run, in the order they ended.
@@ -64,8 +72,44 @@ def execute(
     """
     if recording is not None:
         remember(recording)
+    here = isinstance(runs, Plan)
     if isinstance(runs, Plan):
         check_unedited(runs)
     outcomes: list[Outcome] = []
-    timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
+    guard = Guard(step_seconds, expendable=not here)
+    timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate, guard=guard)
     return outcomes, timing
+
+
+async def executed(
+    shards: Iterable[list[Run]], submit: Callable[[list[Run]], Future[Any]]
+) -> AsyncIterator[tuple[list[Run], tuple[list[Outcome], Timing] | WorkerEnded]]:
+    """Submit shards, and yield each with what ``execute`` returned as soon as that is there.
+
+    A shard in which a method ends its process is executed again, run by run, to find out which run it is.
+    That run comes with ``WorkerEnded``.
+    """
+    waiting: dict[asyncio.Future[Any], list[Run]] = {}
+    left = deque(shards)
+    while left or waiting:
+        while left:
+            shard = left.popleft()
+            future = submit(shard)
+            if future.done():  # inline: it is stored before the next is executed
+                yield shard, future.result()
+            else:
+                waiting[wrapped := asyncio.wrap_future(future)] = shard
+                # Where the first error ends the study, nobody asks for those that follow from it.
+                wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            await asyncio.sleep(0)
+        done: set[asyncio.Future[Any]] = set()
+        if waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for finished in done:
+            shard, error = waiting.pop(finished), finished.exception()
+            if not isinstance(error, WorkerEnded):
+                yield shard, finished.result()
+            elif len(shard) == 1:
+                yield shard, error
+            else:
+                left.extend([run] for run in shard)
