@@ -73,7 +73,7 @@ log = logging.getLogger(__name__)
     type=POSITIVE,
     metavar="SECONDS",
     show_default="3600",
-    help="Fail a run whose method takes longer than this between two requests.",
+    help="Give a method this long between two requests; the run of one that takes longer fails.",
 )
 @option("--retry-failed", is_flag=True, help="Run again what has failed.")
 @option("--discard-unfinished", is_flag=True, help="Start half-finished runs from the beginning.")
