@@ -13,6 +13,7 @@ is shown only for what is not in this tree, because that is a defect of ours.
     ├── ModelError                  1   a model or its server
     │   ├── ModelUnavailable        1   the server does not answer: its runs are parked, others go on
     │   └── RequestRefused          1   the server refuses one request (4xx): that run fails, others go on
+    ├── OutputError             1   standard output cannot be written
     ├── ClusterError            1   a Dask cluster does not answer, or a worker cannot be used
     └── ReplayDiverged              1   a replayed run asked something else than what was recorded
 """
@@ -91,6 +92,10 @@ class ModelUnavailable(ModelError):
 
 class RequestRefused(ModelError):
     """The server refuses this request for good (4xx, such as a prompt longer than its context)."""
+
+
+class OutputError(SurrobenchError):
+    """Standard output cannot be written, since a disk is full, say."""
 
 
 class ClusterError(SurrobenchError):

@@ -30,9 +30,11 @@ LAYERS: list[tuple[str, ...]] = [
     ("optimizers",),
     ("llm",),
     ("benchmarks", "stats"),
+    ("past_trials",),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries"),
-    ("foreign_code", "errors", "arrays", "untrusted"),
+    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
+    ("printable",),
+    ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
 
@@ -55,9 +57,12 @@ AT_THE_ROOT = {
     "foreign_code",
     "libraries",
     "paths",
+    "plain_files",
+    "printable",
     "seeding",
     "patterns",
     "system",
+    "terminal",
     "untrusted",
 }
 

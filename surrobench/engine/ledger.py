@@ -137,7 +137,7 @@ def close_log(
     )
 
 
-def lost(run: Run, scenario: Scenario, error: str) -> Outcome:
+def failed_without_trials(run: Run, scenario: Scenario, error: str) -> Outcome:
     """Return the outcome of a run that failed with the process it was in: nothing of it is left."""
     ledger = Ledger(scenario)
     return close_log(run, TrialLog(), ledger, "failed", error, library_seconds=0.0, thinking=[], answers={})

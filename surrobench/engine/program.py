@@ -11,6 +11,7 @@ import numpy as np
 from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import granted_start
 from surrobench.llm.prompt_variants import shown_card
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import controlled
@@ -35,10 +36,11 @@ def program(
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
-    rng = stream("optimizer", run.benchmark, *entry.stream(run.optimizer, run.parameters), run.seed)
+    name, parameters = entry.stream(run.optimizer, run.parameters)
+    rng = stream("optimizer", run.benchmark, name, parameters, run.seed)
     steps = entry.function(task, rng, **run.arguments)
     if run.control:
-        draws = stream("control", run.benchmark, run.optimizer, run.parameters, run.control, run.seed)
+        draws = stream("control", run.benchmark, run.optimizer, parameters, run.control, run.seed)
         steps = controlled(steps, task, run.control, draws)
     yield from steps
 
@@ -62,6 +64,7 @@ def task_of(
         invalid=run.invalid,
         variant=run.shows,
         prompts=run.prompts,
+        text_rules=run.text_rules if run.model else TEXT_RULES,
         answers=answers,
         library=library,
         fidelities=where.scenario.fidelities,

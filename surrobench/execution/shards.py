@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.guard import STEP_SECONDS, Guard
-from surrobench.engine.loop import Timing, drive
+from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
-from surrobench.execution.process_pool import WorkerEnded
+from surrobench.engine.timing import Timing
+from surrobench.errors import ClusterError, ResultsError, SurrobenchError
+from surrobench.execution.process_pool import WorkerEnded, stop_workers
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
 
 SHARD_SECONDS = 3.0
 """Estimated length of a shard: short enough to balance the cores, long enough to be worth sending."""
+LOCKSTEP_RUNS = 32
+"""At least that many runs in a shard, if there are, of a method whose runs are computed together."""
 SHARD_RUNS = 250
 """At most this many runs in a shard, so that a killed study loses little."""
 
@@ -37,7 +41,12 @@ def make_shards(plan: Plan) -> list[list[Run]]:
     for run in sorted(plan, key=order):
         group = (run.benchmark.rpartition("/")[0], run.method)
         seconds = plan.expected_seconds(run)
-        if group != before or filled + seconds > SHARD_SECONDS or len(shards[-1]) >= SHARD_RUNS:
+        least = LOCKSTEP_RUNS if plan.optimizers[run.optimizer].lockstep else 1
+        if (
+            group != before
+            or (filled + seconds > SHARD_SECONDS and len(shards[-1]) >= least)
+            or len(shards[-1]) >= SHARD_RUNS
+        ):
             shards.append([])
             before, filled = group, 0.0
         shards[-1].append(run)
@@ -81,13 +90,22 @@ def execute(
     return outcomes, timing
 
 
-async def executed(
-    shards: Iterable[list[Run]], submit: Callable[[list[Run]], Future[Any]]
+async def finished_shards(
+    shards: Iterable[list[Run]],
+    submit: Callable[[list[Run]], Future[Any]],
+    executor: Executor,
+    lost: list[SurrobenchError],
 ) -> AsyncIterator[tuple[list[Run], tuple[list[Outcome], Timing] | WorkerEnded]]:
     """Submit shards, and yield each with what ``execute`` returned as soon as that is there.
 
     A shard in which a method ends its process is executed again, run by run, to find out which run it is.
     That run comes with ``WorkerEnded``.
+
+    Args:
+        shards: the runs.
+        submit: has a shard executed.
+        executor: where they are executed; its processes end at once where this is cancelled.
+        lost: takes an error for each shard whose worker died, or whose cluster was lost.
     """
     waiting: dict[asyncio.Future[Any], list[Run]] = {}
     left = deque(shards)
@@ -102,14 +120,23 @@ async def executed(
                 # Where the first error ends the study, nobody asks for those that follow from it.
                 wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.sleep(0)
-        done: set[asyncio.Future[Any]] = set()
-        if waiting:
+        if not waiting:
+            continue
+        try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            stop_workers(executor)
+            raise
         for finished in done:
             shard, error = waiting.pop(finished), finished.exception()
-            if not isinstance(error, WorkerEnded):
-                yield shard, finished.result()
-            elif len(shard) == 1:
-                yield shard, error
-            else:
+            if isinstance(error, WorkerEnded) and len(shard) > 1:
                 left.extend([run] for run in shard)
+            elif isinstance(error, WorkerEnded):
+                yield shard, error
+            elif isinstance(error, ClusterError):
+                lost.append(error)
+            elif isinstance(error, BrokenExecutor):
+                remedy = "Repeat the command, with fewer --jobs if memory is short: it goes on where it was."
+                lost.append(ResultsError(str(error), remedy))
+            else:
+                yield shard, finished.result()

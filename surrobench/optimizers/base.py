@@ -27,13 +27,27 @@ import numpy as np
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.llm.prompt_variants import ShownSpace, Variant
-from surrobench.llm.prompts import render
-from surrobench.protocol.requests import Evaluated, Request
+from surrobench.llm.prompts import TEXT_RULES, render
+from surrobench.protocol.requests import Compute, Evaluated, Request
 from surrobench.space.hyperparameter import Configuration, Matrix
 from surrobench.space.search_space import SearchSpace
 
 Steps = Generator[Request, Any, None]
 """An optimizer at work. What it is sent depends on what it yielded, see ``protocol.requests.Answer``."""
+
+
+def computed(steps: Steps) -> Steps:
+    """Yield what an optimizer asks for, except for what it wants computed, which it gets at once."""
+    answer: Any = None
+    try:
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                return
+            answer = request.alone() if isinstance(request, Compute) else (yield request)
+    finally:
+        steps.close()
 
 
 def configuration_key(x: Matrix) -> bytes:
@@ -43,9 +57,17 @@ def configuration_key(x: Matrix) -> bytes:
 
 @dataclass
 class Stopwatch:
-    """A stopwatch that adds up the seconds spent inside other people's libraries."""
+    """A stopwatch that adds up the seconds spent inside other people's libraries, and in kernels.
+
+    Attributes:
+        seconds: so far.
+        proposals: the number of proposals that a kernel made in a library's place.
+        referred: how many of these the kernel left to the library itself.
+    """
 
     seconds: float = 0.0
+    proposals: int = 0
+    referred: int = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -83,6 +105,7 @@ class Task:
             ``Next``). The rows of one ``Evaluate`` are spread over them, and it ends when the last of them
             has finished.
         prompts: the user's prompt templates, which replace the method's own, from file name to text.
+        text_rules: how values are written and replies are read, see ``llm.prompts.TEXT_RULES``.
         benchmark, seed: those of the run, for what is recorded of it in a file (``proposals``). A method that
             looks anything up by them knows more than it should.
     """
@@ -100,6 +123,7 @@ class Task:
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
     prompts: Mapping[str, str] = field(default_factory=dict)
+    text_rules: int = TEXT_RULES
     benchmark: str = ""
     seed: int = 0
 
@@ -122,7 +146,7 @@ class Task:
     @cached_property
     def shown(self) -> ShownSpace:
         """Return the search space as prompts show it."""
-        return ShownSpace(self.space, self.variant)
+        return ShownSpace(self.space, self.variant, self.text_rules)
 
     def granted(self) -> list[tuple[Configuration, float]]:
         """Return the initial design: mappings of name to value, each with its loss (NaN where it failed)."""

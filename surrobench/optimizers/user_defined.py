@@ -20,7 +20,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -37,6 +37,7 @@ from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.optuna_samplers import is_sampler
 from surrobench.optimizers.parameters import annotated, is_json
 from surrobench.paths import find_file
+from surrobench.plain_files import read_bytes
 
 GROUP = "surrobench.optimizers"
 """Entry points of this group offer optimizers: the name of a method -> its function or class."""
@@ -76,6 +77,14 @@ class UserOptimizer(Optimizer):
                 "Its first parameters must be task and rng, or seed alone if it makes a sampler of Optuna.",
             )
         return _keywords(self.target, [p for p in signature.parameters.values() if p not in positional[:2]])
+
+    def first(self) -> dict[str, Any]:
+        """Return the parameters, with their defaults."""
+        return self.parameters()
+
+    def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return what the random stream is named after: the name, and all parameters."""
+        return name, dict(parameters)
 
 
 _BY_POSITION = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -129,7 +138,7 @@ def from_file(name: str) -> UserOptimizer:
     file, _, function = name.rpartition(":")
     path = find_file(file)
     try:
-        source = path.read_bytes()
+        source = read_bytes(path)
     except OSError as error:
         raise UsageError(f"The optimizer's file {path} cannot be read: {error.strerror}.") from None
     module, version = _module(path, source)

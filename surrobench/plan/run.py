@@ -52,6 +52,11 @@ class Run:
     prompts: dict[str, str] = field(default_factory=dict)
     """The user's prompt templates, which take the place of the method's: file name -> text. Their hash is
     part of the identity; the name of a variant that brought them is not."""
+    text_rules: int = 1
+    """How prompts write values and replies are read, see ``llm.prompts.TEXT_RULES``; 1 where there are none.
+    Records that do not name it are of runs with the first version."""
+    scheme: int = 1
+    """Which scheme the id is of, see ``plan.identity``."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -89,6 +94,11 @@ class Run:
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""
         entry = asdict(self)
-        if not self.prompts:  # no column for what hardly any study has
-            del entry["prompts"]
+        for name, default in OPTIONAL.items():
+            if entry[name] == default:
+                del entry[name]
         return entry
+
+
+OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "scheme": 1}
+"""Fields of a run that records leave out where they have these values; older records have none of them."""

@@ -15,14 +15,16 @@ from surrobench.engine.program import nothing, program, task_of
 from surrobench.engine.validation import ContractViolation, validated
 from surrobench.errors import SurrobenchError
 from surrobench.foreign_code import Raised
-from surrobench.optimizers.base import Stopwatch
+from surrobench.optimizers.base import Stopwatch, computed
 from surrobench.optimizers.llm.control import StandIn
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan, resolved
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results.folder import Results
+from surrobench.results.manifest import text_rules_of
 from surrobench.seeding import stream
+from surrobench.study.earlier_runs import earlier_runs
 from surrobench.suite.schema import Suite
 
 
@@ -57,8 +59,10 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     Tokens are counted on a rehearsal: each method with a model is driven once per benchmark and prompt
     variant, with random configurations as replies.
     """
-    planned = plan(suite)
-    pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
+    planned = plan(suite, text_rules=text_rules_of(out))
+    opened = Results(out) if (out / "manifest.json").exists() else None
+    planned = earlier_runs(opened).names(planned)
+    pending = opened.unfinished(planned) if opened else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
     rehearsed: dict[tuple[str, str, str, bool], Asked] = {}
@@ -126,7 +130,7 @@ def _rehearse(run: Run, plan: Plan, guard: Guard, one_by_one: bool) -> Asked:
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
-    steps = program(run, where, entry, Stopwatch(), Counter())
+    steps = computed(program(run, where, entry, Stopwatch(), Counter()))
     calls = read = fresh = written = trials = 0
     before = ""
     submitted: list[Submit] = []

@@ -19,9 +19,14 @@ from surrobench.execution.process_pool import InlineExecutor, process_pool
 from surrobench.llm import prompts
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Journal
+from surrobench.llm.journal_lines import encode
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
 from surrobench.study import session as study
+from surrobench.study.options import Options
+from surrobench.study.progress import Status
+from surrobench.suite.loading import parse_suite
 from tests.llm.faulty_server import FaultyServer, drop, error, hang, ok, rubbish, too_long, truncated
 from tests.llm.templates import forget_templates
 from tests.studies import (
@@ -132,6 +137,21 @@ def test_a_worker_that_dies_ends_the_study_with_one_line_and_it_goes_on(tmp_path
     gc.collect()
     assert not [r for r in caplog.records if r.name == "asyncio"]  # it logs exceptions that nobody asked for
     assert run(text, tmp_path).states == {"ok": 6}
+
+
+def test_a_worker_that_dies_does_not_stop_runs_with_a_model(tmp_path, monkeypatch, server):
+    text = suite_text(methods=["random", "sobol"], models={"m": server.url}, trials=6)
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "execute", kill_this_worker)
+        with pytest.raises(ResultsError, match=r"^A worker process was killed.*fewer --jobs"):
+            study.run_study(parse_suite(text), text, Options(tmp_path, jobs=2), Status(note=said.append))
+    assert finished(tmp_path) == {AGENT: 2}
+    assert [line for line in said if line.endswith(" Runs with a model go on.")] == said
+    assert len(said) == 1
+    calls = len(server.bodies)
+    assert run(text, tmp_path).states == {"ok": 4}
+    assert len(server.bodies) == calls
 
 
 def end_this_worker(runs, *args, **options):
@@ -446,6 +466,32 @@ def test_a_compressed_journal_is_a_recording_too(tmp_path, recording):
     assert len(Journal(tmp_path / "r" / "journal.jsonl")) == len(Journal(tmp_path / "live" / "journal.jsonl"))
 
 
+def test_a_study_keeps_the_rules_of_writing_and_reading_that_it_was_begun_with(tmp_path, server, monkeypatch):
+    text = suite_text(MLP, methods=["random"], models={"m": server.url}, seeds=1)
+    with monkeypatch.context() as before:
+        before.setattr(study, "text_rules_of", lambda folder: 1)
+        run(text, tmp_path / "old")
+    manifest = tmp_path / "old" / "manifest.json"
+    stored = json.loads(manifest.read_text())
+    assert stored.pop("text_rules") == 1
+    manifest.write_text(json.dumps(stored))  # an older surrobench did not say so
+
+    calls = len(server.bodies)
+    shutil.copy(tmp_path / "old" / "journal.jsonl", tmp_path)
+    for name, recording in (("a", tmp_path / "old"), ("b", tmp_path / "journal.jsonl")):
+        assert run(text, tmp_path / name, replay=recording).states == {"ok": 2}
+        assert files(tmp_path / name) == files(tmp_path / "old")
+    assert len(server.bodies) == calls
+    assert run(text.replace("seeds = 1", "seeds = 2"), tmp_path / "old").finished_before == 2
+    rules = [record.run.text_rules for record in Results(tmp_path / "old").records().values()]
+    assert rules == [1] * 4
+    run(text, tmp_path / "new")
+    rules = {
+        record.run.model: record.run.text_rules for record in Results(tmp_path / "new").records().values()
+    }
+    assert rules == {None: 1, "m": TEXT_RULES}
+
+
 def test_a_recording_is_never_written_to(tmp_path, recording):
     for replay in (tmp_path / "live", tmp_path / "live" / "journal.jsonl"):
         with pytest.raises(UsageError, match="is the recording itself"):
@@ -638,7 +684,10 @@ def test_unfinished_runs_can_be_discarded_and_are_kept_in_a_copy(half_finished, 
     text, folder = half_finished
     journal = folder / "journal.jsonl"
     # A reply may hold what Python, but not JSON, takes for the end of a line.
-    data = journal.read_bytes().replace(b'"text":"', '"text":"\u2028\x85'.encode())
+    data = b"".join(
+        encode({**line, "text": f"\u2028\x85{line['text']}"} if "text" in line else line)
+        for line in map(json.loads, journal.read_bytes().splitlines())
+    )
     assert "\u2028".encode() in data
     journal.write_bytes(data + torn)
     discarded = Journal(journal).runs()
