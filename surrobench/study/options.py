@@ -34,6 +34,8 @@ class Options:
     """How long a method may take between two requests, before its run fails."""
 
     def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise UsageError(f"jobs = {self.jobs} is no number of processes.", "Give 1 or more.")
         if not 0 < self.step_seconds <= LONGEST_STEP:
             raise UsageError(
                 f"The limit of a step cannot be {self.step_seconds} seconds.",
