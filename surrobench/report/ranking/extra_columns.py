@@ -254,7 +254,7 @@ def with_claims(
         return replace(ranking, notes=(*ranking.notes, note))
     plan = joint_plan(results)
     if left_out:
-        why = "runs are missing or failed, and they do not fail at random"
+        why = "runs are missing, and they do not fail at random"
         note = Note("warning", f"The suite's claims are not judged: {why}.")
         return replace(ranking, notes=(*ranking.notes, note))
     judged = judge(results, ranking.alpha, plan=plan)
