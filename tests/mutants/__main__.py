@@ -24,12 +24,21 @@ from tempfile import TemporaryDirectory
 from tests.mutants.changes import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
+_OF = "tests/engine/test_"
 TESTS: dict[str, tuple[str, ...]] = {
-    "engine": ("tests/engine", "tests/study/test_wrong_methods.py"),
-    "protocol/budget": ("tests/engine/test_token_budget.py", "tests/engine", "tests/suite"),
-    "results": ("tests/results", "tests/study/test_session.py"),
+    "engine/account": (f"{_OF}token_budget.py", f"{_OF}simulated_time.py"),
+    "engine/batch": (f"{_OF}fidelity.py", f"{_OF}loop.py"),
+    "engine/guard": (f"{_OF}validation.py", "tests/study/test_wrong_methods.py"),
+    "engine/ledger": (f"{_OF}loop.py", f"{_OF}simulated_time.py"),
+    "engine/loop": (f"{_OF}validation.py", f"{_OF}loop.py"),
+    "engine/model_calls": (f"{_OF}token_budget.py", f"{_OF}validation.py"),
+    "engine/replay": (f"{_OF}loop.py",),
+    "engine/run_state": (f"{_OF}token_budget.py", f"{_OF}simulated_time.py", f"{_OF}fidelity.py"),
+    "engine/validation": (f"{_OF}validation.py",),
+    "protocol/budget": (f"{_OF}token_budget.py", f"{_OF}simulated_time.py"),
+    "results": ("tests/results",),
 }
-"""Module or room below ``surrobench`` -> the tests that are run for it."""
+"""Module or room below ``surrobench`` -> the tests that are run for it, those that fail soonest first."""
 PYTEST = ("-x", "-q", "-n0", "-p", "no:cacheprovider", "-m", "not slow and not embedded and not yahpo")
 COPIED = ("surrobench", "tests", "prompts", "suites", "results", "docs", "pyproject.toml", "README.md")
 
@@ -37,7 +46,7 @@ COPIED = ("surrobench", "tests", "prompts", "suites", "results", "docs", "pyproj
 def main(words: Sequence[str] | None = None) -> None:
     """Run the mutants that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
-    parser.add_argument("modules", nargs="*", default=list(TESTS), help="such as results, engine/account")
+    parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE", help=", ".join(TESTS))
     parser.add_argument("--share", type=int, default=1, help="try one mutant of N, drawn with a fixed seed")
     parser.add_argument("--jobs", type=int, default=2, help="how many mutants are tried at a time")
     parser.add_argument("--limit", type=float, default=300.0, help="a mutant that takes longer is noticed")
@@ -45,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = [
         (path, one, tests)
         for name in options.modules
-        for tests in [next(tests for room, tests in TESTS.items() if name.startswith(room))]
+        for tests in [TESTS[name]]
         for path in _files(name)
         for one in _drawn(path, options.share)
     ]
