@@ -572,7 +572,7 @@ def test_a_model_is_waited_for_as_long_as_its_answers_took(
     latencies: list[list[float]], seconds: float
 ) -> None:
     answers = [[Completion("", "stop", 1, 1, latency) for latency in of] for of in latencies]
-    run = SimpleNamespace(overhead=True)
+    run = SimpleNamespace(overhead=True, model="m")
     calls = ModelCalls(Budget(5))
     one: Any = SimpleNamespace(
         run=run, account=Account(Budget(5)), model_calls=calls, spent=NOTHING_SPENT, overhead=1.0
