@@ -13,14 +13,24 @@ from surrobench.engine.outcome import Progress
 from surrobench.llm.scripted import ScriptedClient
 from surrobench.optimizers.base import Steps, Task
 from surrobench.protocol.budget import MOST_CALLS, MOST_WASTED, Budget
-from surrobench.protocol.requests import Complete, Completion, Evaluate, Message
-from tests.engine.test_loop import Register, Serve, agent, only, register, run_of, sensible, serve
+from surrobench.protocol.requests import Complete, Completion, Evaluate, Message, Submit, Waste
+from tests.engine.test_loop import SPACE, Register, Serve, agent, only, register, run_of, sensible, serve
 from tests.llm.faulty_server import Behaviour, FaultyServer, capable, ok, raw
 from tests.studies import run, suite_text
 
 __all__ = ["register", "serve"]
 
+FEW = 7
+CONFIGURATION = SPACE.decode(SPACE.sample(1, np.random.default_rng(0)))[0]
 ASK = Complete((Message("user", "one two three"),), "propose")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few replies in a row are enough for an end."""
+    assert (MOST_WASTED, MOST_CALLS) == (100, 10_000)
+    for name in ("MOST_WASTED", "MOST_CALLS"):
+        monkeypatch.setattr(f"surrobench.engine.model_calls.{name}", FEW)
 
 
 class Counting:
@@ -72,39 +82,57 @@ def test_a_server_that_counts_no_tokens_cannot_keep_a_budget_of_them(serve: Serv
     assert only(agent(trials=3), models=serve(client, folder="trials")).state == "ok"  # nobody limits them
 
 
+@pytest.mark.usefixtures("few")
 def test_replies_that_are_no_configuration_end_a_run_that_nothing_else_ends(serve: Serve) -> None:
     client, said = Counting((0, 0)), list[str]()
     run_ = agent(trials=None, seconds=1e6)
     outcome = only(run_, models=serve(client), progress=Progress(note=said.append))
-    assert (outcome.state, client.asked, outcome.n) == ("exhausted", MOST_WASTED, 1 + MOST_WASTED)
+    assert (outcome.state, client.asked, outcome.n) == ("exhausted", FEW, 1 + FEW)
     [note] = said
-    assert f"{MOST_WASTED} replies in a row were no configuration" in note
+    assert f"{FEW} replies in a row were no configuration" in note
     assert "karpathy-agent" in note
-    limited = only(agent(trials=2 * MOST_WASTED), models=serve(client, folder="limited"))
-    assert (limited.state, limited.n) == ("ok", 2 * MOST_WASTED)  # each of them spends a trial
+    limited = only(agent(trials=2 * FEW), models=serve(client, folder="limited"))
+    assert (limited.state, limited.n) == ("ok", 2 * FEW)  # each of them spends a trial
 
 
+@pytest.mark.usefixtures("few")
 def test_wasted_trials_count_in_a_row_only(serve: Serve) -> None:
-    replies = iter(range(10**9))
+    number = iter(range(10**9))
 
-    def every_fiftieth(messages: tuple[Message, ...], purpose: str) -> str:
-        return sensible(messages) if next(replies) % (MOST_WASTED - 1) == MOST_WASTED - 2 else "nope"
+    def sometimes(messages: tuple[Message, ...], purpose: str) -> str:
+        return json.dumps(CONFIGURATION) if next(number) % FEW == FEW - 1 else "nope"
 
-    models = serve(ScriptedClient(every_fiftieth))
-    outcome = only(agent(trials=None, seconds=1e6, tokens=200_000), models=models)
-    assert outcome.state in ("ok", "exhausted")
-    assert outcome.n > MOST_WASTED + 1
+    outcome = only(agent(trials=None, seconds=1e6, tokens=10_000), models=serve(ScriptedClient(sometimes)))
+    assert outcome.state == "ok"
+    assert outcome.n > 3 * FEW
 
 
+@pytest.mark.usefixtures("few")
+def test_asking_counts_between_trials_only(register: Register, serve: Serve) -> None:
+    def asks(task: Task, rng: np.random.Generator) -> Steps:
+        for start in (Evaluate(task.default[None, :]), Waste("no"), Submit(task.default)):
+            for _ in range(FEW):
+                yield ASK
+            yield start
+        for _ in range(FEW):
+            yield ASK
+
+    outcome = only(run_of(register(asks), model="m"), models=serve(ScriptedClient(sensible)))
+    assert (outcome.state, outcome.error) == ("exhausted", "")
+
+
+@pytest.mark.usefixtures("few")
 def test_asking_without_a_trial_fails_in_the_end(register: Register, serve: Serve) -> None:
     def only_asks(task: Task, rng: np.random.Generator) -> Steps:
         yield Evaluate(task.space.sample(1, rng))
         while True:
-            yield [ASK] * 1000
+            yield [ASK] * 2
 
-    outcome = only(run_of(register(only_asks), model="m"), models=serve(ScriptedClient(sensible)))
+    client = Counting()
+    outcome = only(run_of(register(only_asks), model="m"), models=serve(client))
     assert outcome.state == "failed"
-    assert f"asked its model {MOST_CALLS:,} times without a trial" in outcome.error
+    assert f"asked its model {FEW} times without a trial" in outcome.error
+    assert client.asked == FEW - FEW % 2
 
 
 def uncounted(answer: Behaviour) -> Behaviour:
