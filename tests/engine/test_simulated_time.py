@@ -630,6 +630,7 @@ def test_time_alone_ends_a_run_that_takes_none(register: Register) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("surrobench.engine.account.MOST", 1000)
+        patch.setattr("surrobench.engine.model_calls.MOST_WASTED", 2000)
         outcome = only(run_of(register(free), trials=None, seconds=10.0))
     assert (outcome.state, outcome.n) == ("ok", 1000)
 
