@@ -35,6 +35,7 @@ from surrobench.report.data.load import (
     read_steps,
     usable_runs,
 )
+from surrobench.report.data.replicates import replicate_notes
 from surrobench.results.folder import Results
 from surrobench.stats.curves import Anytime, anytime
 from surrobench.stats.regret import Anchor
@@ -193,7 +194,7 @@ def load_study(
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     by_rule = FailedRuns.of(folders, plan, failed)
-    notes = _notes(folders, whole, limit) + by_rule.notes(plan)
+    notes = [*_notes(folders, whole, limit), *replicate_notes(folders, plan), *by_rule.notes(plan)]
     beside: Beside | None = None
     spent = spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
