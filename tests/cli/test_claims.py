@@ -9,7 +9,7 @@ import pytest
 from surrobench.execution.process_pool import InlineExecutor
 from surrobench.plan.planning import plan
 from surrobench.suite.loading import load_suite
-from tests.studies import FCN, MLP, NAS, run, suite_text, surrobench
+from tests.studies import FCN, MLP, NAS, edit_manifest, run, suite_text, surrobench
 
 CLAIMS = """
 [claims.sobol]
@@ -111,10 +111,7 @@ def test_a_study_without_claims_is_ranked_without_any(results, tmp_path, monkeyp
     refused = surrobench("rank", tmp_path / "r", "--check")
     assert refused.status == 2
     assert "This study has no claims to check." in refused.error
-    manifest = tmp_path / "r" / "manifest.json"
-    before = json.loads(manifest.read_text())
-    del before["suite"]["claims"]  # as older versions wrote it
-    manifest.write_text(json.dumps(before))
+    edit_manifest(tmp_path / "r", lambda manifest: manifest["suite"].pop("claims"))
     assert surrobench("rank", tmp_path / "r").status == 0
 
 
@@ -125,9 +122,7 @@ def test_check_succeeds_where_all_claims_hold(results):
 
 def test_check_fails_and_names_the_claims_that_do_not_hold(results, tmp_path):
     strict = shutil.copytree(results, tmp_path / "strict")
-    manifest = json.loads((strict / "manifest.json").read_text())
-    manifest["suite"]["alpha"] = 0.001
-    (strict / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(strict, lambda manifest: manifest["suite"].update(alpha=0.001))
     done = surrobench("rank", strict, "--check", "--format", "csv")
     assert done.status == 1
     assert done.error == (
