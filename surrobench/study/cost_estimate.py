@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +99,14 @@ class Asked(NamedTuple):
     written: int
 
 
-def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) -> Asked:
+def rehearse(
+    run: Run,
+    plan: Plan | None = None,
+    *,
+    one_by_one: bool = False,
+    most: int | None = None,
+    asks: Callable[[Complete], None] = lambda request: None,
+) -> Asked:
     """Return what a run asks whose model proposes at random.
 
     A method that raises is counted as far as it came: the run itself will say what is wrong.
@@ -107,6 +115,8 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
         run: which.
         plan: the one that the run is of; without, the names of the run are resolved first.
         one_by_one: whether each of several completions is a request of its own, with its prompt.
+        most: stop after so many trials.
+        asks: called with each request.
     """
     plan = plan or resolved([run])
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
@@ -118,6 +128,7 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
     submitted: list[Submit] = []
     answer: Any = None
     expected = plan.expected_trials(run)
+    expected = expected if most is None else min(expected, most)
     while trials < expected:
         try:
             request = steps.send(answer)
@@ -128,6 +139,7 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
             answers = [stand_in.answer(part) for part in batch]
             calls += sum(part.n for part in batch)
             for part in batch:
+                asks(part)
                 prompt = "".join(message.content for message in part.messages)
                 read += len(prompt) * (part.n if one_by_one else 1)
                 fresh += len(prompt) - len(os.path.commonprefix([before, prompt]))  # noqa: RUF071 - of characters
