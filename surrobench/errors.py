@@ -13,6 +13,7 @@ is shown only for what is not in this tree, because that is a defect of ours.
     ├── ModelError                  1   a model or its server
     │   ├── ModelUnavailable        1   the server does not answer: its runs are parked, others go on
     │   └── RequestRefused          1   the server refuses one request (4xx): that run fails, others go on
+    ├── OutputError             1   standard output cannot be written
     ├── ClusterError            1   a Dask cluster does not answer, or a worker cannot be used
     └── ReplayDiverged              1   a replayed run asked something else than what was recorded
 """
@@ -93,6 +94,10 @@ class RequestRefused(ModelError):
     """The server refuses this request for good (4xx, such as a prompt longer than its context)."""
 
 
+class OutputError(SurrobenchError):
+    """Standard output cannot be written, since a disk is full, say."""
+
+
 class ClusterError(SurrobenchError):
     """A Dask cluster cannot be reached, was lost, or has a worker that would give other results."""
 
@@ -118,7 +123,11 @@ def in_one_line(error: BaseException) -> str:
     """
     if isinstance(error, SurrobenchError):
         return str(error)
-    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # another's error may not even have a text
+        message = ""
+    text = f"{type(error).__name__}: {message or 'no message'}"
     if isinstance(error, SyntaxError) or error.__traceback__ is None:
         return text
     frame = traceback.extract_tb(error.__traceback__)[-1]

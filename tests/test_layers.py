@@ -31,8 +31,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("llm",),
     ("benchmarks", "stats"),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries"),
-    ("errors", "arrays", "untrusted"),
+    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
+    ("printable",),
+    ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
 
@@ -52,11 +53,15 @@ AT_THE_ROOT = {
     "__main__",
     "arrays",
     "errors",
+    "foreign_code",
     "libraries",
     "paths",
+    "plain_files",
+    "printable",
     "seeding",
     "patterns",
     "system",
+    "terminal",
     "untrusted",
 }
 

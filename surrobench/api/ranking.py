@@ -65,7 +65,10 @@ class Ranking:
 
         import polars as pl
 
-        return pl.read_csv(io.StringIO(self._render("csv")), infer_schema_length=None)
+        from surrobench.report.render.ranking_document import ranking_csv
+
+        text = ranking_csv(self._rankings, guarded=False)
+        return pl.read_csv(io.StringIO(text), infer_schema_length=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that is needed to check the ranking: the object of ``surrobench rank --format json``."""

@@ -176,7 +176,7 @@ class Study:
         anchor: Anchor = "median",
         alpha: float = 0.05,
         correction: Correction = "holm",
-        posthoc: model.Posthoc = "nemenyi",
+        posthoc: model.Posthoc = "wilcoxon",
         blocks: Blocks = "data-set",
         intervals: bool = False,
         target: float | None = None,
@@ -198,7 +198,7 @@ class Study:
             anchor: the reference value whose normalised regret is 1: ``median`` or ``worst``.
             alpha: family-wise level of the tests.
             correction: of p-values: ``holm``, ``hommel`` or ``bh``.
-            posthoc: the test of all pairs: ``nemenyi``, ``conover`` or ``wilcoxon``.
+            posthoc: the test of all pairs: ``wilcoxon``, ``nemenyi`` or ``conover``.
             blocks: what tests count: each ``data-set``, or each ``instance``.
             intervals: add interquartile means and probabilities of improvement with bootstrap intervals.
             target: add what it takes to reach this quantile regret.

@@ -27,6 +27,7 @@ import polars as pl
 
 from surrobench.benchmarks.base import Benchmark
 from surrobench.errors import UsageError
+from surrobench.plain_files import read_bytes
 from surrobench.space.hyperparameter import Configuration, Matrix
 from surrobench.untrusted import load_json
 
@@ -136,7 +137,7 @@ def _content(path: str) -> bytes:
     if not path.endswith(SUFFIXES):
         raise UsageError(f"{path} holds no configurations.", f"Name a file {', '.join(SUFFIXES)}.")
     try:
-        return Path(path).read_bytes()
+        return read_bytes(Path(path))
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
 

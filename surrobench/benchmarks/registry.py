@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import DataError, UnknownName, UsageError, in_one_line
+from surrobench.foreign_code import Raised, foreign_code
 
 if TYPE_CHECKING:
     from surrobench.benchmarks.base import Benchmark, Scenario
@@ -68,10 +69,12 @@ def _family(family: str) -> Any:
 
 def _loaded(point: EntryPoint) -> Any:
     try:
-        return point.load()
-    except Exception as error:  # importing another package may raise anything
+        with foreign_code():
+            return point.load()
+    except Raised as raised:
+        why = in_one_line(raised.error)
         raise DataError(
-            f"The benchmarks {point.name!r} of {point.value} cannot be imported: {in_one_line(error)}.",
+            f"The benchmarks {point.name!r} of {point.value} cannot be imported: {why}.",
             "Upgrade that package, or uninstall it.",
         ) from None
 

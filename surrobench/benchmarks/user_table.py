@@ -44,6 +44,7 @@ from surrobench.benchmarks.tables import draw_repetition
 from surrobench.benchmarks.user_table_files import SUFFIXES, Facts, fingerprint, named, read_table
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import cache_dir, find_file
+from surrobench.plain_files import parquet_metadata, read_parquet
 from surrobench.seeding import Keys
 from surrobench.space.hyperparameter import Mask, Matrix
 from surrobench.space.search_space import SearchSpace
@@ -68,8 +69,8 @@ def open_scenario(name: str) -> UserTable:
     """
     path = _cached(name)
     try:
-        facts = Facts.model_validate_json(pl.read_parquet_metadata(path)["surrobench"])
-        return UserTable(name, pl.read_parquet(path), facts)
+        facts = Facts.model_validate_json(parquet_metadata(path)["surrobench"])
+        return UserTable(name, read_parquet(path), facts)
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
         raise DataError(
             f"The table {name!r} is not in the cache ({path.parent}).",
@@ -119,7 +120,7 @@ def _import(path: Path) -> str:
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)}@{fingerprint(path)}"
     target = _cached(name)
     try:
-        pl.read_parquet_metadata(target)["surrobench"]
+        parquet_metadata(target)["surrobench"]
     except (OSError, KeyError, pl.exceptions.PolarsError):
         frame, facts = read_table(path)
         UserTable(name, frame, facts).prepare()  # refuse gaps in fidelities before the table is kept

@@ -23,6 +23,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from surrobench.errors import DataError
+from surrobench.plain_files import plain, read_csv, read_parquet, read_text
 from surrobench.untrusted import load_toml
 
 SUFFIXES = (".csv", ".parquet", ".toml")
@@ -86,7 +87,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=4)
     for part in _parts(path):
         try:
-            with part.open("rb") as file:
+            with plain(part).open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except OSError as error:
@@ -157,7 +158,7 @@ def _parts(path: Path) -> list[Path]:
 
 def _description(path: Path) -> Description:
     try:
-        values = load_toml(path.read_text())
+        values = load_toml(read_text(path))
     except (OSError, ValueError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     for key in values:
@@ -179,8 +180,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise DataError(f"{path.name} is no table.", "A table is a .csv or a .parquet file.")
     try:
         if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema_length=None)
-        return pl.read_parquet(path)
+            return read_csv(path, infer_schema_length=None)
+        return read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
 

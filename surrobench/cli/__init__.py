@@ -6,7 +6,10 @@ the commands, and the commands themselves only when used, so that ``--help`` is 
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -15,7 +18,8 @@ import click
 import surrobench
 from surrobench.cli import output
 from surrobench.cli.command import verbosity_options
-from surrobench.errors import SurrobenchError
+from surrobench.errors import OutputError, SurrobenchError, in_one_line
+from surrobench.printable import printing
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +102,19 @@ def group() -> None:
 def main() -> None:
     """Run the command line: an error of ours is one line and an exit status, never a traceback."""
     output.configure()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal of another encoding shows an escape for a character that it does not know.
+            stream.reconfigure(errors="backslashreplace")
     try:
         group(standalone_mode=False)
+        with printing():
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except SurrobenchError as error:
         log.debug("Where the error was raised:", exc_info=True)
+        if isinstance(error, OutputError):
+            output.discard()
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -113,8 +126,11 @@ def main() -> None:
         stored = " What is finished is stored; the same command goes on from there." if goes_on else ""
         _fail(f"Interrupted.{stored}", 130)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader (head, less) has seen enough
+        output.discard()  # the reader (head, less) has seen enough
         sys.exit(0)
+    except (OSError, MemoryError) as error:
+        log.debug("Where the error was raised:", exc_info=True)
+        _fail(_of_system(error), 1)
     finally:
         output.release()
 
@@ -127,6 +143,18 @@ def _in_one_line(error: click.ClickException) -> str:
     return message
 
 
+def _of_system(error: OSError | MemoryError) -> str:
+    """Return in words what the operating system refuses."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this."
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EFBIG):
+        output.discard()  # click prints help and versions by itself
+        return f"Standard output cannot be written: {error.strerror}."
+    if error.filename is None or not error.strerror:
+        return f"The operating system refuses: {in_one_line(error)}."
+    return f"{os.fsdecode(error.filename)}: {error.strerror}."
+
+
 def _fail(message: str, status: int) -> None:
-    click.echo(f"Error: {message}", err=True)
+    output.fail(message)
     sys.exit(status)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 if TYPE_CHECKING:
     from surrobench.results.folder import Results
 
@@ -29,8 +27,7 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
     Raises:
         UsageError: an option was given that only a ranking can take.
     """
-    from rich.console import Console
-
+    from surrobench.cli import output
     from surrobench.cli.options import choice, limit
     from surrobench.errors import UsageError
     from surrobench.report.llm.comparison import load_comparison
@@ -58,6 +55,6 @@ def print_conditions(folders: Sequence[Results], by: Any, form: Any, options: di
     )
     tables = tables_of(comparison)
     if form == "table":
-        Console().print(terminal(tables))
+        output.console(wide=False).print(terminal(tables))
     else:
-        click.echo(render(tables, form), nl=False)
+        output.write(render(tables, form), nl=False)

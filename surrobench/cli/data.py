@@ -51,19 +51,17 @@ def pull(what: str, scenarios: tuple[str, ...]) -> None:
     from surrobench.llm.weights import find_weights, pull_weights
 
     pull_weights()
-    click.echo(f"SmolLM2-135M-Instruct is in {find_weights()}")
+    output.write(f"SmolLM2-135M-Instruct is in {find_weights()}")
 
 
 def _pull_yahpo(scenarios: tuple[str, ...]) -> None:
     """Fetch surrogates of YAHPO Gym, and say so where another folder is used instead."""
-    from rich.console import Console
-
     from surrobench.benchmarks.yahpo.data import find_folder, scenario_names
     from surrobench.benchmarks.yahpo.pull import pull as pull_yahpo
 
-    with Console(stderr=True).status("Fetching the data of YAHPO Gym ...") as status:
+    with output.errors(quiet=False).status("Fetching the data of YAHPO Gym ...") as status:
         folder = pull_yahpo(scenarios, status.update)
-    click.echo(f"YAHPO Gym's data is in {folder}: {', '.join(scenario_names(folder))}")
+    output.write(f"YAHPO Gym's data is in {folder}: {', '.join(scenario_names(folder))}")
     if find_folder() != folder:
         output.say(f"This folder is not used while SURROBENCH_YAHPO_DATA names {find_folder()}.")
 
@@ -85,7 +83,7 @@ def pack(results: tuple[Path, ...]) -> None:
 
     for folder in results:
         benchmarks = Results(folder).plan()["benchmark"].unique().to_list()
-        click.echo(f"{folder}: {pack_yahpo(folder, benchmarks)} benchmarks of YAHPO Gym are packed.")
+        output.write(f"{folder}: {pack_yahpo(folder, benchmarks)} benchmarks of YAHPO Gym are packed.")
 
 
 @command.command("status", cls=Command)
@@ -103,16 +101,16 @@ def status() -> None:
     from surrobench.llm.weights import find_weights
     from surrobench.paths import cache_dir
 
-    click.echo(f"Tables (HPOBench, HPOlib, NAS-Bench-201): {PACKAGE} {version(PACKAGE)}")
+    output.write(f"Tables (HPOBench, HPOlib, NAS-Bench-201): {PACKAGE} {version(PACKAGE)}")
     cached = sorted(path.parent.name for path in cache_dir().glob("tables/*/*/values.npy"))
-    click.echo(f"  converted: {', '.join(cached) or 'none yet'}, in {cache_dir() / 'tables'}")
+    output.write(f"  converted: {', '.join(cached) or 'none yet'}, in {cache_dir() / 'tables'}")
     for line in _yahpo_state():
-        click.echo(line)
+        output.write(line)
     try:
         state = str(find_weights())
     except ModelError as error:
         state = str(error)
-    click.echo(f"Embedded model SmolLM2-135M-Instruct: {state}")
+    output.write(f"Embedded model SmolLM2-135M-Instruct: {state}")
 
 
 def _yahpo_state() -> list[str]:

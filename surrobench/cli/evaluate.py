@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import Command, option
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(name: str, source: str, fidelities: tuple[str, ...]) -> None:
     for batch in _batches(source):
         columns = chosen.evaluate(batch, fidelity=fidelity)
         for values in zip(*(column.tolist() for column in columns.values()), strict=True):
-            click.echo(json.dumps(dict(zip(columns, values, strict=True))))
+            output.write(json.dumps(dict(zip(columns, values, strict=True))))
 
 
 def _fidelity(text: str, names: list[str]) -> tuple[str, float]:

@@ -10,13 +10,13 @@ from surrobench.study.display import Display, TerminalBar
 from surrobench.study.progress import Status
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from surrobench.terminal import Terminal
 
 SECONDS = 60.0
 """How long a program that writes into a file stays silent at most."""
 
 
-def display(status: Status, console: Console) -> Display:
+def display(status: Status, console: Terminal) -> Display:
     """Return what shows the counters of a study; with ``-q`` it shows nothing.
 
     Args:

@@ -50,7 +50,7 @@ def command(what: str, patterns: tuple[str, ...], bench: bool) -> None:
     console, caption = output.console(), str(table.caption)
     table.caption = None  # as wide as the terminal, not as the table
     console.print(table)
-    console.print(caption, style="dim", markup=False, highlight=False)
+    console.print(caption, style="dim")
 
 
 def _matching(kind: str, patterns: Sequence[str], known: Sequence[str]) -> Sequence[str]:
@@ -137,8 +137,8 @@ def _parameters(defaults: dict[str, Any]) -> str:
 
 def _overheads(patterns: Sequence[str]) -> Table:
     """Measure what a trial of each optimizer costs."""
-    from rich.console import Console
     from rich.progress import track
+    from rich.text import Text
 
     from surrobench.optimizers.registry import OPTIMIZERS
     from surrobench.study.overhead import measure
@@ -148,7 +148,7 @@ def _overheads(patterns: Sequence[str]) -> Table:
         "method: its library, or its own code where it has none; ours: engine and adapter; "
         "share: of the method's time; ✓ below 10 % of it, or below 50 µs a trial"
     )
-    console = Console(stderr=True)
+    console = output.errors()
     names = _matching("optimizer", patterns, list(OPTIMIZERS))
     shown = track(
         names,
@@ -159,7 +159,7 @@ def _overheads(patterns: Sequence[str]) -> Table:
     )
     for row in map(measure, shown):
         if row.problem:
-            table.add_row(row.name, "", "", "", "", f"[dim]skipped: {row.problem}[/]")
+            table.add_row(row.name, "", "", "", "", Text(f"skipped: {row.problem}", style="dim"))
             continue
         method = f"{row.method * 1e3:.3f}"
         share = "" if row.share is None else f"{row.share:.1%}"

@@ -1,10 +1,12 @@
-"""What the command line says on standard error beside errors: remarks of a command, and log records.
+"""Print results, remarks, log records and errors.
 
-Results go to standard output; all else goes through here, so that ``-q`` silences it in one place.
+All that a command prints goes through here. Results go to standard output, all else to standard error, so
+that ``-q`` silences it in one place. Text that others wrote is made printable in one place, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -12,9 +14,12 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 
+from surrobench.printable import printable, printable_lines, printing
+
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
+
+    from surrobench.terminal import Terminal
 
 _WIDE = 240
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -31,12 +36,15 @@ class _Handler(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override] # the base class keeps the stream of its creation
         return sys.stderr
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Go on where standard error cannot be written: a remark is not worth a study."""
+
 
 class _Formatter(logging.Formatter):
     """A line for people: the level only where it warns, the module only when debugging."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = printable_lines(super().format(record))
         if record.levelno == logging.DEBUG:
             return f"{record.name}: {text}"
         return text if record.levelno < logging.WARNING else f"{record.levelname.capitalize()}: {text}"
@@ -74,18 +82,58 @@ def is_quiet() -> bool:
 def say(text: str) -> None:
     """Print a remark on standard error, unless ``-q`` was given."""
     if not _handler.quiet:
-        click.echo(text, err=True)
+        complain(text)
 
 
-def console() -> Console:
-    """Return the console for tables on standard output, wide where that is a file or a pipe.
+def complain(text: str) -> None:
+    """Print on standard error what ``-q`` does not silence; go on where that cannot be written."""
+    with contextlib.suppress(OSError):
+        click.echo(printable_lines(text), err=True)
 
-    A program that reads a table wants each row on one line; 80 columns are for eyes only.
+
+def fail(text: str) -> None:
+    """Print an error on one line."""
+    complain(printable(f"Error: {text}"))
+
+
+def write(text: str, *, nl: bool = True) -> None:
+    """Print text on standard output.
+
+    Raises:
+        OutputError: standard output cannot be written.
     """
-    from rich.console import Console
+    with printing():
+        click.echo(printable_lines(text), nl=nl)
 
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=_WIDE if wide else None)
+
+def discard() -> None:
+    """Let what is still to be written to standard output vanish; else Python would complain at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console(*, wide: bool = True) -> Terminal:
+    """Return the console for tables on standard output.
+
+    Args:
+        wide: whether it is wide where standard output is a file or a pipe: a program that reads a table wants
+            each row on one line; 80 columns are for eyes only.
+    """
+    from surrobench.terminal import Terminal
+
+    aside = sys.stdout is not None and not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Terminal(width=_WIDE if wide and aside else None)
+
+
+def errors(*, quiet: bool | None = None) -> Terminal:
+    """Return the console for standard error.
+
+    Args:
+        quiet: whether it prints nothing; by default whether ``-q`` was given.
+    """
+    from surrobench.terminal import Terminal
+
+    return Terminal(stderr=True, quiet=is_quiet() if quiet is None else quiet)
 
 
 def table(*headings: str) -> Table:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import Command, option
 from surrobench.cli.options import ALPHA, BLOCKS, CONTROL, PARTIAL, PROPORTION, RESULTS
 
@@ -114,8 +115,6 @@ def command(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from surrobench.cli.progress import bar
     from surrobench.report.data.seed_array import cells_beside
     from surrobench.report.data.study_data import load_study
@@ -136,6 +135,6 @@ def command(
         document = asdict(plan)
         for row in document["rows"]:
             row["detectable"] = row["detectable"] if row["detectable"] < float("inf") else None
-        click.echo(json.dumps(document, indent=2))
+        output.write(json.dumps(document, indent=2))
     else:
-        Console().print(terminal(power_table(plan)))
+        output.console(wide=False).print(terminal(power_table(plan)))

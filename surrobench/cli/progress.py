@@ -15,10 +15,9 @@ def bar(what: str) -> Callable[[Sequence[int]], Iterator[int]]:
     """
 
     def pass_on(numbers: Sequence[int]) -> Iterator[int]:
-        from rich.console import Console
         from rich.progress import track
 
-        console = Console(stderr=True)
+        console = output.errors()
         hidden = output.is_quiet() or not console.is_terminal
         yield from track(numbers, what, console=console, transient=True, disable=hidden)
 

@@ -57,21 +57,23 @@ if TYPE_CHECKING:
 )
 @option(
     "--correction",
-    type=click.Choice(["holm", "hommel", "bh"]),
+    type=click.Choice(["holm", "shaffer", "hommel", "bh"]),
     metavar="NAME",
     default="holm",
     show_default=True,
     section="Comparison",
-    help="Correct p-values by holm, hommel, or bh (Benjamini and Hochberg).",
+    help="Correct p-values by holm, shaffer (for all pairs; holm else), hommel, or bh (Benjamini and "
+    "Hochberg).",
 )
 @option(
     "--posthoc",
-    type=click.Choice(["nemenyi", "conover", "wilcoxon"]),
+    type=click.Choice(["wilcoxon", "nemenyi", "conover"]),
     metavar="NAME",
-    default="nemenyi",
+    default="wilcoxon",
     show_default=True,
     section="Comparison",
-    help="Compare all pairs of methods by nemenyi, conover or wilcoxon, for the bars of the diagram.",
+    help="Compare all pairs of methods by wilcoxon, nemenyi or conover, for the bars of the diagram. The "
+    "last two are too ready to tell apart methods that vary more than others.",
 )
 @option(
     "--extra-test",
@@ -276,12 +278,10 @@ def _rankings(
 
 def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:
     """Print rankings; ``notes`` are all shown in a terminal, too, where else the main ones are."""
-    from rich.console import Console
-
     from surrobench.report.render.ranking_tables import render, rich_table
 
     if form != "table":
-        click.echo(render(rankings, form), nl=False)
+        output.write(render(rankings, form), nl=False)
         return
     for ranking in rankings:
-        Console().print(rich_table(ranking, notes=notes))
+        output.console(wide=False).print(rich_table(ranking, notes=notes))

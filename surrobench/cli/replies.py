@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import FORMAT, Command
 from surrobench.cli.options import FILTERS, MANY_RESULTS, choice, decorated
 
@@ -25,8 +26,6 @@ def command(results: tuple[Path, ...], form: Any, **options: Any) -> None:
       surrobench replies results/quick
       surrobench replies results/mine --model 'qwen*' --format latex > replies.tex
     """
-    from rich.console import Console
-
     from surrobench.report.llm.reply_statistics import load_replies, tables_of
     from surrobench.report.render.formats import render
     from surrobench.report.render.terminal import terminal
@@ -34,6 +33,6 @@ def command(results: tuple[Path, ...], form: Any, **options: Any) -> None:
 
     tables = tables_of(load_replies([Results(folder) for folder in results], choice(options)))
     if form == "table":
-        Console().print(terminal(tables))
+        output.console(wide=False).print(terminal(tables))
     else:
-        click.echo(render(tables, form), nl=False)
+        output.write(render(tables, form), nl=False)

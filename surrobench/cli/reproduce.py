@@ -34,8 +34,6 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
       surrobench reproduce ferreira2026
       surrobench reproduce llambo2024 --format latex > llambo.tex
     """
-    from rich.console import Console
-
     if name is None:
         _list()
         return
@@ -47,11 +45,11 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
     from surrobench.system import usable_cores
 
     entry = paper(name)
-    console, errors = Console(), Console(stderr=True, quiet=output.is_quiet())
-    status = Status(note=lambda line: errors.print(line, style="dim", highlight=False, markup=False))
+    console, errors = output.console(wide=False), output.errors()
+    status = Status(note=lambda line: errors.print(line, style="dim"))
     tables = entry.function(Means(out, jobs or usable_cores(), status))
     if form == "table":
-        console.print(f"{entry.citation}\n", style="dim", highlight=False)
+        console.print(f"{entry.citation}\n", style="dim")
     made = []
     while True:
         # The bar is gone before a table is printed.
@@ -63,7 +61,7 @@ def command(name: str | None, form: str, out: Path | None, jobs: int | None) -> 
         if form == "table":
             console.print(terminal(table))
     if form != "table":
-        click.echo(render(made, form, entry.citation), nl=False)  # type: ignore[arg-type] # click has checked it
+        output.write(render(made, form, entry.citation), nl=False)  # type: ignore[arg-type] # click has checked it
     sys.exit(1 if any(table.count("differs") for table in made) else 0)
 
 
@@ -78,4 +76,4 @@ def _list() -> None:
         table.add_row(name, entry.summary, entry.takes)
     console.print(table)
     for name, entry in PAPERS.items():
-        console.print(f"\n{name}: {entry.citation}", style="dim", highlight=False, markup=False)
+        console.print(f"\n{name}: {entry.citation}", style="dim")

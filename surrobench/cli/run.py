@@ -96,7 +96,7 @@ def command(suite_name: str | None, **options: Any) -> None:
         remember(options["replay"])
     suite, text, part = _study(suite_name, options)
     if options["print_suite"]:
-        click.echo(text, nl=False)
+        output.write(text, nl=False)
         return
     if left_out := suite.left_out():
         output.say(f"Benchmarks whose data is not on this machine are left out: {', '.join(left_out)}")
@@ -203,8 +203,6 @@ def _estimate(suite: Suite, part: Selection, out: Path, options: dict[str, Any])
 
 def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str, Any]) -> None:
     """Run the study and print what was done; exit with status 1 where something is left to do."""
-    from rich.console import Console
-
     from surrobench.cli.heartbeat import display
     from surrobench.cli.run_summary import print_problems, print_summary
     from surrobench.study.options import Options
@@ -224,8 +222,8 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
         part,
     )
     log.info("Running suite %s with at most %d worker processes, into %s.", suite.name, how.jobs, out)
-    console = Console(stderr=True, quiet=output.is_quiet())
-    status = Status(note=lambda line: console.print(line, style="dim", highlight=False, markup=False))
+    console = output.errors()
+    status = Status(note=lambda line: console.print(line, style="dim"))
     with display(status, console):
         summary = run_study(suite, text, how, status)
     print_summary(summary, out, console)
@@ -234,9 +232,9 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
     print_problems(summary)
     resume = shlex.join(["surrobench", *sys.argv[1:]])
     if not summary.parked:
-        click.echo(f"Repeat the failed ones with: {resume} --retry-failed", err=True)
+        output.complain(f"Repeat the failed ones with: {resume} --retry-failed")
     elif replay is None:  # a replay that diverged would diverge again
-        click.echo(f"Resume with: {resume}", err=True)
+        output.complain(f"Resume with: {resume}")
     sys.exit(1)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from surrobench.cli import output
 from surrobench.cli.output import count, duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from surrobench.study.summary import Summary
     from surrobench.suite.schema import Suite
+    from surrobench.terminal import Terminal
 
 
 def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
@@ -23,7 +23,6 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
         out: its results folder; what is finished there costs nothing.
         jobs: worker processes.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from surrobench.study.cost_estimate import dry_run
@@ -40,17 +39,16 @@ def print_estimate(suite: Suite, out: Path, jobs: int) -> None:
         table.add_row("completions", f"{cost.calls:,}")
         table.add_row("tokens", f"about {cost.tokens_in:,} in (most of them cached), {cost.tokens_out:,} out")
     table.add_row("disk", f"about {max(cost.disk_bytes / 2**20, 0.1):,.1f} MiB in {out}")
-    Console().print(table)
+    output.console(wide=False).print(table)
 
 
-def print_summary(summary: Summary, out: Path, console: Console) -> None:
+def print_summary(summary: Summary, out: Path, console: Terminal) -> None:
     """Print what a session did, where its time went, and what its models were asked."""
     ended = ", ".join(f"{count:,} {state}" for state, count in sorted(summary.states.items()))
     console.print(
         f"{summary.total:,} runs: {summary.finished_before:,} were finished before"
         + (f", now {ended}" if ended else "")
         + f". {summary.trials:,} trials in {duration(summary.wall)}. Results: {out}",
-        highlight=False,
         soft_wrap=True,  # a path that is broken cannot be copied
     )
     if summary.unnamed:
@@ -58,7 +56,7 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
             f"{summary.unnamed:,} runs in {out} are not (or no longer) in the suite and are left out."
         )
     if summary.trials:
-        console.print(_where_the_time_went(summary), highlight=False, style="dim", soft_wrap=True)
+        console.print(_where_the_time_went(summary), style="dim", soft_wrap=True)
     for model in summary.models:
         client = model.client
         if client is None or not client.completions:
@@ -67,27 +65,24 @@ def print_summary(summary: Summary, out: Path, console: Console) -> None:
         console.print(
             f"{model.spec.model}: {client.completions:,} completions, {client.tokens_in:,} tokens in, "
             f"{client.tokens_out:,} out, {rate:,.0f} tokens/s.",
-            highlight=False,
             style="dim",
             soft_wrap=True,
         )
     if summary.complete:
-        console.print(
-            f"Rank the methods with: surrobench rank {quote(str(out))}", highlight=False, soft_wrap=True
-        )
+        console.print(f"Rank the methods with: surrobench rank {quote(str(out))}", soft_wrap=True)
 
 
 def print_problems(summary: Summary) -> None:
     """Print why runs failed or are parked, one line a reason; ``-q`` does not silence it."""
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(stderr=True)
+    console = output.errors(quiet=False)
     for reason, runs in summary.problems.items():
         first = runs[0]
         names = f"{first.name} on {first.benchmark}, seed {first.seed}"
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        console.print(f"[bold red]Not finished[/]: {names} ({first.id}){more}: ", end="", highlight=False)
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        said = Text("Not finished", style="bold red")
+        console.print(said, f": {names} ({first.id}){more}: {reason}", sep="", soft_wrap=True)
 
 
 def _where_the_time_went(summary: Summary) -> str:

@@ -51,7 +51,7 @@ def command(results: Path, limit: int | None, as_json: bool, **options: Any) -> 
     if as_json:
         rows = [{"run": row.pop("run"), **row} for row in shown.rename({"llm": "model"}).to_dicts()]
         document = {"schema_version": 1, "results": str(results), "total": len(chosen), "runs": rows}
-        click.echo(json.dumps(document, indent=2))
+        output.write(json.dumps(document, indent=2))
         return
     _print(shown, every["run"])
     if len(shown) < len(chosen):
@@ -89,14 +89,12 @@ def _print(runs: pl.DataFrame, ids: pl.Series) -> None:
         runs: the rows.
         ids: of all runs of the folder, among which the printed beginnings are unique.
     """
-    from rich.text import Text
-
     digits = shortest(ids.to_list())
     table = output.table("run", "method", "benchmark", "seed>", "state", "trials>", "incumbent>")
     table.padding = (0, 1, 0, 0)
     for row in runs.iter_rows(named=True):
         value = "-" if row["incumbent"] is None else f"{row['incumbent']:.5g}"
-        words = row["run"][:digits], Text(row["method"]), row["benchmark"], str(row["seed"]), row["state"]
+        words = row["run"][:digits], row["method"], row["benchmark"], str(row["seed"]), row["state"]
         table.add_row(*words, f"{row['trials']:,}", value)
     output.console().print(table)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import Command, option
 from surrobench.cli.options import COUNT, FILE
 
@@ -79,14 +80,12 @@ def command(
       surrobench serve Qwen/Qwen3-8B --max-model-len 16384
       surrobench serve meta-llama/Llama-3.3-70B-Instruct --tensor-parallel 4 --data-parallel 2
     """
-    from rich.console import Console
-
     from surrobench.errors import ModelError
     from surrobench.paths import cache_dir
 
     spec = _spec(model, {**options, "extra": list(extra)})
     log = log or cache_dir() / f"serve-{port}.log"
-    console = Console(stderr=True)
+    console = output.errors(quiet=False)
     try:
         with ExitStack() as stack:
             with console.status(f"Starting {spec.model}; its log: {log}"):
@@ -95,7 +94,7 @@ def command(
             server.process.wait()
         raise ModelError(f"The server of {spec.model} has ended.", f"Its log: {log}")
     except KeyboardInterrupt:
-        click.echo("\nStopped.", err=True)
+        output.complain("\nStopped.")
 
 
 def _spec(model: str, options: dict[str, Any]) -> ModelSpec:
@@ -143,9 +142,9 @@ def _say(spec: ModelSpec, server: Server, log: Path) -> None:
     lines = [f'url = "{server.url}"', *(f"{key} = {json.dumps(getattr(spec, key))}" for key in keys)]
     if capabilities(spec).seed is False:
         lines.append("seed = false # this build of vLLM takes none")
-    click.echo(f"{spec.model} is served at {server.url} (Ctrl-C stops it; its log: {log})\n")
-    click.echo("\n".join(["In a suite:", f"[models.{label}]", *lines]))
-    click.echo(f"\nOr:\nsurrobench run quick --llm {label}={server.url},{spec.model}")
+    output.write(f"{spec.model} is served at {server.url} (Ctrl-C stops it; its log: {log})\n")
+    output.write("\n".join(["In a suite:", f"[models.{label}]", *lines]))
+    output.write(f"\nOr:\nsurrobench run quick --llm {label}={server.url},{spec.model}")
 
 
 def _label(model: str) -> str:

@@ -13,10 +13,10 @@ from surrobench.cli.options import FOLDER
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.console import Console
 
     from surrobench.llm.journal import Entry
     from surrobench.results.folder import Results
+    from surrobench.terminal import Terminal
 
 _LISTED = 4
 """Runs that an error names, of those that may be meant."""
@@ -62,7 +62,6 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
         f"{len(entries)} completions; a reply is named by its call, attempt and sample."
         + ("" if prompts else " Add --prompts to read them."),
         style="dim",
-        highlight=False,
     )
     if prompts:
         became = _became(trials)
@@ -70,30 +69,29 @@ def command(run: str, folders: tuple[Path, ...], prompts: bool) -> None:
             _print_completion(console, entry, became)
 
 
-def _print_completion(console: Console, entry: Entry, became: dict[str, str]) -> None:
+def _print_completion(console: Terminal, entry: Entry, became: dict[str, str]) -> None:
     """Print a prompt, the model's thinking and reply, and which trials were read from it."""
+    from rich.text import Text
+
     console.rule(
         f"call {entry.key.call}, attempt {entry.key.attempt}, sample {entry.sample} ({entry.purpose})"
     )
-    console.print(became.get(entry.where, "became no trial"), style="dim", highlight=False)
+    console.print(became.get(entry.where, "became no trial"), style="dim")
     for message in entry.prompt or ():
-        console.print(f"[bold]{message.role}[/]")
-        console.print(message.content, markup=False, highlight=False)
+        console.print(message.role, style="bold")
+        console.print(message.content)
     done = entry.completion
     if done.thinking or done.tokens_thinking:
-        console.print("[bold]thinking[/]")
-        console.print(_printable(done.thinking), markup=False, highlight=False, style="dim")
+        console.print("thinking", style="bold")
+        console.print(done.thinking, style="dim")
     thought = f" ({done.tokens_thinking} of them thinking)" if done.tokens_thinking else ""
     console.print(
-        f"[bold]reply[/] ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out"
-        f"{thought}, {done.latency:.2f} s)"
+        Text("reply", style="bold"),
+        f" ({done.finish_reason}, {done.tokens_in} tokens in, {done.tokens_out} out"
+        f"{thought}, {done.latency:.2f} s)",
+        sep="",
     )
-    console.print(_printable(done.text), markup=False, highlight=False)
-
-
-def _printable(text: str) -> str:
-    """Spell out the control characters in a model's words, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    console.print(done.text)
 
 
 def _find(run: str, folders: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
@@ -148,16 +146,17 @@ def _refuse(run: str, matches: list[tuple[Path, dict[str, Any]]]) -> NoReturn:
     raise UsageError(f"{run!r} means {len(listed)} runs: {message}", "Write the id of one.")
 
 
-def _print_head(console: Console, folder: Path, results: Results, found: dict[str, Any]) -> None:
+def _print_head(console: Terminal, folder: Path, results: Results, found: dict[str, Any]) -> None:
     """Print which run it is, where it is, and how it ended."""
+    from rich.text import Text
+
     record = results.records().get(str(found["run"]))
     state = f"{record.state}, {record.trials} trials" if record else "not finished"
-    console.print(
-        f"[bold]{found['method']}[/] on {found['benchmark']}, seed {found['seed']}: {state}", highlight=False
-    )
-    console.print(f"run {found['run']} in {folder}", style="dim", highlight=False, soft_wrap=True)
+    where = f" on {found['benchmark']}, seed {found['seed']}: {state}"
+    console.print(Text(found["method"], style="bold"), where, sep="")
+    console.print(f"run {found['run']} in {folder}", style="dim", soft_wrap=True)
     if record and record.error:
-        console.print(record.error, markup=False, style="red")
+        console.print(record.error, style="red")
 
 
 def _trials(results: Results, found: dict[str, Any]) -> pl.DataFrame:
@@ -186,7 +185,7 @@ def _became(trials: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def _print_trials(console: Console, trials: pl.DataFrame, found: dict[str, Any]) -> None:
+def _print_trials(console: Terminal, trials: pl.DataFrame, found: dict[str, Any]) -> None:
     """Print a row for each trial; a value that is better than all before is bold."""
     from rich.text import Text
 
@@ -200,11 +199,9 @@ def _print_trials(console: Console, trials: pl.DataFrame, found: dict[str, Any])
     for row in trials.iter_rows(named=True):
         loss = float("inf") if row["value"] is None else row["value"] * objective.sign
         value = "-" if row["value"] is None else f"{row['value']:.5g}"
-        settings = Text(_configuration(row))
-        remarks = Text(_remarks(row))  # a model's words may look like markup
         rows.append(
             [str(row["trial"]), row["source"], Text(value, style="bold" if loss < best else ""),
-             row["reply"] or "", settings, remarks]
+             row["reply"] or "", _configuration(row), _remarks(row)]
         )  # fmt: skip
         best = min(best, loss)
     shown = [

@@ -41,7 +41,7 @@ def command(results: Path) -> None:
     console = output.console()
 
     def write(text: str, style: str = "") -> None:
-        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        console.print(text, style=style, soft_wrap=True)
 
     write(f"{folder.suite_name}: {finished:,} of {len(runs):,} runs in {results} are finished.")
     if len(runs):
@@ -58,17 +58,13 @@ def command(results: Path) -> None:
 
 def _print_counts(runs: pl.DataFrame) -> None:
     """Print how many runs of each method are in each state that occurs."""
-    from rich.text import Text
-
     from surrobench.report.data.run_list import STATES
 
     present = [state for state in STATES if state in set(runs["state"])]
     table = output.table("method", *(f"{state}>" for state in present))
     for (method,), of_method in runs.group_by("method", maintain_order=True):
         counts = Counter(of_method["state"])
-        table.add_row(
-            Text(str(method)), *(f"{counts[state]:,}" if counts[state] else "-" for state in present)
-        )
+        table.add_row(str(method), *(f"{counts[state]:,}" if counts[state] else "-" for state in present))
     output.console().print(table)
 
 
@@ -80,7 +76,7 @@ def _print_failures(runs: pl.DataFrame) -> None:
         more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         where = f"{first['method']} on {first['benchmark']}, seed {first['seed']} (run {first['run']}){more}"
         text = f"Failed: {where}: {first['error']}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+        console.print(text, soft_wrap=True, style="red")
 
 
 def _print_sessions(folder: Results, write: Callable[..., None]) -> None:

@@ -11,9 +11,8 @@ from surrobench.cli import output
 from surrobench.cli.command import Command, option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from surrobench.benchmarks.yahpo.verify import Comparison
+    from surrobench.terminal import Terminal
 
 
 @click.command("verify", cls=Command)
@@ -64,7 +63,7 @@ def _tables() -> bool:
             wrong += [found] if found.different else []
     console.print(table)
     for found in wrong:
-        console.print(f"{found.benchmark}: {found.example}", markup=False)
+        console.print(f"{found.benchmark}: {found.example}")
     return not wrong
 
 
@@ -78,11 +77,11 @@ def _surrogates(configurations: int, scenarios: tuple[str, ...]) -> bool:
             configurations, status.update, lambda found: _print_comparison(found, console), scenarios
         )
     limits = f"relative difference at most {RELATIVE:g}, absolute {ABSOLUTE:g} near zero"
-    console.print(f"{'All values agree' if passed else 'NOT all values agree'} ({limits}).", highlight=False)
+    console.print(f"{'All values agree' if passed else 'NOT all values agree'} ({limits}).")
     return passed
 
 
-def _print_comparison(found: Comparison, console: Console) -> None:
+def _print_comparison(found: Comparison, console: Terminal) -> None:
     """Print how far the values of one scenario are from the reference, and how fast both are."""
     table = output.table(
         "target", "largest absolute>", "largest relative>", "different>", "reference: single vs list>"
@@ -109,5 +108,4 @@ def _print_comparison(found: Comparison, console: Console) -> None:
     )
     console.print(
         f"Microseconds per configuration: {speeds}; here, in batches of 512, {ours * 1e6:.1f}.\n",
-        highlight=False,
     )

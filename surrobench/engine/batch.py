@@ -7,7 +7,7 @@ entered into the scenario's ledger. What a row observes depends on its own run a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,14 +19,11 @@ from surrobench.engine.account import Account
 from surrobench.engine.ledger import Ledger
 from surrobench.engine.outcome import Origin
 from surrobench.engine.replay import Recording, replay
-from surrobench.errors import SurrobenchError, UsageError
+from surrobench.engine.validation import ContractViolation
+from surrobench.errors import SurrobenchError, UsageError, in_one_line
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Evaluate, Matrix, Submit
 from surrobench.seeding import Keys, mix
-
-
-class ContractViolation(Exception):
-    """An optimizer broke its contract; the text, after "The optimizer", says how."""
 
 
 class RowContext(NamedTuple):
@@ -93,9 +90,10 @@ class ScenarioBatch:
         """
         try:
             X = np.asarray(configurations, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            what = " ".join(str(error).split())
-            raise ContractViolation(f"asked to evaluate something that is no matrix: {what}.") from error
+        except Exception as error:  # an object of others may raise anything
+            raise ContractViolation(
+                f"asked to evaluate something that is no matrix: {in_one_line(error)}."
+            ) from error
         if X.ndim != 2 or X.shape[1] != self.d:
             raise ContractViolation(
                 f"asked to evaluate an array of shape {X.shape}; it must be (m, {self.d})."
@@ -179,8 +177,6 @@ class ScenarioBatch:
         if fidelity is None and trained_to is None:
             return None
         fidelity = {} if fidelity is None else fidelity
-        if not isinstance(fidelity, Mapping):
-            raise ContractViolation(f"asked for {fidelity!r:.80}, which is no mapping of fidelities.")
         known = self.scenario.fidelities
         try:
             row = self.scenario.fidelity_row(fidelity)

@@ -13,22 +13,26 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-from surrobench.engine.batch import ContractViolation, PendingRows, ScenarioBatch
+from surrobench.engine.batch import PendingRows, ScenarioBatch
+from surrobench.engine.guard import Guard
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
+from surrobench.engine.validation import ContractViolation, validated
 from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
+from surrobench.foreign_code import Raised
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import resolved
 from surrobench.plan.run import Run
-from surrobench.protocol.requests import Complete, Completion, Evaluate, Next, Submit, Waste
+from surrobench.protocol.requests import Complete, Completion, Evaluate, Next, Request, Submit, Waste
+from surrobench.protocol.text import storable
 
 
 @dataclass
@@ -57,6 +61,7 @@ def drive(
     recorded: Recorded | None = None,
     reevaluate: bool = False,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Timing:
     """Run all of some runs; ``finished`` is called with each outcome as soon as it is there.
 
@@ -67,9 +72,12 @@ def drive(
         recorded: observations to serve instead of the benchmarks' when replaying.
         reevaluate: ask the benchmarks all the same, and park a run whose observations differ from these.
         progress: counters to keep up to date.
+        guard: calls the optimizers; by default, one with the default limit of a step.
     """
     plan = runs if isinstance(runs, Plan) else resolved(runs)
-    engine = Engine(plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress())
+    engine = Engine(
+        plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress(), guard or Guard()
+    )
     if models:
         asyncio.run(engine.drive())
     else:
@@ -85,10 +93,13 @@ async def drive_async(
     recorded: Recorded | None = None,
     reevaluate: bool = False,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Timing:
     """``drive`` within a running event loop."""
     plan = runs if isinstance(runs, Plan) else resolved(runs)
-    engine = Engine(plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress())
+    engine = Engine(
+        plan, finished, models or {}, recorded or {}, reevaluate, progress or Progress(), guard or Guard()
+    )
     await engine.drive()
     return engine.timing
 
@@ -104,6 +115,7 @@ class Engine:
         recorded: Recorded,
         reevaluate: bool,
         progress: Progress,
+        guard: Guard,
     ) -> None:
         self._plan = plan
         self._finished = finished
@@ -111,6 +123,7 @@ class Engine:
         self._recorded = recorded
         self._reevaluate = reevaluate
         self._progress = progress
+        self._guard = guard
         self._batches: dict[str, ScenarioBatch] = {}
         self._waiting: dict[str, list[RunInProgress]] = {}
         self._asking: dict[asyncio.Task[Any], tuple[RunInProgress, bool]] = {}
@@ -121,6 +134,10 @@ class Engine:
 
     async def drive(self) -> None:
         """Run the whole plan, of which some may ask a model."""
+        with self._guard.watching():
+            await self._drive()
+
+    async def _drive(self) -> None:
         unstarted = deque(self._plan.runs)
         start = time.perf_counter()
         waited = 0.0
@@ -143,7 +160,8 @@ class Engine:
     def drive_without_models(self) -> None:
         """``drive`` for runs that ask no model: no event loop is needed, and one may be running."""
         start = time.perf_counter()
-        self._advance_all(deque(self._plan.runs))
+        with self._guard.watching():
+            self._advance_all(deque(self._plan.runs))
         self.timing.busy = time.perf_counter() - start
 
     def _advance_all(self, unstarted: deque[Run]) -> None:
@@ -187,9 +205,10 @@ class Engine:
             trace: the traceback of what its optimizer raised.
         """
         try:
-            run.program.close()
-        except Exception as problem:  # an optimizer's clean-up must not end the other runs
-            state, error, trace = "failed", error or in_one_line(problem), trace or _traceback(problem)
+            self._guard.call(run.program.close)
+        except Raised as raised:  # an optimizer's clean-up must not end the other runs
+            state, error = "failed", error or in_one_line(raised.error)
+            trace = trace or _traceback(raised.error)
         if run.slot is not None:
             self._free_slots[run.run.model or ""].append(run.slot)
         self.timing.library += run.library.seconds
@@ -199,10 +218,10 @@ class Engine:
             run.log,
             run.batch.ledger,
             state,
-            error,
+            storable(error),
             library_seconds=run.library.seconds,
             thinking=run.thinking,
-            answers=dict(run.answers),
+            answers=_counts(run.answers),
         )
         recording = run.context.recording
         if recording is not None and not error and not recording.has(outcome.proposal).all():
@@ -230,37 +249,33 @@ class Engine:
             self._end(run, "ok")
         except ContractViolation as violation:
             self._end(run, "failed", f"The optimizer {violation}", _traceback(violation))
-        except _Raised as raised:
+        except Raised as raised:
             self._end(run, "failed", in_one_line(raised.error), _traceback(raised.error))
         else:
             if run.pending is not None:
                 self._waiting.setdefault(run.batch.scenario.key, []).append(run)
 
-    def _next_request(self, run: RunInProgress, answer: Any) -> Any:
-        """Return what a generator yields next.
+    def _next_request(self, run: RunInProgress, answer: Any) -> Request:
+        """Return what a generator yields next, as a valid request.
 
         Raises:
             StopIteration: it stopped.
-            _Raised: it raised something else.
+            Raised: it raised something else.
+            ContractViolation: what it yields is no valid request.
         """
         # With a model only its latency counts: that is journalled, so a resumed run is the same.
         counts = run.run.overhead and not run.run.asks_model
         start = time.perf_counter() if counts else 0.0
-        try:
-            request = run.program.send(answer)
-        except StopIteration:
-            raise
-        except Exception as error:
-            raise _Raised(error) from error
+        request = self._guard.call(run.program.send, answer)
         if counts:
             run.overhead += time.perf_counter() - start
-        return request
+        return validated(request)
 
-    def _take(self, run: RunInProgress, request: Any) -> Any:
+    def _take(self, run: RunInProgress, request: Request) -> Any:
         """Answer a request that can be answered at once; returns None where the run has to wait.
 
         Raises:
-            ContractViolation: the request is none, or makes no sense now.
+            ContractViolation: the request makes no sense now.
             BudgetSpent: nothing is left for it.
         """
         if isinstance(request, Submit):
@@ -271,10 +286,8 @@ class Engine:
             return run.waste(request)
         if isinstance(request, Complete):
             self._ask(run, [request], alone=True)
-        elif _is_list_of_completes(request):
+        elif isinstance(request, Sequence):
             self._ask(run, request, alone=False)
-        else:
-            raise ContractViolation(f"yielded {_brief(request)}, which is no request.")
         return None
 
     def _ask(self, run: RunInProgress, requests: Sequence[Complete], *, alone: bool) -> None:
@@ -284,12 +297,11 @@ class Engine:
         if not run.account.may_ask:
             run.stop()
             return
-        jobs = []
-        for request in requests:
-            if request.attempt == 0:
-                run.calls += 1
-            call = Call(run.run.id, run.calls - 1, request.attempt)
-            jobs.append(model.complete(call, request, run.slot))
+        # All are numbered before any is sent: a wrong one must not leave others in flight.
+        calls = [Call(run.run.id, *run.number(request)) for request in requests]
+        jobs = [
+            model.complete(call, request, run.slot) for call, request in zip(calls, requests, strict=True)
+        ]
         self._asking[asyncio.ensure_future(_together(jobs))] = (run, alone)
 
     def _deliver(self, task: asyncio.Task[list[list[Completion]]]) -> None:
@@ -364,28 +376,14 @@ def _pending(run: RunInProgress) -> PendingRows:
     return run.pending
 
 
-class _Raised(Exception):
-    """An optimizer raised ``error``."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def _is_list_of_completes(request: Any) -> TypeGuard[Sequence[Complete]]:
-    listed = isinstance(request, list | tuple) and len(request) > 0
-    return listed and all(isinstance(part, Complete) for part in request)
-
-
 async def _together(jobs: list[Any]) -> list[list[Completion]]:
     return list(await asyncio.gather(*jobs))
 
 
-def _brief(value: object) -> str:
-    """Return a value's representation on one line, cut where it is long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}..."
+def _counts(answers: Mapping[Any, Any]) -> dict[str, int]:
+    """Return what an optimizer counted of its model's replies, as far as it did so as it should."""
+    return {storable(name): n for name, n in answers.items() if isinstance(name, str) and isinstance(n, int)}
 
 
-def _traceback(error: Exception) -> str:
+def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))

@@ -11,6 +11,7 @@ import numpy as np
 from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.configuration_file import granted_start
 from surrobench.llm.prompt_variants import shown_card
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import controlled
@@ -62,6 +63,7 @@ def task_of(
         invalid=run.invalid,
         variant=run.shows,
         prompts=run.prompts,
+        text_rules=run.text_rules if run.model else TEXT_RULES,
         answers=answers,
         library=library,
         fidelities=where.scenario.fidelities,

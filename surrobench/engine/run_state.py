@@ -9,23 +9,24 @@ import heapq
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from surrobench.benchmarks.base import Benchmark
 from surrobench.engine.account import Account
-from surrobench.engine.batch import ContractViolation, PendingRows, RowContext, ScenarioBatch
+from surrobench.engine.batch import PendingRows, RowContext, ScenarioBatch
 from surrobench.engine.ledger import TrialLog
 from surrobench.engine.outcome import NOTHING_SPENT, Origin, Progress, Spent
 from surrobench.engine.program import program
 from surrobench.engine.replay import Recording
+from surrobench.engine.validation import ContractViolation, origin_of
 from surrobench.optimizers.base import Stopwatch
 from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.budget import Floats
 from surrobench.protocol.requests import (
+    Complete,
     Completion,
     Evaluate,
     Evaluated,
@@ -98,6 +99,8 @@ class RunInProgress:
     spent: Spent = NOTHING_SPENT
     calls: int = 0
     """Completions asked for, re-asks not counted: the ordinal of the next call."""
+    attempt: int = 0
+    """The last attempt of the last call."""
     overhead: float = 0.0
     """Seconds of thinking since the last trial was started."""
     thinking: list[float] = field(default_factory=list)
@@ -168,7 +171,7 @@ class RunInProgress:
         if allowed < len(X):
             X, self.last = X[:allowed], True
         first = account.charge(len(X), share)
-        origin = _origin(request.source, request.repairs, request.reply)
+        origin = origin_of(request)
         self.pending = PendingRows(self.context, (request,), X, first, origin, fidelity, share, overhead)
 
     def submit(self, request: Submit) -> int | None:
@@ -193,7 +196,7 @@ class RunInProgress:
             self.stop()
             return None
         ticket = account.charge(1, share)
-        origin = _origin(request.source, (), request.reply)
+        origin = origin_of(request)
         spent = self._take_spent()
         self.submitted.append(
             SubmittedTrial(request, x, fidelity, share, origin, ticket, account.now, overhead, spent)
@@ -325,6 +328,18 @@ class RunInProgress:
 
     # ------------------------------------------------------------------ thinking and completions
 
+    def number(self, request: Complete) -> tuple[int, int]:
+        """Return the ordinal of a request's call, and its attempt: no two requests have the same pair."""
+        if request.attempt == 0:
+            self.calls += 1
+        elif not self.calls or request.attempt <= self.attempt:
+            raise ContractViolation(
+                f"asked again with attempt = {request.attempt} after attempt {self.attempt}; "
+                "a call begins with 0 and counts up."
+            )
+        self.attempt = request.attempt
+        return self.calls - 1, request.attempt
+
     def book_completions(self, answers: Sequence[Sequence[Completion]]) -> None:
         """Book what the completions of one request, or of several in flight together, cost.
 
@@ -365,19 +380,3 @@ class RunInProgress:
 
 _SUBMITTED = Origin("submitted")
 """Stands for the origins of trials that were submitted, each of which has its own."""
-
-
-def _origin(source: Any, repairs: Any, reply: Any) -> Origin:
-    """Return the origin of a request: one object for all of the same, since there are so many requests."""
-    if not isinstance(source, str) or not isinstance(repairs, tuple):
-        raise ContractViolation(
-            f"gave source = {source!r:.40} and repairs = {repairs!r:.40}, not a word and a tuple."
-        )
-    if reply:
-        return Origin(source, repairs=tuple(map(str, repairs)), reply=str(reply))
-    return _shared_origin(source, repairs)
-
-
-@lru_cache
-def _shared_origin(source: str, repairs: tuple[str, ...]) -> Origin:
-    return Origin(source, repairs=tuple(map(str, repairs)))

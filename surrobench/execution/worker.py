@@ -15,6 +15,8 @@ import threading
 import traceback
 from typing import IO, Any
 
+from surrobench.errors import in_one_line
+
 _LENGTH = 8
 
 
@@ -78,16 +80,18 @@ def _answer(work: bytes) -> bytes:
     try:
         fn, args, kwargs = pickle.loads(work)
         return pickle.dumps((False, fn(*args, **kwargs), ""))
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C is ignored here, so that even KeyboardInterrupt is the call's own
         return _failure(error)
 
 
-def _failure(error: Exception) -> bytes:
+def _failure(error: BaseException) -> bytes:
     trace = traceback.format_exc()
     answer: tuple[bool, Any, str] = (True, error, trace)
-    try:
-        data = pickle.dumps(answer)
-        pickle.loads(data)  # an exception with arguments of its own may not come back
-        return data
-    except Exception:
-        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}"), trace))
+    if isinstance(error, Exception):  # nothing else may reach the parent: it could end it
+        try:
+            data = pickle.dumps(answer)
+            pickle.loads(data)  # an exception with arguments of its own may not come back
+            return data
+        except Exception:
+            pass
+    return pickle.dumps((True, RuntimeError(in_one_line(error)), trace))

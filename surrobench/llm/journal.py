@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrobench.errors import ResultsError
+from surrobench.plain_files import plain
 from surrobench.protocol.requests import Completion, Message, Served
 from surrobench.untrusted import load_json
 
@@ -261,7 +262,7 @@ def _lines(path: Path) -> list[bytes]:
     """Return the whole lines of a file, without one that a killed process left half-written at its end."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rb") as file:
+        with opener(plain(path), "rb") as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise ResultsError(f"{path} cannot be read: {error}.") from error

@@ -45,7 +45,8 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Uni
 
 from surrobench.benchmarks.base import TaskCard
 from surrobench.errors import UnknownName, UsageError, in_one_line
-from surrobench.llm.prompts import describe, number
+from surrobench.foreign_code import Raised, foreign_code
+from surrobench.llm.prompts import TEXT_RULES, describe, number
 from surrobench.seeding import stream
 from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
 from surrobench.space.search_space import SearchSpace
@@ -84,11 +85,13 @@ def variant_folder(variant: str) -> Path | None:
     if variant not in offered:
         raise UnknownName("prompt variant", variant, [*VARIANTS, *offered])
     try:
-        made = offered[variant].load()
-        return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
-    except Exception as error:  # importing another package may raise anything
+        with foreign_code():
+            made = offered[variant].load()
+            return Path(made.__path__[0] if isinstance(made, ModuleType) else made)
+    except Raised as raised:
+        why = in_one_line(raised.error)
         raise UsageError(
-            f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {in_one_line(error)}.",
+            f"Prompt variant {variant!r} ({offered[variant].value}) cannot be used: {why}.",
             "Its entry point must name a folder, as a path or a package.",
         ) from None
 
@@ -109,10 +112,11 @@ class ShownSpace:
     Attributes:
         space: the search space itself.
         hyperparameters: the hyperparameters as they are shown: other names, other ranges, without conditions.
+        rules: how values are written and replies are read, see ``prompts.TEXT_RULES``.
     """
 
-    def __init__(self, space: SearchSpace, variant: Variant = "full") -> None:
-        self.space, self.variant = space, variant
+    def __init__(self, space: SearchSpace, variant: Variant = "full", rules: int = TEXT_RULES) -> None:
+        self.space, self.variant, self.rules = space, variant, rules
         if variant == "anonymous":
             self.hyperparameters = tuple(map(_anonymous, range(space.d), space.hyperparameters))
         elif variant == "misleading":
@@ -139,7 +143,7 @@ class ShownSpace:
         """
         part = ConfigurationSpace()
         part.add(*(copy.copy(self.space.hyperparameters[j]) for j in columns))
-        view = ShownSpace(SearchSpace(part), self.variant)
+        view = ShownSpace(SearchSpace(part), self.variant, self.rules)
         places = [self.space.column(name) for name in view.space.names]
         view.hyperparameters = tuple(self.hyperparameters[j] for j in places)
         view.names = tuple(self.names[j] for j in places)

@@ -21,11 +21,23 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import data_dir
+from surrobench.plain_files import read_text
 from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
 """The folder of the templates that all methods share. They say how a task and a space are described."""
 SUFFIX = ".jinja"
+TEXT_RULES = 2
+"""The version of the rules by which prompts write values and replies are read. It counts up when either
+changes, because both shape the trials of a run that asks a model. It is part of the identity of such runs.
+
+A study keeps the rules that it was begun with (``results.manifest.text_rules_of``), and so does its replay.
+
+1. Numbers have three digits, metrics four. The first object of a reply counts, and whatever is wrong in it
+   makes the reply invalid.
+2. Numbers have as many more digits as it takes to tell values apart, and replies are read as
+   ``docs/concepts/replies.md`` says.
+"""
 
 Replaced = Mapping[str, str]
 """The user's templates, which replace those of a method: file name -> text."""
@@ -88,7 +100,7 @@ def user_templates(folder: Path, method: str) -> dict[str, str]:
         if name not in known:
             raise UnknownName(f"prompt template in {folder}", name, known, listed)
         try:
-            texts[name] = path.read_text(encoding="utf-8")
+            texts[name] = read_text(path)
             _environment(method, ()).parse(texts[name])
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The prompt template {path} cannot be read: {error}.") from None

@@ -27,7 +27,7 @@ import numpy as np
 
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.llm.prompt_variants import ShownSpace, Variant
-from surrobench.llm.prompts import render
+from surrobench.llm.prompts import TEXT_RULES, render
 from surrobench.protocol.requests import Evaluated, Request
 from surrobench.space.hyperparameter import Configuration, Matrix
 from surrobench.space.search_space import SearchSpace
@@ -83,6 +83,7 @@ class Task:
             ``Next``). The rows of one ``Evaluate`` are spread over them, and it ends when the last of them
             has finished.
         prompts: the user's prompt templates, which replace the method's own, from file name to text.
+        text_rules: how values are written and replies are read, see ``llm.prompts.TEXT_RULES``.
         benchmark, seed: those of the run, for what is recorded of it in a file (``proposals``). A method that
             looks anything up by them knows more than it should.
     """
@@ -100,6 +101,7 @@ class Task:
     fidelities: tuple[Fidelity, ...] = ()
     workers: int = 1
     prompts: Mapping[str, str] = field(default_factory=dict)
+    text_rules: int = TEXT_RULES
     benchmark: str = ""
     seed: int = 0
 
@@ -122,7 +124,7 @@ class Task:
     @cached_property
     def shown(self) -> ShownSpace:
         """Return the search space as prompts show it."""
-        return ShownSpace(self.space, self.variant)
+        return ShownSpace(self.space, self.variant, self.text_rules)
 
     def granted(self) -> list[tuple[Configuration, float]]:
         """Return the initial design: mappings of name to value, each with its loss (NaN where it failed)."""

@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any
 
 from surrobench.errors import UsageError, in_one_line
+from surrobench.foreign_code import Raised, foreign_code
 from surrobench.optimizers.ask_tell import Translated, ask_tell
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.optuna_study import OptunaStudy
@@ -36,6 +37,7 @@ from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.optuna_samplers import is_sampler
 from surrobench.optimizers.parameters import annotated, is_json
 from surrobench.paths import find_file
+from surrobench.plain_files import read_bytes
 
 GROUP = "surrobench.optimizers"
 """Entry points of this group offer optimizers: the name of a method -> its function or class."""
@@ -128,7 +130,7 @@ def from_file(name: str) -> UserOptimizer:
     file, _, function = name.rpartition(":")
     path = find_file(file)
     try:
-        source = path.read_bytes()
+        source = read_bytes(path)
     except OSError as error:
         raise UsageError(f"The optimizer's file {path} cannot be read: {error.strerror}.") from None
     module, version = _module(path, source)
@@ -162,12 +164,13 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there
     try:
-        exec(compile(source, path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+        with foreign_code():
+            exec(compile(source, path, "exec"), module.__dict__)
+    except Raised as raised:
         for name in [name for name in sys.modules if name.startswith(package.__name__)]:
             del sys.modules[name]
         raise UsageError(
-            f"{path} cannot be imported: {in_one_line(error)}.", "Mend it, and try again."
+            f"{path} cannot be imported: {in_one_line(raised.error)}.", "Mend it, and try again."
         ) from None
     digest = hashlib.blake2b(source, digest_size=8)
     for name in sorted(name for name in sys.modules if name.startswith(f"{package.__name__}.")):
@@ -193,10 +196,11 @@ def from_package(point: EntryPoint) -> UserOptimizer:
     """
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module
     try:
-        made_by = point.load()
-    except (Exception, SystemExit) as error:
+        with foreign_code():
+            made_by = point.load()
+    except Raised as raised:
         raise UsageError(
-            f"Optimizer {point.name!r} of {package} cannot be imported: {in_one_line(error)}.",
+            f"Optimizer {point.name!r} of {package} cannot be imported: {in_one_line(raised.error)}.",
             f"Upgrade that package, or uninstall it ({point.value}).",
         ) from None
     summary = (inspect.getdoc(made_by) or "").partition("\n")[0]

@@ -48,6 +48,8 @@ def run_identity(
         identity["trials"] = run.budget.horizon
     if run.workers > 1 or run.overhead:
         identity["clock"] = [run.workers, run.overhead]
+    if run.text_rules > 1:
+        identity["text"] = run.text_rules
     if run.control:
         identity["control"] = [run.control, CONTROL_VERSION]
     elif entry.prompts or run.model:

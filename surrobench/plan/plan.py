@@ -9,6 +9,7 @@ from typing import Any
 
 from surrobench.benchmarks.base import Benchmark, Scenario
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.identity import identified
 from surrobench.plan.run import Run
@@ -29,6 +30,7 @@ class PlannedSuite:
         methods: label -> the registry entry of its optimizer, of all methods of the suite.
         benchmarks: ids of the whole suite's benchmarks whose data is here.
         complete: whether these are all benchmarks of the suite.
+        text_rules: the rules by which its prompts write values and its replies are read.
     """
 
     suite: Suite
@@ -36,6 +38,7 @@ class PlannedSuite:
     methods: Mapping[str, Optimizer]
     benchmarks: frozenset[str]
     complete: bool
+    text_rules: int = TEXT_RULES
 
 
 @dataclass(frozen=True, eq=False)

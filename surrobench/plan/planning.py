@@ -21,13 +21,20 @@ from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
 
 
-def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None) -> Plan:
+def plan(
+    suite: Suite,
+    part: Selection | None = None,
+    known: Plan | None = None,
+    text_rules: int | None = None,
+) -> Plan:
     """Plan all runs of a suite, or of a part of it, in the order benchmark, method, seed.
 
     Args:
         suite: the whole suite.
         part: which part of it; None for all.
         known: another plan of the same suite; names that it has resolved are not resolved again.
+        text_rules: the rules of writing and reading that the study was begun with, see ``llm.prompts``. By
+            default, those of the known plan, or else the present ones.
 
     Raises:
         UsageError: an unknown benchmark, optimizer or parameter, one method under two labels, or a method or
@@ -40,6 +47,8 @@ def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None)
     part = part or Selection()
     narrowed = part.of(suite)
     origin = _origin(suite, part, known)
+    if text_rules is not None:
+        origin = replace(origin, text_rules=text_rules)
     for label, method in narrowed.optimizers.items():
         require(method.method or label, origin.methods[label], method.parameters)
     opened = dict(known.benchmarks) if known else {}
@@ -48,7 +57,7 @@ def plan(suite: Suite, part: Selection | None = None, known: Plan | None = None)
     runs: list[Run] = []
     for where in benchmarks.values():
         for label in narrowed.optimizers:
-            runs += _runs(narrowed, where, label, origin.methods[label])
+            runs += _runs(narrowed, where, label, origin)
     _check_distinct(runs)
     entries = {label: origin.methods[label] for label in narrowed.optimizers}
     optimizers = {_name(narrowed, label, entry): entry for label, entry in entries.items()}
@@ -94,12 +103,15 @@ def check_unedited(runs: Sequence[Run]) -> None:
             raise UsageError(f"{file} was edited while its study ran.", "Repeat the command.")
 
 
-def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Iterator[Run]:
+def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> Iterator[Run]:
     """Yield the runs of one method on one benchmark.
+
+    The suite is what is planned of the origin's.
 
     Raises:
         SuiteError: the benchmark lacks what the method needs.
     """
+    entry = origin.methods[label]
     if entry.multi_fidelity and not where.scenario.fidelities:
         raise SuiteError(
             f"optimizers.{label} varies a fidelity, and {where.id} has none.",
@@ -115,6 +127,8 @@ def _runs(suite: Suite, where: Benchmark, label: str, entry: Optimizer) -> Itera
                 f'Leave out {where.id}, or the variant "misleading".',
             )
         run = _run(suite, where.id, label, entry, model, variant)
+        if model:
+            run = replace(run, text_rules=origin.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
         yield from identified(run, where.scenario.version, entry, asked, range(method.seeds or suite.seeds))
 

@@ -52,6 +52,9 @@ class Run:
     prompts: dict[str, str] = field(default_factory=dict)
     """The user's prompt templates, which take the place of the method's: file name -> text. Their hash is
     part of the identity; the name of a variant that brought them is not."""
+    text_rules: int = 1
+    """How prompts write values and replies are read, see ``llm.prompts.TEXT_RULES``; 1 where there are none.
+    Records that do not name it are of runs with the first version."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -91,4 +94,6 @@ class Run:
         entry = asdict(self)
         if not self.prompts:  # no column for what hardly any study has
             del entry["prompts"]
+        if self.text_rules == 1:  # records of earlier versions do not name it
+            del entry["text_rules"]
         return entry

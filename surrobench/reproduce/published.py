@@ -8,6 +8,7 @@ import polars as pl
 
 from surrobench.errors import DataError
 from surrobench.paths import data_dir
+from surrobench.plain_files import read_csv
 from surrobench.report.render.table import Cell
 
 LEGEND = "✓ the same to the printed digits, ✗ differs, ? cannot be checked with public data."
@@ -44,7 +45,7 @@ def published(paper: str, name: str, *, words: bool = False) -> pl.DataFrame:
     """
     path = published_path(paper, name)
     try:
-        return pl.read_csv(path, infer_schema=not words, infer_schema_length=None)
+        return read_csv(path, infer_schema=not words, infer_schema_length=None)
     except (OSError, pl.exceptions.PolarsError) as error:
         what = " ".join(str(error).split())
         raise DataError(f"The published figures in {path} cannot be read: {what}.") from None

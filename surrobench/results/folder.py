@@ -24,6 +24,7 @@ from surrobench.benchmarks.base import Scenario
 from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.outcome import Outcome
 from surrobench.errors import ResultsError
+from surrobench.plain_files import read_parquet
 from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results import writing
@@ -107,7 +108,7 @@ class Results(TrialFiles):
             ResultsError: the file of the plan is missing or damaged.
         """
         try:
-            plan = pl.read_parquet(self.folder / "plan.parquet")
+            plan = read_parquet(self.folder / "plan.parquet")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise damaged_file(
                 self.folder / "plan.parquet", "Repeat the run command, which writes it."

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from surrobench.errors import ResultsError
-from surrobench.llm.prompts import prompts_hash
+from surrobench.llm.prompts import TEXT_RULES, prompts_hash
+from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
 from surrobench.results.schema import SCHEMA_VERSION
@@ -75,6 +76,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "text": text,
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
+        "text_rules": plan.origin.text_rules,
         "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
         "own": {
             label: {"target": entry.target, "version": entry.version, "file": entry.file}
@@ -99,7 +101,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     try:
-        manifest: dict[str, Any] = load_json(path.read_text())
+        manifest: dict[str, Any] = load_json(read_text(path))
         version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
@@ -118,6 +120,22 @@ def _whole(origin: PlannedSuite) -> dict[str, int | None]:
         "methods": len(suite.optimizers),
         "seeds": max(method.seeds or suite.seeds for method in suite.optimizers.values()),
     }
+
+
+def text_rules_of(folder: Path) -> int:
+    """Return the rules of writing and reading that a study was begun with, see ``llm.prompts.TEXT_RULES``.
+
+    They are the present ones where the folder holds no results. What is wrong with the folder is reported
+    when it is opened.
+
+    Args:
+        folder: a results folder, or the journal in it.
+    """
+    path = (folder if folder.is_dir() else folder.parent) / "manifest.json"
+    try:
+        return int(load_json(path.read_bytes()).get("text_rules", 1))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return TEXT_RULES
 
 
 def _continued(plan: Plan) -> dict[str, dict[str, bool]]:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from surrobench.plain_files import parquet_metadata, read_parquet, scan_parquet
 from surrobench.plan.run import Run
 from surrobench.results.files import DELETE_AND_REPEAT, METADATA, damaged_file, folder_of, just_merged
 from surrobench.results.run_records import Ending, Records, RunRecord
@@ -150,7 +151,7 @@ class TrialFiles:
         except (OSError, pl.exceptions.PolarsError):
             for path in self.held:
                 try:
-                    pl.read_parquet(path)
+                    read_parquet(path)
                 except FileNotFoundError as error:
                     raise just_merged(path) from error
                 except (OSError, pl.exceptions.PolarsError) as error:
@@ -166,7 +167,7 @@ class TrialFiles:
         return self._last_counted[1]
 
     def _scan(self, path: Path) -> pl.LazyFrame:
-        frame = pl.scan_parquet(path)
+        frame = scan_parquet(path)
         return as_now(frame, self.outdated[path]) if path in self.outdated else frame
 
 
@@ -210,7 +211,7 @@ def _read_records(path: Path) -> tuple[int, Records]:
         ResultsError: the file is damaged, or surrobench did not write it.
     """
     try:
-        metadata = load_json(pl.read_parquet_metadata(path)[METADATA])
+        metadata = load_json(parquet_metadata(path)[METADATA])
         version, records = int(metadata["schema_version"]), Records.from_json(metadata["runs"])
         # As their trials, whose rows are found by the place of the record.
         return version, records.shown_in_full() if version <= WITHOUT_VARIANTS else records

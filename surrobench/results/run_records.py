@@ -129,6 +129,7 @@ class Records(Sequence[RunRecord]):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
         entry["prompts"] = entry.get("prompts") or {}
+        entry["text_rules"] = entry.get("text_rules") or 1
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
         return RunRecord(Run(**entry), state, error, spent, thinking, answers)
@@ -155,11 +156,16 @@ def _entry(record: RunRecord) -> dict[str, Any]:
     return {**entry, "thinking": list(record.thinking), "answers": dict(record.answers)}
 
 
+_OPTIONAL = ("prompts", "text_rules")
+"""Fields that only some runs have: those with templates of the user's, and those that ask a model."""
+
+
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
-    columns = {name: [entry[name] for entry in entries] for name in names if name != "prompts"}
-    if any("prompts" in entry for entry in entries):  # only runs with templates of the user's have them
-        columns["prompts"] = [entry.get("prompts") for entry in entries]
+    columns = {name: [entry[name] for entry in entries] for name in names if name not in _OPTIONAL}
+    for name in _OPTIONAL:
+        if any(name in entry for entry in entries):
+            columns[name] = [entry.get(name) for entry in entries]
     return columns
 
 

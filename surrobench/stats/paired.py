@@ -15,19 +15,10 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from surrobench.stats.correction import Correction, correct, holm
+from surrobench.stats.correction import Correction, correct
 from surrobench.stats.shapes import complete
-
-__all__ = ["ZERO_METHOD", "Comparison", "Comparisons", "ManyToOne", "holm", "wilcoxon", "wilcoxon_holm"]
-
-ZERO_METHOD = "zsplit"
-"""Blocks where two methods tie are ranked, and their ranks are split evenly (Demšar 2006).
-
-Dropping these blocks, scipy's default, would throw away evidence for equality and let a method that ties
-almost everywhere look decided. With zeros kept, every comparison of a table also has the same n.
-"""
+from surrobench.stats.signed_rank import signed_rank
 
 
 @dataclass(frozen=True)
@@ -38,9 +29,7 @@ class Comparison:
         method: the column of the method.
         against: the column of the other method; that of the control, where there is one.
         statistic: the smaller of the two rank sums.
-        p: two-sided p-value, uncorrected. It is exact without ties up to n = 50 and with ties up to n = 13,
-            and otherwise the normal approximation with ties corrected (``scipy.stats.wilcoxon``, method
-            "auto").
+        p: two-sided p-value, uncorrected, see ``stats.signed_rank``; exact up to n = 50.
         p_corrected: the p-value, corrected for all comparisons of the family.
         effect: the matched-pairs rank-biserial correlation, the favourable minus the unfavourable share of
             the rank sum (Kerby 2014), from -1 to 1; positive where the method is better than ``against``.
@@ -56,11 +45,6 @@ class Comparison:
     wins: int
     ties: int
     losses: int
-
-    @property
-    def p_holm(self) -> float:
-        """Return ``p_corrected``, under the name that it has where the correction is Holm's."""
-        return self.p_corrected
 
 
 @dataclass(frozen=True)
@@ -92,10 +76,6 @@ class Comparisons:
         for found in self.comparisons:
             p[found.method, found.against] = p[found.against, found.method] = found.p_corrected
         return p
-
-
-ManyToOne = Comparisons
-"""Comparisons with one control."""
 
 
 def wilcoxon(
@@ -131,7 +111,8 @@ def wilcoxon(
     if decimals is not None:
         gains = [gain.round(decimals) for gain in gains]
     tests = [_signed_rank(gain) for gain in gains]
-    corrected = correct([p for _, p, _ in tests], correction)
+    family = k if control is None else None
+    corrected = correct([p for _, p, _ in tests], correction, family)
     comparisons = tuple(
         Comparison(
             method,
@@ -150,22 +131,13 @@ def wilcoxon(
     )
     # All comparisons may be that clear at once. Hommel and Benjamini-Hochberg do not penalise that.
     _, smallest, _ = _signed_rank(np.arange(1.0, n + 1))
-    smallest_p = float(correct([smallest] * len(pairs), correction).min(initial=1.0))
-    return Comparisons(control, n, k, correction, comparisons, smallest_p)
-
-
-def wilcoxon_holm(losses: ArrayLike, control: int, decimals: int | None = None) -> Comparisons:
-    """Compare each method with a control by ``wilcoxon``, with Holm's correction."""
-    return wilcoxon(losses, control, "holm", decimals)
+    smallest_ps = correct([smallest] * len(pairs), correction, family)
+    return Comparisons(control, n, k, correction, comparisons, float(smallest_ps.min(initial=1.0)))
 
 
 def _signed_rank(gains: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return statistic, two-sided p and rank-biserial correlation of n gains; positive is favourable."""
-    n = len(gains)
-    ranks = stats.rankdata(np.abs(gains))
-    # Zeros count half to either side: they add nothing to the difference, but their share to the total.
-    effect = float((ranks * np.sign(gains)).sum() / (n * (n + 1) / 2))
-    if not gains.any():
-        return n * (n + 1) / 4, 1.0, 0.0  # scipy would divide 0 by 0 here
-    result = stats.wilcoxon(gains, zero_method=ZERO_METHOD)
-    return float(result.statistic), float(result.pvalue), effect
+    total = len(gains) * (len(gains) + 1) / 2
+    p, effect = signed_rank(gains)
+    # The smaller of the two rank sums; zeros count half to either side.
+    return total * (1 - abs(float(effect))) / 2, float(p), float(effect)

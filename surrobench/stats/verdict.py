@@ -39,8 +39,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from surrobench.arrays import Floats
-from surrobench.stats.paired import ZERO_METHOD, holm
-from surrobench.stats.signed_rank import lower_rank, pseudomedian, walsh_averages
+from surrobench.stats.correction import holm
+from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_averages
 
 SignTest = Literal["wilcoxon", "sign"]
 Verdict = Literal["holds", "does not hold", "not resolved"]
@@ -151,9 +151,7 @@ def _verdict(p_holds: float, p_fails: float, alpha: float) -> Verdict:
 
 
 def _wilcoxon_above(values: Floats) -> float:
-    if not values.any():
-        return 1.0  # scipy would divide 0 by 0 here
-    return float(stats.wilcoxon(values, zero_method=ZERO_METHOD, alternative="greater").pvalue)
+    return float(signed_rank(values, "greater")[0])
 
 
 def _sign_above(values: Floats) -> float:

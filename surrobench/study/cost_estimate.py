@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from surrobench.engine.guard import Guard
 from surrobench.engine.program import nothing, program, task_of
+from surrobench.engine.validation import ContractViolation, validated
+from surrobench.errors import SurrobenchError
+from surrobench.foreign_code import Raised
 from surrobench.optimizers.base import Stopwatch
 from surrobench.optimizers.llm.control import StandIn
 from surrobench.plan.plan import Plan
@@ -17,6 +22,7 @@ from surrobench.plan.planning import plan, resolved
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.results.folder import Results
+from surrobench.results.manifest import text_rules_of
 from surrobench.seeding import stream
 from surrobench.suite.schema import Suite
 
@@ -42,6 +48,8 @@ READ_PER_SECOND, WRITTEN_PER_SECOND = 200.0, 90.0
 completions of ``default-seed`` (100 such tokens in, 94 out) and ``ferreira2026`` (900 in, 80 out)."""
 BYTES_PER_TRIAL = 40
 """On disk, merged; measured on the tabular suites."""
+MOST_CALLS = 100_000
+"""At most so many completions of a run are counted: a method may ask without ever trying anything."""
 
 
 def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
@@ -50,7 +58,7 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     Tokens are counted on a rehearsal: each method with a model is driven once per benchmark and prompt
     variant, with random configurations as replies.
     """
-    planned = plan(suite)
+    planned = plan(suite, text_rules=text_rules_of(out))
     pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
@@ -109,7 +117,8 @@ def rehearse(
 ) -> Asked:
     """Return what a run asks whose model proposes at random.
 
-    A method that raises is counted as far as it came: the run itself will say what is wrong.
+    A method that raises, or asks for what it may not, is counted as far as it came: the run itself will say
+    what is wrong.
 
     Args:
         run: which.
@@ -118,7 +127,14 @@ def rehearse(
         most: stop after so many trials.
         asks: called with each request.
     """
-    plan = plan or resolved([run])
+    plan, guard = plan or resolved([run]), Guard()
+    with guard.watching():
+        return _rehearse(run, plan, guard, one_by_one, most, asks)
+
+
+def _rehearse(
+    run: Run, plan: Plan, guard: Guard, one_by_one: bool, most: int | None, asks: Callable[[Complete], None]
+) -> Asked:
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
@@ -129,12 +145,12 @@ def rehearse(
     answer: Any = None
     expected = plan.expected_trials(run)
     expected = expected if most is None else min(expected, most)
-    while trials < expected:
+    while trials < expected and calls < MOST_CALLS:
         try:
-            request = steps.send(answer)
-        except Exception:  # StopIteration, or an error of the method
+            request = validated(guard.call(steps.send, answer))
+        except (StopIteration, Raised, ContractViolation):
             break
-        if isinstance(request, Complete | list | tuple):
+        if isinstance(request, Complete | Sequence):
             batch = [request] if isinstance(request, Complete) else request
             answers = [stand_in.answer(part) for part in batch]
             calls += sum(part.n for part in batch)
@@ -151,12 +167,19 @@ def rehearse(
             answer, trials = trials, trials + 1
             submitted.append(request)
         elif isinstance(request, Next):
+            if not submitted:
+                break
             x = submitted.pop(0).configuration
             answer = Finished(trials - len(submitted) - 1, x, 0.0)
         else:
             X = request.configurations if isinstance(request, Evaluate) else where.scenario.default()[None, :]
+            try:
+                losses = where.evaluate(X)[where.objective.name] * where.objective.sign
+            except (SurrobenchError, ValueError, TypeError):
+                break
             trials += len(X)
-            answer = Evaluated(X, where.evaluate(X)[where.objective.name] * where.objective.sign)
+            answer = Evaluated(X, losses)
         stand_in.tell(answer)
-    steps.close()
+    with contextlib.suppress(Raised):
+        guard.call(steps.close)
     return Asked(calls, read, fresh, written)

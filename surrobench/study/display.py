@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from surrobench.study.progress import Status
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from surrobench.terminal import Terminal
 
 
 class Display:
@@ -61,12 +61,12 @@ class Display:
 class TerminalBar(Display):
     """A bar that is gone when the study has ended; it updates itself."""
 
-    def __init__(self, status: Status, console: Console) -> None:
+    def __init__(self, status: Status, console: Terminal) -> None:
         super().__init__(status)
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = TextColumn("{task.description}"), BarColumn(None), TaskProgressColumn()
+        columns = TextColumn("{task.description}", markup=False), BarColumn(None), TaskProgressColumn()
         bar = Progress(*columns, TimeRemainingColumn(), expand=True)
         task = bar.add_task("starting", total=None)
 
@@ -113,10 +113,10 @@ def fitting(status: Status) -> Display:
     shell = ipython.get_ipython() if ipython is not None else None
     if getattr(shell, "kernel", None) is not None:
         return NotebookBar(status)
-    from rich.console import Console
+    from surrobench.terminal import Terminal
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if not console.is_terminal:
         return Display(status)
-    status.note = lambda line: console.print(line, style="dim", highlight=False, markup=False)
+    status.note = lambda line: console.print(line, style="dim")
     return TerminalBar(status, console)

@@ -22,13 +22,15 @@ from surrobench.engine.replay import Recorded
 from surrobench.errors import ResultsError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, make_shards
+from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
-from surrobench.results.manifest import library_versions, make_manifest
+from surrobench.results.manifest import library_versions, make_manifest, text_rules_of
 from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
 from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
@@ -65,7 +67,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         remember(options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
-    planned = plan(as_stored, options.part)
+    planned = _planned(as_stored, options)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -96,6 +98,21 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             start=start,
         )
         return session.run(settings.servers)
+
+
+def _planned(suite: Suite, options: Options) -> Plan:
+    """Return the plan of a suite, with the rules of writing and reading that its runs were begun with."""
+    source = options.replay or options.out
+    planned = plan(suite, options.part, text_rules=text_rules_of(source))
+    if not source.is_file() or (source.parent / "manifest.json").is_file():
+        return planned
+    # A journal alone does not say its rules, but the identities of its runs do.
+    recorded = Journal(source).runs()
+    for rules in range(TEXT_RULES, 0, -1):
+        candidate = plan(suite, options.part, planned, rules)
+        if any(run.id in recorded for run in candidate):
+            return candidate
+    return planned
 
 
 def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:

@@ -18,6 +18,7 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
 from surrobench.paths import data_dir, find_file, find_folder
+from surrobench.plain_files import read_text
 from surrobench.suite.claims import Claim, Pair
 from surrobench.suite.schema import SCHEMA_VERSION, Method, Misfit, Suite, unknown_name
 from surrobench.untrusted import load_toml
@@ -44,7 +45,7 @@ def load_suite(name: str) -> tuple[Suite, str]:
             raise SuiteError(f"No suite {name!r}.{guess}", f"Name a TOML file, or one of {', '.join(known)}.")
         path = own
     try:
-        text = path.read_text()
+        text = read_text(path)
         return parse_suite(text, str(path), path.parent), text
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error

@@ -78,7 +78,7 @@ def test_each_request_is_evaluated_at_its_own_fidelity(climbing: str) -> None:
     [
         ({"epoch": 53}, "illegal fidelity: epoch = 53 is no fidelity of yahpo/lcbench"),
         ({"epochs": 5}, "illegal fidelity: yahpo/lcbench has no fidelity 'epochs'"),
-        (5, "asked for 5, which is no mapping of fidelities"),
+        (5, "with fidelity = 5; it must be a mapping of name to number"),
     ],
 )
 def test_an_illegal_fidelity_fails_its_run_alone(

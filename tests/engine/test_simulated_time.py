@@ -257,8 +257,8 @@ def _submit_illegally(task: Task) -> Iterator[Any]:
         (_submit_words, "something that is no matrix"),
         (_submit_ragged, "something that is no matrix"),
         (_waste_meanwhile, "wasted a trial while submitted ones are under way"),
-        (_repairs_in_a_list, "not a word and a tuple"),
-        (_source_of_another_kind, "gave source = 3"),
+        (_repairs_in_a_list, "it must be a tuple of words"),
+        (_source_of_another_kind, "with source = 3; it must be text"),
         (_go_on_too_early, "still being trained"),
     ],
 )

@@ -41,7 +41,13 @@ def say(text: str) -> str:
 
 
 def fail(kind: str) -> None:
-    raise {"value": ValueError("no"), "odd": OddError("no", "never"), "exit": KeyError("k")}[kind]
+    raise {
+        "value": ValueError("no"),
+        "odd": OddError("no", "never"),
+        "exit": KeyError("k"),
+        "leave": SystemExit(0),
+        "interrupt": KeyboardInterrupt(),
+    }[kind]
 
 
 def die(how: int) -> None:
@@ -89,7 +95,14 @@ def test_what_the_called_code_prints_does_not_get_in_the_way(capfd):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"), [("value", ValueError), ("exit", KeyError), ("odd", RuntimeError)]
+    ("kind", "raised"),
+    [
+        ("value", ValueError),
+        ("exit", KeyError),
+        ("odd", RuntimeError),
+        ("leave", RuntimeError),
+        ("interrupt", RuntimeError),
+    ],
 )
 def test_an_exception_comes_back_with_its_traceback(kind, raised):
     with process_pool(1) as pool:

@@ -205,6 +205,7 @@ def test_a_path_is_relative_to_the_suite_and_else_to_the_current_folder(tmp_path
             r"cannot be imported: ModuleNotFoundError: .*'no_such_thing'",
         ),
         ("import sys\nsys.exit(3)\n", "mine.py:mine", r"cannot be imported: SystemExit: 3"),
+        ("raise KeyboardInterrupt\n", "mine.py:mine", r"cannot be imported: KeyboardInterrupt: no message"),
         ("mine = 3\n", "mine.py:mine", r"mine\.py:mine is no function or class"),
         ("def mine(task): yield\n", "mine.py:mine", r"Its first parameters must be task and rng"),
         (

@@ -9,6 +9,7 @@ import pytest
 from surrobench.errors import MissingLibrary, SuiteError
 from surrobench.libraries import Library
 from surrobench.llm.prompt_variants import method_name
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import identity
 from surrobench.plan.planning import plan
@@ -40,11 +41,11 @@ def classical(method: str = "random", label: str = "it", head: str = "", tail: s
     return run
 
 
-def agent(head: str = "", method: str = "", model: str = "") -> Run:
+def agent(head: str = "", method: str = "", model: str = "", text_rules: int | None = None) -> Run:
     """The agent's run of a suite, with lines added at the top, to the method or to the model."""
     text = CLASSICAL.replace("[optimizers", f"{head}\n[optimizers").replace("LABEL", "random")
     text += AGENT.replace("[models", f"{method}\n[models") + model + "\n"
-    [_, run] = plan(parse_suite(text))
+    [_, run] = plan(parse_suite(text), text_rules=text_rules)
     return run
 
 
@@ -75,7 +76,16 @@ def test_ids_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     # really change, count up the version of its optimizer or benchmark, and freeze the new ids.
     monkeypatch.setattr(identity, "prompts_hash", lambda method, replaced: "0123456789abcdef")
     assert classical().id == "414bddd61bcce91c"
-    assert agent().id == "918406f3e0baaae5"
+    assert agent(text_rules=1).id == "918406f3e0baaae5"
+
+
+def test_the_rules_of_writing_and_reading_are_part_of_the_id_of_what_asks_a_model() -> None:
+    assert agent().text_rules == TEXT_RULES
+    assert agent().id == agent(text_rules=TEXT_RULES).id != agent(text_rules=1).id
+    assert classical().text_rules == 1
+    old = plan(parse_suite(CLASSICAL.replace("LABEL", "random") + AGENT), text_rules=1)
+    again = plan(old.origin.suite, known=old)
+    assert [run.id for run in again] == [run.id for run in old]
 
 
 @pytest.mark.parametrize("head", ["description = 'x'", "invalid = 'clip'", ""])

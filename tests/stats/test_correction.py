@@ -4,18 +4,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from surrobench.stats.correction import CORRECTIONS, correct, hommel
+from surrobench.stats.correction import CORRECTIONS, correct, holm, hommel, shaffer
 
 STATSMODELS = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
 
 
-@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("correction", STATSMODELS)
 @pytest.mark.parametrize("m", [1, 2, 5, 30, 66])
 def test_agrees_with_statsmodels(correction, m):
     rng = np.random.default_rng(m)
     for p in (rng.random(m), rng.random(m) ** 6, rng.integers(0, 4, m) / 100, np.full(m, 0.03), np.ones(m)):
         expected = multipletests(p, method=STATSMODELS[correction])[1]
         assert correct(p, correction) == pytest.approx(expected, abs=1e-12)
+
+
+def test_shaffer_by_the_multipliers_of_his_table():
+    # Shaffer (1986): of the pairs of 4 methods, 0, 1, 2, 3 or 6 can be alike; of 5, 0 to 4, 6 or 10.
+    p = np.full(6, 1e-4) + np.arange(6) * 1e-6
+    assert shaffer(p, 4) / p == pytest.approx([6, 6 * p[0] / p[1], *(6 * p[0] / p[2:])], rel=1e-9)
+    spread = 10.0 ** -np.arange(12, 2, -1)
+    assert shaffer(spread, 5) / spread == pytest.approx([10, 6, 6, 6, 6, 4, 4, 3, 2, 1])
+    assert (shaffer(spread, 5) <= holm(spread)).all()
+    with pytest.raises(ValueError, match="4 methods have 6 pairs"):
+        shaffer([0.1], 4)
+    # Of comparisons with one control, it is Holm's.
+    assert correct([0.01, 0.02, 0.5], "shaffer") == pytest.approx(holm([0.01, 0.02, 0.5]))
+    assert correct(spread, "shaffer", 5) == pytest.approx(shaffer(spread, 5))
 
 
 def test_hommel_by_closed_testing():
@@ -42,5 +56,5 @@ def test_no_correction_lowers_a_p_or_depends_on_the_order(p, correction, random)
 
 
 def test_an_unknown_correction_is_refused():
-    with pytest.raises(ValueError, match="one of holm, hommel, bh, but got 'fdr'"):
+    with pytest.raises(ValueError, match="one of holm, shaffer, hommel, bh, but got 'fdr'"):
         correct([0.1], "fdr")

@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from surrobench.stats.correction import CORRECTIONS
-from surrobench.stats.paired import ManyToOne, holm, wilcoxon, wilcoxon_holm
+from surrobench.stats.correction import CORRECTIONS, holm
+from surrobench.stats.paired import Comparisons, wilcoxon
 
 STATSMODELS = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
 
@@ -17,13 +17,14 @@ def matrices():
     rng = np.random.default_rng(11)
     for n, k in [(1, 2), (5, 3), (8, 6), (14, 4), (60, 5)]:
         yield pytest.param(rng.random((n, k)), id=f"random-{n}x{k}")
-        yield pytest.param(rng.integers(0, 4, (n, k)).astype(float), id=f"tied-{n}x{k}")
+        if n != 14:  # scipy's p with ties is exact up to 13 blocks, ours up to 50
+            yield pytest.param(rng.integers(0, 4, (n, k)).astype(float), id=f"tied-{n}x{k}")
 
 
 @pytest.mark.parametrize("losses", list(matrices()))
 @pytest.mark.parametrize("control", [0, 1])
 def test_agrees_with_scipy_and_statsmodels(losses, control):
-    found = wilcoxon_holm(losses, control)
+    found = wilcoxon(losses, control)
     others = [j for j in range(losses.shape[1]) if j != control]
     assert [c.method for c in found.comparisons] == others
     raw = []
@@ -35,25 +36,25 @@ def test_agrees_with_scipy_and_statsmodels(losses, control):
         if expected:
             assert c.statistic == pytest.approx(expected.statistic, abs=1e-12)
     corrected = multipletests(raw, method="holm")[1]
-    assert [c.p_holm for c in found.comparisons] == pytest.approx(corrected, abs=1e-12)
+    assert [c.p_corrected for c in found.comparisons] == pytest.approx(corrected, abs=1e-12)
 
 
 @pytest.mark.parametrize("losses", [m for m in matrices() if not m.id.startswith("tied-1x")])
 def test_agrees_with_scikit_posthocs(losses):
     # It corrects for all pairs, we for the pairs with the control: take its raw p of the control's row.
     theirs = scikit_posthocs.posthoc_wilcoxon(losses.T, zero_method="zsplit").to_numpy()[0, 1:]
-    found = wilcoxon_holm(losses, 0).comparisons
+    found = wilcoxon(losses, 0).comparisons
     assert [c.p for c in found] == pytest.approx(theirs, abs=1e-9)
-    assert [c.p_holm for c in found] == pytest.approx(multipletests(theirs, method="holm")[1], abs=1e-9)
+    assert [c.p_corrected for c in found] == pytest.approx(multipletests(theirs, method="holm")[1], abs=1e-9)
 
 
 # scipy's exact p with ties, up to 13 blocks, takes its time.
 @pytest.mark.parametrize("losses", [m for m in matrices() if m.id != "tied-8x6"])
-@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("correction", STATSMODELS)
 @pytest.mark.parametrize("control", [None, 1])
 def test_every_correction_agrees_with_scipy_and_statsmodels(losses, correction, control):
     found = wilcoxon(losses, control, correction)
-    assert isinstance(found, ManyToOne)
+    assert isinstance(found, Comparisons)
     raw = []
     for c in found.comparisons:
         difference = losses[:, c.against] - losses[:, c.method]
@@ -101,10 +102,10 @@ def test_holm_by_hand():
 def test_the_effect_is_positive_where_the_method_is_better_than_the_control():
     # Gains over the control: +1, +2, +3, -4: rank sums 6 and 4 of 10.
     losses = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
-    (found,) = wilcoxon_holm(losses, 0).comparisons
+    (found,) = wilcoxon(losses, 0).comparisons
     assert found.effect == pytest.approx(0.2)
     assert (found.wins, found.ties, found.losses) == (3, 0, 1)
-    (reversed_,) = wilcoxon_holm(losses, 1).comparisons
+    (reversed_,) = wilcoxon(losses, 1).comparisons
     assert reversed_.effect == pytest.approx(-0.2)
     assert reversed_.p == found.p
 
@@ -112,29 +113,29 @@ def test_the_effect_is_positive_where_the_method_is_better_than_the_control():
 def test_ties_with_the_control_count_for_neither_side_but_in_the_total():
     # Ranks of |gain|: zeros 1.5 and 1.5, then 3 and 4; 7 of 10 are favourable, zeros are split.
     losses = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 0.5], [1.0, 0.0]])
-    (found,) = wilcoxon_holm(losses, 0).comparisons
+    (found,) = wilcoxon(losses, 0).comparisons
     assert found.effect == pytest.approx(0.7)
     assert (found.wins, found.ties, found.losses) == (2, 2, 0)
 
 
 @pytest.mark.parametrize("n", [1, 7, 80])
 def test_no_difference_at_all_is_p_one(n):
-    (found,) = wilcoxon_holm(np.ones((n, 2)), 0).comparisons
-    assert (found.p, found.p_holm, found.effect, found.ties) == (1, 1, 0, n)
+    (found,) = wilcoxon(np.ones((n, 2)), 0).comparisons
+    assert (found.p, found.p_corrected, found.effect, found.ties) == (1, 1, 0, n)
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 2), (4, 3), (8, 6), (50, 3)])
 def test_the_smallest_reachable_p_is_that_of_winning_everywhere(n, k):
     losses = np.arange(1.0, n + 1)[:, None] * np.arange(k, 0, -1)
-    found = wilcoxon_holm(losses, 0)
+    found = wilcoxon(losses, 0)
     assert found.smallest_p == pytest.approx(min(1, (k - 1) * 2.0 ** (1 - n)))
-    assert min(c.p_holm for c in found.comparisons) == pytest.approx(found.smallest_p)
+    assert min(c.p_corrected for c in found.comparisons) == pytest.approx(found.smallest_p)
 
 
 def test_differences_equal_but_for_rounding_tie_if_asked():
     losses = np.array([[0.3, 0.2], [0.1, 0.2], [0.2, 0.1], [0.5, 0.1]])
-    (exact,) = wilcoxon_holm(losses, 0).comparisons
-    (rounded,) = wilcoxon_holm(losses, 0, decimals=12).comparisons
+    (exact,) = wilcoxon(losses, 0).comparisons
+    (rounded,) = wilcoxon(losses, 0, decimals=12).comparisons
     assert rounded.effect == pytest.approx((2 + 2 + 4 - 2) / 10)
     assert exact.effect != rounded.effect
 
@@ -142,7 +143,7 @@ def test_differences_equal_but_for_rounding_tie_if_asked():
 @pytest.mark.parametrize(("losses", "control"), [([[0.1, np.nan]], 0), ([[0.1, 0.2]], 2), ([[0.1, 0.2]], -1)])
 def test_nan_and_an_unknown_control_are_refused(losses, control):
     with pytest.raises(ValueError, match=r"must"):
-        wilcoxon_holm(losses, control)
+        wilcoxon(losses, control)
 
 
 small = arrays(float, st.tuples(st.integers(1, 7), st.integers(2, 4)), elements=st.integers(0, 6).map(float))
@@ -153,11 +154,11 @@ small = arrays(float, st.tuples(st.integers(1, 7), st.integers(2, 4)), elements=
 def test_the_order_of_methods_and_instances_does_not_matter(losses, random):
     n, k = losses.shape
     rows, columns = random.sample(range(n), n), random.sample(range(k), k)
-    plain = {c.method: c for c in wilcoxon_holm(losses, 0).comparisons}
-    for c in wilcoxon_holm(losses[rows][:, columns], columns.index(0)).comparisons:
+    plain = {c.method: c for c in wilcoxon(losses, 0).comparisons}
+    for c in wilcoxon(losses[rows][:, columns], columns.index(0)).comparisons:
         other = plain[columns[c.method]]
-        assert (c.p, c.p_holm, c.effect, c.statistic, c.wins) == pytest.approx(
-            (other.p, other.p_holm, other.effect, other.statistic, other.wins)
+        assert (c.p, c.p_corrected, c.effect, c.statistic, c.wins) == pytest.approx(
+            (other.p, other.p_corrected, other.effect, other.statistic, other.wins)
         )
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from surrobench.stats.paired import wilcoxon_holm
+from surrobench.stats.paired import wilcoxon
 from surrobench.stats.power import (
     Power,
     detectable,
@@ -92,8 +92,8 @@ def test_holm_counts_all_comparisons():
     rng = np.random.default_rng(6)
     gains = rng.normal([0.5, 0, 0, -0.4], 1, (40, 12, 4))
     for j, found in enumerate(powers(gains, np.zeros(4), None, 0.05)):
-        tests = [wilcoxon_holm(np.column_stack([np.zeros(12), -study]), 0) for study in gains]
-        assert found.value == np.mean([test.comparisons[j].p_holm <= 0.05 for test in tests])
+        tests = [wilcoxon(np.column_stack([np.zeros(12), -study]), 0) for study in gains]
+        assert found.value == np.mean([test.comparisons[j].p_corrected <= 0.05 for test in tests])
 
 
 def test_what_is_found_in_the_wrong_direction_does_not_count():

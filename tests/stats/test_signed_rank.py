@@ -22,11 +22,35 @@ def test_many_samples_at_once_agree_with_scipy(n, kind):
         "tied": rng.choice([-3.0, -2.0, 1.0, 2.0, 5.0], (m, n)),
         "zeros": rng.integers(-2, 4, (m, n)).astype(float),
     }[kind]
-    p, effect = signed_rank(rows)
+    p, effect = signed_rank(rows, exact_with_ties=13)
     expected = [stats.wilcoxon(row, zero_method="zsplit").pvalue if row.any() else 1.0 for row in rows]
     assert p == pytest.approx(expected, abs=1e-12)
     ranks = stats.rankdata(np.abs(rows), axis=1)
     assert effect == pytest.approx((ranks * np.sign(rows)).sum(axis=1) / (n * (n + 1) / 2), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 14, 21, 50])
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+def test_with_ties_the_p_is_exact_up_to_fifty(n, alternative):
+    rows = np.random.default_rng(n).integers(-2, 4, (20, n)).astype(float)
+    p, _ = signed_rank(rows, alternative)
+    for row, found in zip(rows, p, strict=True):
+        doubled = np.rint(2 * stats.rankdata(np.abs(row))).astype(int)[row != 0]
+        chance = np.ones(1)  # of each sum of the positive ranks, by multiplying polynomials
+        for rank in doubled:
+            chance = np.convolve(chance, np.concatenate([[0.5], np.zeros(rank - 1), [0.5]]))
+        signs = row[row != 0] > 0
+        greater = chance[int(doubled[signs].sum()) :].sum()
+        less = chance[: int(doubled[signs].sum()) + 1].sum()
+        expected = greater if alternative == "greater" else min(1, 2 * min(greater, less))
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_scipys_approximation_calls_significant_what_is_not():
+    gains = np.array([0, 0, 1, -1, -1, 1, 3, 1, 1, 1, 3, 0, 0, 1.0])
+    p, _ = signed_rank(gains)
+    assert stats.wilcoxon(gains, zero_method="zsplit").pvalue < 0.05
+    assert p == pytest.approx(78 / 1024)  # of ten signs
 
 
 def test_any_shape_before_the_last_axis_is_kept():

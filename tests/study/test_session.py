@@ -19,6 +19,7 @@ from surrobench.execution.process_pool import InlineExecutor, process_pool
 from surrobench.llm import prompts
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Journal
+from surrobench.llm.prompts import TEXT_RULES
 from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
 from surrobench.study import session as study
@@ -444,6 +445,32 @@ def test_a_compressed_journal_is_a_recording_too(tmp_path, recording):
     assert run(recording, tmp_path / "r", replay=packed).complete
     assert files(tmp_path / "r") == files(tmp_path / "live")
     assert len(Journal(tmp_path / "r" / "journal.jsonl")) == len(Journal(tmp_path / "live" / "journal.jsonl"))
+
+
+def test_a_study_keeps_the_rules_of_writing_and_reading_that_it_was_begun_with(tmp_path, server, monkeypatch):
+    text = suite_text(MLP, methods=["random"], models={"m": server.url}, seeds=1)
+    with monkeypatch.context() as before:
+        before.setattr(study, "text_rules_of", lambda folder: 1)
+        run(text, tmp_path / "old")
+    manifest = tmp_path / "old" / "manifest.json"
+    stored = json.loads(manifest.read_text())
+    assert stored.pop("text_rules") == 1
+    manifest.write_text(json.dumps(stored))  # an older surrobench did not say so
+
+    calls = len(server.bodies)
+    shutil.copy(tmp_path / "old" / "journal.jsonl", tmp_path)
+    for name, recording in (("a", tmp_path / "old"), ("b", tmp_path / "journal.jsonl")):
+        assert run(text, tmp_path / name, replay=recording).states == {"ok": 2}
+        assert files(tmp_path / name) == files(tmp_path / "old")
+    assert len(server.bodies) == calls
+    assert run(text.replace("seeds = 1", "seeds = 2"), tmp_path / "old").finished_before == 2
+    rules = [record.run.text_rules for record in Results(tmp_path / "old").records().values()]
+    assert rules == [1] * 4
+    run(text, tmp_path / "new")
+    rules = {
+        record.run.model: record.run.text_rules for record in Results(tmp_path / "new").records().values()
+    }
+    assert rules == {None: 1, "m": TEXT_RULES}
 
 
 def test_a_recording_is_never_written_to(tmp_path, recording):

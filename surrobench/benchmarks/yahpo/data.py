@@ -24,6 +24,7 @@ from typing import Any
 
 from surrobench.errors import DataError, UnknownName
 from surrobench.paths import cache_dir
+from surrobench.plain_files import read_bytes, read_text
 from surrobench.untrusted import load_json
 
 VERSION = "1.0.2"
@@ -219,7 +220,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     try:
-        value: dict[str, Any] = load_json(path.read_text(encoding="utf-8"))
+        value: dict[str, Any] = load_json(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or damaged.", fetch_remedy(path.parent.name)) from error
     return value
@@ -249,7 +250,7 @@ def read_model(folder: Path, name: str) -> bytes:
     require_model(folder, name)
     path = folder / name / MODEL
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fetch_remedy(name)) from error
     expected = shipped()["git_blobs"].get(f"{name}/{MODEL}")

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from surrobench.errors import ModelError, in_one_line
+from surrobench.foreign_code import Raised, foreign_code
 from surrobench.llm.models import PROVIDERS, ModelSpec
 
 
@@ -37,7 +38,9 @@ def provided_server(spec: ModelSpec, log: Path) -> Iterator[str]:
         )
     with ExitStack() as stack:
         try:
-            url: str = stack.enter_context(point.load()(spec, log))
-        except Exception as error:  # another package may raise anything
+            with foreign_code():
+                url: str = stack.enter_context(point.load()(spec, log))
+        except Raised as raised:
+            error = raised.error
             raise ModelError(f"{point.value} does not start {spec.model}: {in_one_line(error)}.") from error
         yield url

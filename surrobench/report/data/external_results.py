@@ -19,6 +19,7 @@ import polars as pl
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import ResultsError, UsageError
+from surrobench.plain_files import read_csv
 from surrobench.protocol.budget import ROUNDING, Budget
 from surrobench.report.data.load import Portion
 from surrobench.stats.steps import Unit, incumbent_steps
@@ -57,7 +58,7 @@ def read_others(paths: Sequence[Path]) -> pl.DataFrame:
 def _read(path: Path) -> pl.DataFrame:
     """Return the rows of a file, typed, with the ``line`` of each; trials are numbered as in the file."""
     try:
-        text = pl.read_csv(path, infer_schema=False)
+        text = read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise ResultsError(f"{path} cannot be read: {reason}.", _form()) from None

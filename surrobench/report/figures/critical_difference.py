@@ -132,7 +132,7 @@ def _too_few(ranking: Ranking) -> str:
     critical_difference = ranking.tested.nemenyi.critical_difference
     if not math.isfinite(critical_difference):
         return "there is no critical difference with fewer than two"
-    if ranking.settings.posthoc == "nemenyi" and critical_difference > k - 1:
+    if ranking.settings.posthoc == "nemenyi" and critical_difference >= k - 1 - 1e-9:
         return (
             f"mean ranks of {k} methods differ by at most {k - 1}, and the critical difference of {n} is "
             f"{critical_difference:.3g}"
@@ -346,10 +346,13 @@ def _notes(ranking: Ranking) -> list[str]:
     if test.n < len(ranking.instances):
         blocks = f"{test.n} data sets ({len(ranking.instances)} instances)"
     n = f"{blocks}, {seeds} seed{'s' if seeds > 1 else ''} each"
-    p = f"p = {test.f_p:.2g}" if test.f_p >= 1e-16 else "p < 1e-16"
-    verdict = "" if test.f_p <= ranking.alpha else ": not shown to differ"
+    p = f"p = {test.p:.2g}" if test.p >= 1e-16 else "p < 1e-16"
+    verdict = ": not shown to differ, so that one bar joins all" if not test.p <= ranking.alpha else ""
+    if ranking.settings.posthoc == "wilcoxon":
+        # Its pairs are corrected by themselves, and do not wait for Friedman's test.
+        verdict = ""
     return [
-        f"n = {n}. Friedman test (Iman-Davenport): {p}{verdict}. A bar joins methods that "
+        f"n = {n}. Friedman's permutation test: {p}{verdict}. A bar joins methods that "
         f"{_TESTS[ranking.settings.posthoc]} cannot tell apart at alpha = {ranking.alpha:g}. "
         "Rank 1 is the best." + (f" {model}." if (model := shared_model(ranking)) else ""),
     ]

@@ -15,6 +15,8 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from surrobench.printable import printable_lines
+
 VERSION = alt.SCHEMA_VERSION.rpartition(".")[0]
 """The version of Vega-Lite, as vl-convert calls it: "v6.4" for Altair's "v6.4.1"."""
 SCALE = 2.0
@@ -31,9 +33,13 @@ class Offline:
     This class comes before a class of Altair: ``displayable`` makes such charts.
     """
 
+    def to_dict(self, *args: Any, **options: Any) -> Any:
+        """Return the specification; its texts hold nothing that a renderer cannot draw."""
+        return drawable(super().to_dict(*args, **options))  # type: ignore[misc]  # an Altair chart
+
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Return what a notebook shows: HTML, a picture for viewers without scripts, and a line of text."""
-        spec = self.to_dict()  # type: ignore[attr-defined]  # an Altair chart
+        spec = self.to_dict()
         picture = vl_convert.vegalite_to_png(spec, vl_version=VERSION, scale=SCALE)
         return {
             "text/html": frame(spec),
@@ -43,7 +49,7 @@ class Offline:
 
     def _repr_html_(self) -> str:
         """Return the chart as HTML that needs no network."""
-        return frame(self.to_dict())  # type: ignore[attr-defined]  # an Altair chart
+        return frame(self.to_dict())
 
 
 _KINDS: dict[type, type] = {}
@@ -64,6 +70,18 @@ def displayable(chart: Any) -> Any:
     # Altair keeps what is assigned to an attribute in the chart's specification.
     object.__setattr__(copy, "__class__", _KINDS[kind])
     return copy
+
+
+def drawable(spec: Any) -> Any:
+    """Return a chart's specification with every control character as a visible escape.
+
+    vl-convert ends the whole process where a text that it draws holds one.
+    """
+    if isinstance(spec, dict):
+        return {key: drawable(value) for key, value in spec.items()}
+    if isinstance(spec, list | tuple):
+        return [drawable(value) for value in spec]
+    return printable_lines(spec) if isinstance(spec, str) else spec
 
 
 def frame(spec: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def save(chart: Any, path: Path) -> None:
         ResultsError: the file cannot be written.
     """
     check_suffix(path)
-    data = _rendered(chart.to_dict(), path.suffix.lower())
+    data = _rendered(offline.drawable(chart.to_dict()), path.suffix.lower())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -167,7 +167,7 @@ class RankingSettings:
     alpha: float = 0.05
     metric: Metric = "quantile"
     correction: Correction = "holm"
-    posthoc: Posthoc = "nemenyi"
+    posthoc: Posthoc = "wilcoxon"
     clusters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -390,7 +390,15 @@ class Ranking:
 
     @property
     def cliques(self) -> list[tuple[int, ...]]:
-        """Return the groups of methods that the post hoc test cannot tell apart."""
+        """Return the groups of methods that the post hoc test cannot tell apart.
+
+        Nemenyi's and Conover's tests are not read where Friedman's test does not reject: all are one group.
+        One block groups nothing.
+        """
+        if self.friedman.n < 2:
+            return []
+        if self.settings.posthoc != "wilcoxon" and not self.friedman.p <= self.alpha:
+            return [tuple(range(len(self.methods)))]
         if self.settings.posthoc == "nemenyi":
             return cliques(self.mean_rank, self.tested.nemenyi.critical_difference)
         return bars(self.mean_rank, ~(self.tested.pairs.p > self.alpha))

@@ -46,6 +46,11 @@ _METRICS = {
 }
 
 
+_EXCHANGEABLE = (
+    "It presumes that all methods are alike: two that vary much among others that do not are told apart too "
+    "readily, which Wilcoxon's test of all pairs avoids"
+)
+
 # ---------------------------------------------------------------------- which notes are shown
 
 
@@ -111,12 +116,11 @@ def _of_all_methods(tested: Tested, settings: RankingSettings) -> list[Note]:
     if n < 2 or k < 2:
         return [Note("overall", f"Friedman and {settings.posthoc.capitalize()}: {overall.note}.")]
     text = (
-        f"Friedman's test, corrected for ties: chi2({k - 1}) = {overall.chi_square:.4g}, p = {overall.p:.3g}"
-        f"; Iman-Davenport F({k - 1}, {(k - 1) * (n - 1)}) = {overall.f:.4g}, p = {overall.f_p:.3g}"
-        + (f" ({overall.note})." if overall.note else ".")
+        f"Friedman's test, corrected for ties: chi2({k - 1}) = {overall.chi_square:.4g}, permutation p = "
+        f"{overall.p:.3g} ({overall.how})" + (f"; {overall.note}." if overall.note else ".")
     )
     # Wilcoxon's pairs need no omnibus test before them, because they are corrected for all pairs.
-    readable = overall.f_p <= settings.alpha or isinstance(pairs, Comparisons)
+    readable = overall.p <= settings.alpha or isinstance(pairs, Comparisons)
     doubt = "." if readable else (
         ". Do not read it: Friedman's test does not reject that all methods rank alike."
     )  # fmt: skip
@@ -128,12 +132,15 @@ def _of_pairs(pairs: Nemenyi | Conover | Comparisons, k: int, alpha: float) -> s
     if isinstance(pairs, Nemenyi):
         return (
             f"Nemenyi's test of all pairs: critical difference of mean ranks {pairs.critical_difference:.3f} "
-            f"at alpha = {alpha:g}"
+            f"at alpha = {alpha:g} ({pairs.how}). {_EXCHANGEABLE}"
         )
     over = f"{NAMES[pairs.correction]} over all {k * (k - 1) // 2} pairs at alpha = {alpha:g}"
     if isinstance(pairs, Conover):
         note = f" ({pairs.note})" if pairs.note else ""
-        return f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}{note}"
+        return (
+            f"Groups: Conover's t of rank sums with {pairs.dof} degrees of freedom, {over}{note}. "
+            f"{_EXCHANGEABLE}"
+        )
     return f"Groups: Wilcoxon's signed-rank test, {over}"
 
 

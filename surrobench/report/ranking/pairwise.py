@@ -13,7 +13,7 @@ from surrobench.stats.paired import Comparisons
 from surrobench.stats.ranks import Conover, Nemenyi
 
 STATISTICS: Mapping[Posthoc, str] = {
-    "nemenyi": "difference of mean ranks over sqrt(k (k + 1) / (12 n)), a studentised range of k with "
+    "nemenyi": "difference of mean ranks over sqrt(k (k + 1) / (12 n)), about a studentised range of k with "
     "infinite degrees of freedom",
     "conover": "t: rank sum of the method less that of the other, over its standard error",
     "wilcoxon": "the smaller sum of signed ranks",
@@ -40,7 +40,7 @@ def pairs_document(ranking: Ranking) -> dict[str, Any]:
         "test": ranking.settings.posthoc,
         "n": ranking.friedman.n,
         "comparisons": k * (k - 1) // 2,
-        "correction": "studentised range" if isinstance(pairs, Nemenyi) else pairs.correction,
+        "correction": f"range of rank sums, {pairs.how}" if isinstance(pairs, Nemenyi) else pairs.correction,
         "dof": pairs.dof if isinstance(pairs, Conover) else None,
         "smallest_reachable_p": pairs.smallest_p if isinstance(pairs, Comparisons) else None,
         "statistic": STATISTICS[ranking.settings.posthoc],

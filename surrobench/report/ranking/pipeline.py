@@ -38,7 +38,7 @@ class Wanted:
     anchor: Anchor = "median"
     alpha: float = 0.05
     correction: Correction = "holm"
-    posthoc: Posthoc = "nemenyi"
+    posthoc: Posthoc = "wilcoxon"
     blocks: Blocks = "data-set"
     intervals: bool = False
     target: float | None = None

@@ -8,11 +8,24 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from surrobench.printable import obeyed
 from surrobench.report.render.table import Table, finite
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet takes for a formula, and evaluates."""
 
-def to_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """Return rows of named values as CSV with a heading; what a row does not name is empty."""
+
+def to_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str], *, guarded: bool = True) -> str:
+    """Return rows of named values as CSV with a heading; what a row does not name is empty.
+
+    Args:
+        rows: the values.
+        keys: the columns.
+        guarded: whether a word that a spreadsheet would take for a formula has an apostrophe before it, by
+            which spreadsheets show it as a word. Numbers stay as they are.
+    """
+    if guarded:
+        rows = ({key: _guarded(value) for key, value in row.items()} for row in rows)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(keys), lineterminator="\n")
     writer.writeheader()
@@ -20,9 +33,18 @@ def to_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:
     return out.getvalue()
 
 
+def _guarded(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
 def to_json(document: Any) -> str:
-    """Return a document as JSON that ends in a newline; NaN and infinity become null."""
-    return json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    """Return a document as JSON that ends in a newline; NaN and infinity become null.
+
+    Characters that a terminal would obey are escaped, all others stand as they are.
+    """
+    text = json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False)
+    escaped = (json.dumps(c)[1:-1] if obeyed(c) and c != "\n" else c for c in text)
+    return (text if text.isascii() else "".join(escaped)) + "\n"
 
 
 def _finite(value: Any) -> Any:

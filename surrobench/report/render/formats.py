@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from surrobench.errors import UnknownName
+from surrobench.printable import printable
 from surrobench.report.render import csv_json
 from surrobench.report.render.html import html
 from surrobench.report.render.latex import PREAMBLE, latex
 from surrobench.report.render.markdown import escape, markdown
-from surrobench.report.render.table import Table, printable
+from surrobench.report.render.table import Table
 
 Format = Literal["markdown", "latex", "csv", "json", "html"]
 """A format of text; a terminal has tables of its own (``render.terminal``)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html as standard
 from collections.abc import Sequence
 
-from surrobench.report.render.table import Cell, Column, Table, Tone, printable
+from surrobench.printable import printable
+from surrobench.report.render.table import Cell, Column, Table, Tone
 
 _TONES: dict[Tone, str] = {
     "good": "font-weight:bold;color:#2a9d5c",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from surrobench.report.render.table import Cell, Column, Table, printable
+from surrobench.printable import printable
+from surrobench.report.render.table import Cell, Column, Table
 
 PREAMBLE = "% Needs \\usepackage{booktabs}.\n"
 

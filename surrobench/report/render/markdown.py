@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from surrobench.report.render.table import Cell, Table, printable
+from surrobench.printable import printable
+from surrobench.report.render.table import Cell, Table
 
 _SPECIAL = "\\`*_[]<>|"
 

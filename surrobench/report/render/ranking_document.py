@@ -14,12 +14,17 @@ from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.csv_json import to_csv, to_json
 from surrobench.report.render.ranking_columns import COLUMNS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
 
 
-def ranking_csv(rankings: Sequence[Ranking]) -> str:
-    """Return a line for each method of each ranking, and of each ranking of methods with more seeds."""
+def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
+    """Return a line for each method of each ranking, and of each ranking of methods with more seeds.
+
+    Args:
+        rankings: what is shown.
+        guarded: see ``to_csv``.
+    """
     parts = [part for ranking in rankings for part in _with_further(ranking)]
     # Each extra test has columns of its own: only those that were asked for are there.
     extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
@@ -32,6 +37,7 @@ def ranking_csv(rankings: Sequence[Ranking]) -> str:
             for row in _rows(part)
         ),
         ["group", *keys] if grouped else keys,
+        guarded=guarded,
     )
 
 
@@ -103,11 +109,13 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
             for j in range(len(ranking.methods))
         ],
         "friedman": {
-            "chi_square": test.chi_square, "p": test.p, "iman_davenport_f": test.f,
-            "iman_davenport_p": test.f_p, "n": test.n, "k": test.k, "note": test.note,
+            "p": test.p, "how": test.how, "chi_square": test.chi_square, "chi_square_p": test.chi_square_p,
+            "iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "n": test.n, "k": test.k,
+            "note": test.note,
         },
         "nemenyi": {
             "critical_difference": ranking.tested.nemenyi.critical_difference,
+            "how": ranking.tested.nemenyi.how,
             "p": _by_pair(ranking, ranking.tested.nemenyi.p),
         },
         "pairs": {

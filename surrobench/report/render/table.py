@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -153,18 +152,3 @@ def small(value: float) -> str:
 def finite(value: Any) -> Any:
     """Return a value as JSON and CSV can hold it: NaN and infinity become None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def printable(text: str) -> str:
-    """Return the text with every control character replaced by a visible escape, and line ends by spaces.
-
-    A name comes from a suite, a file of results or a language model. Printed as it is, it could move the
-    cursor of a terminal, reverse the direction of writing, or end the row of a table.
-    """
-    text = " ".join(text.splitlines()) if len(text.splitlines()) > 1 else text.rstrip("\r\n")
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-        else character
-        for character in text
-    )

@@ -17,7 +17,8 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from surrobench.report.render.table import Cell, Mark, Table, Tone, printable
+from surrobench.printable import printable
+from surrobench.report.render.table import Cell, Mark, Table, Tone
 
 _TONES: dict[Tone, str] = {
     "good": "bold green",

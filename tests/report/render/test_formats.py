@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from surrobench.errors import UnknownName
+from surrobench.printable import printable
 from surrobench.report.render.formats import render
 from surrobench.report.render.html import html
 from surrobench.report.render.latex import latex
-from surrobench.report.render.table import Cell, Column, Table, number, printable, word
+from surrobench.report.render.table import Cell, Column, Table, number, word
 from surrobench.report.render.terminal import terminal
 
 HOSTILE = "a|b</td><script>alert(1)</script>[red]x[/]\x1b[31m\x00\nc\u202ed & 5% _x_ $y$ #z \\end{table}"
