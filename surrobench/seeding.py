@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ Keys = NDArray[np.uint64]
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: the same text for the same value, everywhere."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON value in which a whole number is an integer, so that 1 and 1.0 have one text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def content_hash(value: Any, digits: int = 16) -> str:

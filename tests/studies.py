@@ -19,7 +19,7 @@ from surrobench.cli import main
 from surrobench.llm.chat import SEED_MASK
 from surrobench.llm.journal import Journal
 from surrobench.results.folder import Results
-from surrobench.seeding import content_hash, key
+from surrobench.seeding import content_hash, key, plain
 from surrobench.study.options import Options
 from surrobench.study.session import run_study
 from surrobench.study.summary import Summary
@@ -84,7 +84,7 @@ Asked = tuple[str, int]
 
 def asked(body: Mapping[str, Any]) -> Asked:
     """Of a request as the server saw it."""
-    return content_hash({name: value for name, value in body.items() if name != "seed"}), body["seed"]
+    return content_hash(plain({name: value for name, value in body.items() if name != "seed"})), body["seed"]
 
 
 def journalled(path: Path) -> set[Asked]:

@@ -170,10 +170,10 @@ class Scenario(ABC):
 
     key: str
     """The scenario's name, ``family/scenario``."""
-    version: int
+    version: int | str
     """A number that counts up when an evaluation would return something else.
 
-    It is part of every run's identity.
+    It is part of every run's identity. The version of data that users bring is the digits of its content.
     """
     instances: tuple[str, ...]
     objectives: tuple[Objective, ...]
@@ -183,6 +183,9 @@ class Scenario(ABC):
     """The source of the default configuration."""
     can_evaluate: bool = True
     """Whether the data that evaluation needs is here. Without it, only recorded values are available."""
+    noisy: bool = True
+    """Whether a configuration may have several repetitions. Where none has, the suite's ``noise`` changes
+    nothing, and is no part of a run's identity."""
     fidelities: tuple[Fidelity, ...] = ()
     """The fidelities. The first one is the one that multi-fidelity methods vary."""
     test_counterpart: Mapping[str, str] = MappingProxyType({})
@@ -191,6 +194,11 @@ class Scenario(ABC):
     Optimizers see validation objectives only. The test value is reported for the incumbent. It is not
     available if the target has no entry here.
     """
+
+    @property
+    def version_1(self) -> int | str:
+        """Return the version that was part of a run's identity under scheme 1, see ``plan.identity_1``."""
+        return self.version
 
     @property
     @abstractmethod

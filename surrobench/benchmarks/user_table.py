@@ -177,6 +177,7 @@ class UserTable(Scenario):
         self.key = f"{FAMILY}/{name}"
         self._frame, self._facts = frame, facts
         self._title = name.rpartition("@")[0] or name
+        self.noisy = "repetition" in frame.columns
         if "instance" in frame.columns:
             self.instances = tuple(frame["instance"].cast(pl.String).unique(maintain_order=True))
         else:

@@ -36,10 +36,11 @@ def program(
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
-    rng = stream("optimizer", run.benchmark, *entry.stream(run.optimizer, run.parameters), run.seed)
+    name, parameters = entry.stream(run.optimizer, run.parameters)
+    rng = stream("optimizer", run.benchmark, name, parameters, run.seed)
     steps = entry.function(task, rng, **run.arguments)
     if run.control:
-        draws = stream("control", run.benchmark, run.optimizer, run.parameters, run.control, run.seed)
+        draws = stream("control", run.benchmark, run.optimizer, parameters, run.control, run.seed)
         steps = controlled(steps, task, run.control, draws)
     yield from steps
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
+from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
-from surrobench.engine.loop import Timing, drive
+from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.engine.timing import Timing
+from surrobench.errors import ClusterError, ResultsError, SurrobenchError
+from surrobench.execution.process_pool import stop_workers
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
 
 SHARD_SECONDS = 3.0
 """Estimated length of a shard: short enough to balance the cores, long enough to be worth sending."""
+LOCKSTEP_RUNS = 32
+"""At least that many runs in a shard, if there are, of a method whose runs are computed together."""
 SHARD_RUNS = 250
 """At most this many runs in a shard, so that a killed study loses little."""
 
@@ -31,7 +39,12 @@ def make_shards(plan: Plan) -> list[list[Run]]:
     for run in sorted(plan, key=order):
         group = (run.benchmark.rpartition("/")[0], run.method)
         seconds = plan.expected_seconds(run)
-        if group != before or filled + seconds > SHARD_SECONDS or len(shards[-1]) >= SHARD_RUNS:
+        least = LOCKSTEP_RUNS if plan.optimizers[run.optimizer].lockstep else 1
+        if (
+            group != before
+            or (filled + seconds > SHARD_SECONDS and len(shards[-1]) >= least)
+            or len(shards[-1]) >= SHARD_RUNS
+        ):
             shards.append([])
             before, filled = group, 0.0
         shards[-1].append(run)
@@ -69,3 +82,35 @@ def execute(
     outcomes: list[Outcome] = []
     timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
     return outcomes, timing
+
+
+async def finished_shards(
+    waiting: set[asyncio.Future[Any]], executor: Executor, lost: list[SurrobenchError]
+) -> AsyncIterator[tuple[list[Outcome], Timing]]:
+    """Yield what ``execute`` returned for each shard, as the shards are finished.
+
+    Args:
+        waiting: the shards under way.
+        executor: where they are executed; its processes end at once where this is cancelled.
+        lost: takes an error for each shard whose worker died, or whose cluster was lost.
+    """
+    while waiting:
+        try:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            stop_workers(executor)
+            raise
+        for finished in done:
+            try:
+                result = finished.result()
+            except ClusterError as error:
+                lost.append(error)
+            except BrokenExecutor as error:
+                lost.append(
+                    ResultsError(
+                        str(error),
+                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
+                    )
+                )
+            else:
+                yield result

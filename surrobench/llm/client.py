@@ -130,6 +130,10 @@ class Client:
         self.tokens_out += sum(completion.tokens_out for completion in completions)
         return completions
 
+    def stop(self) -> None:
+        """Send no further request: what waits for its turn, or to be tried again, is given up."""
+        self._transport.call(lambda: self._end("The study was interrupted."))
+
     async def aclose(self) -> None:
         """Close all connections."""
         self._transport.close()
@@ -276,7 +280,7 @@ class Client:
             self._probing = None
         return self._end(f"No answer from {shown(self.url)} after {tries} tries (last: {problem}).", RESUME)
 
-    def _end(self, message: str, remedy: str) -> ModelUnavailable:
+    def _end(self, message: str, remedy: str = "") -> ModelUnavailable:
         """End all requests of the model, those that wait for their turn included."""
         if self._gone is None:
             self._gone = gone = ModelUnavailable(self._transport.clean(message), remedy)

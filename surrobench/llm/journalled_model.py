@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from surrobench.errors import ModelUnavailable, ReplayDiverged
 from surrobench.llm.capabilities import SCHEMAS
@@ -13,7 +13,7 @@ from surrobench.llm.chat import chat_body
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec, shape_of
 from surrobench.protocol.requests import Complete, Completion
-from surrobench.seeding import content_hash, key
+from surrobench.seeding import content_hash, key, plain
 from surrobench.untrusted import load_json
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ class CompletionClient(Protocol):
         self, request: Complete, seed: int | None, slot: int | None = None
     ) -> list[Completion]:
         """Return the completions of one request."""
+
+    def stop(self) -> None:
+        """Send no further request; those in flight go on."""
 
     async def aclose(self) -> None:
         """Close the client's connections."""
@@ -69,9 +72,24 @@ class JournalledModel:
     _stated: dict[str, str] = field(default_factory=dict, init=False)
     _noted: set[str] = field(default_factory=set, init=False)
 
+    def stop(self) -> int:
+        """Ask nothing more; returns how many requests are in flight."""
+        if self.client is None:
+            return 0
+        self.dead = self.dead or ModelUnavailable("The study was interrupted.")
+        self.client.stop()
+        return self.client.in_flight
+
     def request_hash(self, request: Complete) -> str:
         """Hash all that determines the answer, except the seed, which follows from the call."""
-        return content_hash(chat_body(self.spec, replace(request, n=1), None))
+        return content_hash(plain(self._body(request)))
+
+    def _hashed_before(self, request: Complete) -> str:
+        """Return the hash that older versions wrote, for which 1 and 1.0 were not the same."""
+        return content_hash(self._body(request))
+
+    def _body(self, request: Complete) -> dict[str, Any]:
+        return chat_body(self.spec, replace(request, n=1), None)
 
     async def complete(self, call: Call, request: Complete, slot: int | None) -> list[Completion]:
         """Return the ``n`` completions of a call: the recorded ones first, then live ones.
@@ -83,7 +101,8 @@ class JournalledModel:
         """
         hashed = self.request_hash(request)
         recorded = self.journal.get(call)
-        if any(entry.request != hashed for entry in recorded):
+        others = {entry.request for entry in recorded} - {hashed}
+        if others - {self._hashed_before(request) if others else hashed}:
             raise ReplayDiverged(
                 f"Run {call.run} diverged at call {call.call}: its request is not the recorded one.",
                 "Use the versions, prompts and data it was recorded with, or another results folder (--out).",

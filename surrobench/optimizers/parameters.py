@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from surrobench.errors import UnknownName, UsageError
+from surrobench.seeding import plain
 
 _WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -53,6 +54,21 @@ def check(parameter: inspect.Parameter, value: Any) -> None:
         raise UnknownName(parameter.name, value, map(str, choices))
     words = [*map(repr, choices), *(word for kind, word in _WORDS.items() if kind in kinds)]
     raise UsageError(f"{parameter.name} must be {' or '.join(words)}, but got {value!r}.")
+
+
+def settled(parameter: inspect.Parameter, value: Any) -> Any:
+    """Return a parameter's value in the one form that equal values have, so that they give the same trials.
+
+    A parameter that is a number gets a float, whether the suite says 1 or 1.0. Any other parameter gets whole
+    numbers as integers. Only where the annotation says ``int | float``, the value stays as it is written,
+    since the method tells the two apart. A parameter without an annotation is of its default's type.
+    """
+    kinds = _kinds(parameter.annotation) or [type(parameter.default)]
+    if {int, float} <= set(kinds):
+        return value
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if float in kinds and isinstance(value, float) else plain(value)
 
 
 def is_json(value: Any) -> bool:

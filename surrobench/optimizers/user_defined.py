@@ -20,7 +20,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -77,6 +77,14 @@ class UserOptimizer(Optimizer):
                 "Its first parameters must be task and rng, or seed alone if it makes a sampler of Optuna.",
             )
         return _keywords(self.target, [p for p in signature.parameters.values() if p not in positional[:2]])
+
+    def first(self) -> dict[str, Any]:
+        """Return the parameters, with their defaults."""
+        return self.parameters()
+
+    def stream(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return what the random stream is named after: the name, and all parameters."""
+        return name, dict(parameters)
 
 
 _BY_POSITION = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}

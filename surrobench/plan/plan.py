@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import TEXT_RULES
 from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.identity import identified
+from surrobench.plan.identity_1 import identified_1
 from surrobench.plan.run import Run
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
@@ -92,6 +93,31 @@ class Plan(Sequence[Run]):
         )
         return replace(self, runs=runs, origin=replace(self.origin, suite=suite))
 
+    def as_held(self, held: Container[str], models: Mapping[str, Mapping[str, Any]]) -> Plan:
+        """Return the plan in which runs have the ids that a results folder or a recording knows them by.
+
+        A run that is held under the id of an older scheme, and not under its own, keeps that id. All that
+        belongs to the id then stays as it was: its completions, and the seeds sent to the model.
+
+        Args:
+            held: ids of the runs that the folder holds something of.
+            models: label of a model -> its settings, as the folder has them. Older ids do not tell weights
+                apart, but these settings do.
+        """
+        assert self.origin is not None, "only the plan of a suite can be another one's"
+        suite = self.origin.suite
+        runs = []
+        for run in self:
+            before = run
+            spec = suite.models[run.model] if run.model and run.asks_model else None
+            known = models.get(run.model or "", {})
+            if run.id not in held and (spec is None or known.get("weights", spec.weights) == spec.weights):
+                version = self.benchmarks[run.benchmark].scenario.version_1
+                written = suite.optimizers[run.method].parameters
+                before = identified_1(run, version, self.optimizers[run.optimizer], written, spec)
+            runs.append(before if before.id in held else run)
+        return replace(self, runs=tuple(runs))
+
     def expected_trials(self, run: Run) -> int:
         """Guess how many trials a run will make, for progress bars and for sharing out the work."""
         if run.trials is not None:
@@ -105,6 +131,6 @@ class Plan(Sequence[Run]):
         return self.expected_trials(run) * seconds
 
     def _identified(self, run: Run, model: ModelSpec) -> Run:
-        version = self.benchmarks[run.benchmark].scenario.version
-        [identity] = identified(run, version, self.optimizers[run.optimizer], model, [run.seed])
+        where = self.benchmarks[run.benchmark].scenario
+        [identity] = identified(run, where, self.optimizers[run.optimizer], model, [run.seed])
         return identity

@@ -130,7 +130,7 @@ def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> I
         if model:
             run = replace(run, text_rules=origin.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
-        yield from identified(run, where.scenario.version, entry, asked, range(method.seeds or suite.seeds))
+        yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

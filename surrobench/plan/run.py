@@ -55,6 +55,8 @@ class Run:
     text_rules: int = 1
     """How prompts write values and replies are read, see ``llm.prompts.TEXT_RULES``; 1 where there are none.
     Records that do not name it are of runs with the first version."""
+    scheme: int = 1
+    """Which scheme the id is of, see ``plan.identity``."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -92,8 +94,11 @@ class Run:
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for the results."""
         entry = asdict(self)
-        if not self.prompts:  # no column for what hardly any study has
-            del entry["prompts"]
-        if self.text_rules == 1:  # records of earlier versions do not name it
-            del entry["text_rules"]
+        for name, default in OPTIONAL.items():
+            if entry[name] == default:
+                del entry[name]
         return entry
+
+
+OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "scheme": 1}
+"""Fields of a run that records leave out where they have these values; older records have none of them."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import TEXT_RULES, prompts_hash
+from surrobench.llm.weights_folder import weights_identity
 from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
@@ -76,6 +77,9 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "text": text,
         },
         "models": {label: spec.model_dump(mode="json") for label, spec in suite.models.items()},
+        "weights": {
+            label: weights_identity(spec.weights) for label, spec in suite.models.items() if spec.weights
+        },
         "text_rules": plan.origin.text_rules,
         "prompts": {name: prompts_hash(name) for name in sorted(filter(None, prompts))},
         "own": {
@@ -84,6 +88,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             if entry.user_defined
         },
         "continued": _continued(plan),
+        "id_schemes": sorted({run.scheme for run in plan}),
         "versions": {**library_versions(), **_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),

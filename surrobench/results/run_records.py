@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.engine.outcome import RunState
-from surrobench.plan.run import Run
+from surrobench.plan.run import OPTIONAL, Run
 from surrobench.protocol.budget import Budget
 
 
@@ -96,6 +96,11 @@ class Records(Sequence[RunRecord]):
         """Return the columns as JSON values, each as short as it can be."""
         return {"n": len(self), "columns": {name: _encoded(column) for name, column in self._columns.items()}}
 
+    @property
+    def has_schemes(self) -> bool:
+        """Return whether a run's id is of a later scheme than the first."""
+        return "scheme" in self._columns
+
     @cached_property
     def spent(self) -> NDArray[np.int64]:
         """How many trials, and so many rows in the file, each run has, shape (n,)."""
@@ -121,6 +126,33 @@ class Records(Sequence[RunRecord]):
             schema_overrides={"run": pl.String, "state": pl.String, "error": pl.String},
         )
 
+    def settings(self) -> pl.DataFrame:
+        """Return per run the settings that all runs of a comparison should share.
+
+        The columns are run, initial, noise, workers, overhead, and invalid, which is null without a model.
+        """
+        n, of = len(self), self._columns
+        kinds = {"initial": pl.String, "noise": pl.String, "workers": pl.Int64, "overhead": pl.Boolean}
+        before = {"workers": 1, "overhead": False}  # of records that older versions wrote
+        return pl.DataFrame(
+            {
+                "run": pl.Series(self.ids, dtype=pl.String),
+                **{
+                    name: pl.Series(of.get(name, [before.get(name)] * n), dtype=kind)
+                    for name, kind in kinds.items()
+                },
+                "invalid": pl.Series(
+                    [
+                        policy if model else None
+                        for policy, model in zip(
+                            of.get("invalid", [None] * n), of.get("model", [None] * n), strict=True
+                        )
+                    ],
+                    dtype=pl.String,
+                ),
+            }
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -128,8 +160,7 @@ class Records(Sequence[RunRecord]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = {name: column[index] for name, column in self._columns.items()}
-        entry["prompts"] = entry.get("prompts") or {}
-        entry["text_rules"] = entry.get("text_rules") or 1
+        entry["prompts"] = entry.get("prompts") or {}  # null in older records
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
         return RunRecord(Run(**entry), state, error, spent, thinking, answers)
@@ -156,16 +187,12 @@ def _entry(record: RunRecord) -> dict[str, Any]:
     return {**entry, "thinking": list(record.thinking), "answers": dict(record.answers)}
 
 
-_OPTIONAL = ("prompts", "text_rules")
-"""Fields that only some runs have: those with templates of the user's, and those that ask a model."""
-
-
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
-    columns = {name: [entry[name] for entry in entries] for name in names if name not in _OPTIONAL}
-    for name in _OPTIONAL:
+    columns = {name: [entry[name] for entry in entries] for name in names if name not in OPTIONAL}
+    for name, default in OPTIONAL.items():  # no column for what no run has
         if any(name in entry for entry in entries):
-            columns[name] = [entry.get(name) for entry in entries]
+            columns[name] = [entry.get(name, default) for entry in entries]
     return columns
 
 

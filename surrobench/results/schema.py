@@ -12,7 +12,7 @@ from surrobench.benchmarks.base import Scenario
 from surrobench.engine.outcome import Outcome
 from surrobench.plan.run import Run
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Counts up when the columns of trials or the records of runs change; older files stay readable."""
 
 

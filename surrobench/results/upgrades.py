@@ -10,6 +10,8 @@ WITHOUT_VARIANTS = 3
 """The last schema version whose trials name neither a prompt variant nor the reply they were read from."""
 SHOWN_BEFORE = pl.when(pl.col("llm").is_not_null()).then(pl.lit("full"))
 """The prompt variant of the trials that were run up to that version."""
+WITHOUT_SCHEMES = 4
+"""The last schema version whose records have ids of the first scheme alone, see ``plan.identity``."""
 WITHOUT_CLOCK = 1
 """The last schema version without several workers and without shares of a trial."""
 

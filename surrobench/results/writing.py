@@ -15,6 +15,7 @@ from surrobench.results.files import METADATA, disk_errors, folder_of, write_par
 from surrobench.results.reading import TrialFiles
 from surrobench.results.run_records import Records, RunRecord
 from surrobench.results.schema import SCHEMA_VERSION, trials_frame
+from surrobench.results.upgrades import WITHOUT_SCHEMES
 from surrobench.seeding import content_hash
 
 MERGED = "all.parquet"
@@ -71,7 +72,9 @@ def merge(files: TrialFiles) -> None:
 def _store(files: TrialFiles, frame: pl.DataFrame, records: list[RunRecord], path: Path) -> None:
     """Write a file, or replace it, and count what it holds from now on."""
     kept = Records.of(records)
-    metadata = {"schema_version": SCHEMA_VERSION, "runs": kept.as_json()}
+    # Records that were begun under an older version, and go on so, stay readable by it.
+    version = SCHEMA_VERSION if kept.has_schemes else WITHOUT_SCHEMES
+    metadata = {"schema_version": version, "runs": kept.as_json()}
     with disk_errors(files.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_parquet(frame, path, {METADATA: json.dumps(metadata, sort_keys=True)})

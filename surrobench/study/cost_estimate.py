@@ -15,7 +15,7 @@ from surrobench.engine.program import nothing, program, task_of
 from surrobench.engine.validation import ContractViolation, validated
 from surrobench.errors import SurrobenchError
 from surrobench.foreign_code import Raised
-from surrobench.optimizers.base import Stopwatch
+from surrobench.optimizers.base import Stopwatch, computed
 from surrobench.optimizers.llm.control import StandIn
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan, resolved
@@ -24,6 +24,7 @@ from surrobench.protocol.requests import Complete, Evaluate, Evaluated, Finished
 from surrobench.results.folder import Results
 from surrobench.results.manifest import text_rules_of
 from surrobench.seeding import stream
+from surrobench.study.earlier_runs import earlier_runs
 from surrobench.suite.schema import Suite
 
 
@@ -59,7 +60,9 @@ def dry_run(suite: Suite, out: Path, jobs: int) -> Estimate:
     variant, with random configurations as replies.
     """
     planned = plan(suite, text_rules=text_rules_of(out))
-    pending = Results(out).unfinished(planned) if (out / "manifest.json").exists() else planned
+    opened = Results(out) if (out / "manifest.json").exists() else None
+    planned = earlier_runs(opened).names(planned)
+    pending = opened.unfinished(planned) if opened else planned
     asked = Counter(dict.fromkeys(Asked._fields, 0))
     library = 0.0
     rehearsed: dict[tuple[str, str, str, bool], Asked] = {}
@@ -138,7 +141,7 @@ def _rehearse(
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
-    steps = program(run, where, entry, Stopwatch(), Counter())
+    steps = computed(program(run, where, entry, Stopwatch(), Counter()))
     calls = read = fresh = written = trials = 0
     before = ""
     submitted: list[Submit] = []

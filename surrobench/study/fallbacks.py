@@ -72,3 +72,20 @@ def stored_fallbacks(suite: Suite, folder: Path) -> Fallbacks:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def with_recorded_weights(suite: Suite, recording: Path) -> Suite:
+    """Return a suite that knows the weights that its recording was made with, where these are not here.
+
+    Weights in a folder are known by their content. A replay needs the digits of the content alone.
+    """
+    try:
+        manifest = load_json((recording / "manifest.json").read_text())
+        known = {
+            label: spec.model_copy(update={"weights": manifest["weights"][label]})
+            for label, spec in suite.models.items()
+            if label in manifest["weights"] and manifest["models"][label]["weights"] == spec.weights
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return suite
+    return suite.model_copy(update={"models": {**suite.models, **known}})

@@ -7,33 +7,34 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
-from surrobench.engine.loop import Timing, drive_async
+from surrobench.engine.loop import drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
-from surrobench.errors import ResultsError, UsageError
+from surrobench.engine.timing import Timing
+from surrobench.errors import SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
-from surrobench.execution.shards import execute, make_shards
-from surrobench.llm.journal import Journal
+from surrobench.execution.shards import execute, finished_shards, make_shards
 from surrobench.llm.journalled_model import JournalledModel
-from surrobench.llm.prompts import TEXT_RULES
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
-from surrobench.results.manifest import library_versions, make_manifest, text_rules_of
-from surrobench.results.run_records import Ending
+from surrobench.results.manifest import library_versions, make_manifest
+from surrobench.results.recordings import read_recordings
 from surrobench.study import journal_files
-from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks
+from surrobench.study.earlier_runs import EarlierRuns, earlier_runs, planned_as_begun
+from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks, with_recorded_weights
+from surrobench.study.left_to_do import Work, left_to_do
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
 from surrobench.study.options import Options
@@ -65,9 +66,10 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
     status = status or Status()
     if options.replay:
         remember(options.replay)
+        suite = with_recorded_weights(suite, options.replay)
     before = stored_fallbacks(suite, options.replay or options.out)
     as_stored, fallbacks = with_fallbacks(suite, {}, before, lambda line: None)
-    planned = _planned(as_stored, options)
+    planned = planned_as_begun(as_stored, options)
     if options.replay and options.out.resolve() in {
         options.replay.resolve(),
         options.replay.resolve().parent,
@@ -75,24 +77,29 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         raise UsageError(f"{options.out} is the recording itself.", "Name another folder with --out.")
     with locked(options.out), contextlib.ExitStack() as stack:
         opened = Results(options.out) if (options.out / "manifest.json").exists() else None
-        settings = ModelSettings(as_stored, fallbacks)
+        recording = _recording(options.replay)
+        earlier = earlier_runs(opened)
+        if options.replay:
+            earlier = earlier_runs(recording, journal_files.recorded_journal(options.replay))
+        settings, as_now = ModelSettings(as_stored, fallbacks), planned
+        planned = earlier.names(as_now)
         if not options.replay:
             settings = choose_settings(suite, settings, planned, opened, status.note)
-            planned = planned.with_models(settings.suite)
-        others = _of_other_parts(planned, opened)
+            planned = earlier.names(as_now.with_models(settings.suite))
+        others = _of_other_parts(planned, opened, earlier)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
         results = Results.create(options.out, manifest, planned, others, opened)
         if options.replay:
             copy_carried(options.replay, options.out)
         stack.enter_context(log_file(options.out))
-        work = _left_to_do(planned, others, results, retry_failed=options.retry_failed)
+        work = left_to_do(planned, others, results, retry_failed=options.retry_failed)
         session = _Session(
             planned,
             work,
             options,
             status,
             results,
-            recorded=journal_files.load_recorded(options.replay, planned),
+            recorded=read_recordings(recording, planned.scenarios) if recording else {},
             models=_open_models(work, settings, options, results, status.note, stack),
             cluster=_open_cluster(work.pending, options, status.note, stack),
             start=start,
@@ -100,22 +107,12 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         return session.run(settings.servers)
 
 
-def _planned(suite: Suite, options: Options) -> Plan:
-    """Return the plan of a suite, with the rules of writing and reading that its runs were begun with."""
-    source = options.replay or options.out
-    planned = plan(suite, options.part, text_rules=text_rules_of(source))
-    if not source.is_file() or (source.parent / "manifest.json").is_file():
-        return planned
-    # A journal alone does not say its rules, but the identities of its runs do.
-    recorded = Journal(source).runs()
-    for rules in range(TEXT_RULES, 0, -1):
-        candidate = plan(suite, options.part, planned, rules)
-        if any(run.id in recorded for run in candidate):
-            return candidate
-    return planned
+def _recording(replay: Path | None) -> Results | None:
+    """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked."""
+    return Results(replay) if replay and (replay / "manifest.json").is_file() else None
 
 
-def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
+def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns) -> list[Run]:
     """Return the runs of the suite that the folder was to hold before, and that are not in the plan."""
     assert planned.origin is not None, "a session is about a suite"
     suite = planned.origin.suite
@@ -129,55 +126,11 @@ def _of_other_parts(planned: Plan, opened: Results | None) -> list[Run]:
         return []
     ids = set(others["run"])
     part = Selection(tuple(benchmarks), tuple(labels))
-    return [run for run in plan(suite, part, planned) if run.id in ids]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a session has to do.
-
-    Attributes:
-        pending: the runs of the plan that are not finished.
-        unfinished: their ids, and those of the suite's other parts: a journal has one set of versions.
-        failed: runs of the plan that failed before and are not tried again.
-        unnamed: how many runs of the folder the suite does not name (any more).
-    """
-
-    pending: Plan
-    unfinished: set[str]
-    failed: list[tuple[Run, Ending]]
-    unnamed: int
-
-
-def _left_to_do(planned: Plan, others: Sequence[Run], results: Results, *, retry_failed: bool) -> _Work:
-    """Find what is not finished, and have the results forget what will be run again."""
-    endings = results.endings()
-    if retry_failed:
-        results.forget([run for run, ending in endings.items() if ending.state == "failed"])
-        endings = {run: ending for run, ending in endings.items() if ending.state != "failed"}
-
-    def unfinished(runs: Iterable[Run]) -> list[Run]:
-        return [run for run in runs if not (run.id in endings and endings[run.id].finishes(run.budget))]
-
-    pending = unfinished(planned)
-    ids = {run.id for run in pending}
-    # What does not reach far enough is replaced, whatever it has more of.
-    results.forget(ids & endings.keys())
-    failed = [
-        (run, endings[run.id])
-        for run in planned
-        if run.id in endings and endings[run.id].state == "failed" and run.id not in ids
-    ]
-    return _Work(
-        planned.only(pending),
-        ids | {run.id for run in unfinished(others)},
-        failed,
-        len(endings.keys() - {run.id for run in planned} - {run.id for run in others}),
-    )
+    return [run for run in earlier.names(plan(suite, part, planned)) if run.id in ids]
 
 
 def _open_models(
-    work: _Work,
+    work: Work,
     settings: ModelSettings,
     options: Options,
     results: Results,
@@ -188,13 +141,16 @@ def _open_models(
     labels = sorted({run.model for run in work.pending if run.model and run.asks_model})
     if not labels:
         return {}
-    path = results.journal_path
     if options.replay:
-        journal = journal_files.open_replay(options.replay, path)
+        journal = journal_files.open_replay(options.replay, results.folder)
         stack.callback(journal.close)
         return {label: JournalledModel(settings.suite.models[label], journal) for label in labels}
     journal = journal_files.open_journal(
-        path, work.unfinished, library_versions(), discard_unfinished=options.discard_unfinished
+        results.journal_path,
+        library_versions(),
+        pending={run.id for run in work.pending},
+        unfinished=work.unfinished,
+        discard_unfinished=options.discard_unfinished,
     )
     stack.callback(journal.close)
     return open_models(labels, settings, journal, results.folder, note, stack)
@@ -217,7 +173,7 @@ class _Session:
     def __init__(
         self,
         planned: Plan,
-        work: _Work,
+        work: Work,
         options: Options,
         status: Status,
         results: Results,
@@ -282,6 +238,7 @@ class _Session:
     async def _execute(self, with_model: Plan, without: Plan) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
         self._status.begin()
+        self._status.live.note = self._status.note
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
@@ -290,9 +247,10 @@ class _Session:
             executor = InlineExecutor()
         else:
             executor = process_pool(min(self._options.jobs, len(shards)) or 1)
+        lost: list[SurrobenchError] = []
         try:
             async with asyncio.TaskGroup() as group:
-                of_shards = group.create_task(self._execute_shards(executor, shards))
+                of_shards = group.create_task(self._execute_shards(executor, shards, lost))
                 if any(model.spec.serve == "embedded" for model in self._models.values()):
                     # It computes on the same cores: one after the other is faster than both at a time.
                     await of_shards
@@ -305,8 +263,20 @@ class _Session:
             raise
         finally:
             executor.shutdown(cancel_futures=True)
+        if lost:
+            raise lost[0]
 
-    async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
+    async def _execute_shards(
+        self, executor: Executor, shards: Sequence[list[Run]], lost: list[SurrobenchError]
+    ) -> None:
+        """Execute shards and store what comes of them.
+
+        Args:
+            executor: where.
+            shards: the runs.
+            lost: takes the errors of workers that are gone. The caller raises the first at the end, since
+                runs with a model do not need these workers.
+        """
         waiting: set[asyncio.Future[Any]] = set()
         here = isinstance(executor, InlineExecutor)
         for shard in shards:
@@ -325,16 +295,10 @@ class _Session:
                 # Where the first error ends the study, nobody asks for those that follow from it.
                 wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.sleep(0)
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for finished in done:
-                try:
-                    self._shard_done(*finished.result())
-                except BrokenExecutor as error:
-                    raise ResultsError(
-                        str(error),
-                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
-                    ) from None
+        async for outcomes, timing in finished_shards(waiting, executor, lost):
+            self._shard_done(outcomes, timing)
+        if lost and self._models:
+            self._status.note(f"{lost[0].message} Runs with a model go on.")
 
     async def _execute_live(self, runs: Plan) -> None:
         try:

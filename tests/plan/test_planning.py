@@ -75,8 +75,8 @@ def test_ids_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     # Frozen on purpose: a change here orphans every result and recording that anyone has. If a run's trials
     # really change, count up the version of its optimizer or benchmark, and freeze the new ids.
     monkeypatch.setattr(identity, "prompts_hash", lambda method, replaced: "0123456789abcdef")
-    assert classical().id == "414bddd61bcce91c"
-    assert agent(text_rules=1).id == "918406f3e0baaae5"
+    assert classical().id == "64f0cf424b88bd41"
+    assert agent().id == "1aefe974ece56c48"
 
 
 def test_the_rules_of_writing_and_reading_are_part_of_the_id_of_what_asks_a_model() -> None:

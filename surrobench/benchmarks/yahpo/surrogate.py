@@ -51,6 +51,7 @@ class Surrogate(Scenario):
     """
 
     version = 1
+    noisy = False
     default_origin = (
         "the middle of each range, as published in YAHPO Gym's own search space (no library's default)"
     )
