@@ -18,7 +18,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,6 +41,8 @@ from surrobench.protocol.requests import Complete, Completion
 
 LONGEST_PAUSE = 20.0
 """The most seconds between two tries, unless the server asks for more."""
+WORTH_SAYING = 30.0
+"""A pause of more seconds is said."""
 PROBE_SECONDS = 60.0
 """The most seconds that a server may take to show that it lives."""
 
@@ -57,13 +59,20 @@ class Client:
         backoff: seconds before the second try. They are doubled before each further try.
         samples: whether the server gives several completions for one request. If not, each is asked for
             alone.
+        note: takes a line worth saying at once; called in another thread.
 
     Raises:
         ModelError: the URL is not valid, or the environment variable of the key is not set.
     """
 
     def __init__(
-        self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5, samples: bool = True
+        self,
+        spec: ModelSpec,
+        base_url: str | None = None,
+        *,
+        backoff: float = 0.5,
+        samples: bool = True,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec = spec
         self.url = endpoint(base_url or spec.url or "", "/chat/completions")
@@ -72,6 +81,7 @@ class Client:
         self.completions = 0
         self._backoff = backoff
         self._samples = samples
+        self._note = note
         self._pace = Pace(spec.concurrency)
         self._tickets = itertools.count()
         self._gone: ModelUnavailable | None = None
@@ -88,11 +98,6 @@ class Client:
     def in_flight(self) -> int:
         """Return how many requests the server has now."""
         return self._pace.in_flight
-
-    @property
-    def paused(self) -> float:
-        """Return for how many more seconds the server asked to be left alone."""
-        return max(self._pace.resumes - time.monotonic(), 0.0)
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
         """Return everything in the request that determines the answer, and nothing else (it is hashed)."""
@@ -239,6 +244,8 @@ class Client:
             )
         if started >= self._pace.resumes:  # the first of those that were in flight together
             self._busy += 1
+            if wait > WORTH_SAYING:
+                self._note(f"{shown(self.url)} asks to wait until {clock(wait)} ({problem}). Requests pause.")
         self._pace.slow_down(started)
         self._pace.pause(wait or min(self._backoff * 2 ** (self._busy - 1), LONGEST_PAUSE))
 

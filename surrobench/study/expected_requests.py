@@ -12,7 +12,7 @@ from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Message
 from surrobench.study.cost_estimate import rehearse
 
-TRIALS = 12
+TRIALS = 8
 """How many trials of a run are rehearsed. Every method has asked all that it asks by then."""
 
 

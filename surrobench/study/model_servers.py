@@ -192,7 +192,8 @@ def _open_model(
         if label in settings.problems:
             raise settings.problems[label]
         url = spec.url or _start_server(label, spec, folder, note, stack)
-        model.client = Client(spec, url, samples=settings.servers.get(label, {}).get("samples") is not False)
+        samples = settings.servers.get(label, {}).get("samples") is not False
+        model.client = Client(spec, url, samples=samples, note=note)
     except ModelError as error:
         note(str(error))
         log.info("model %s cannot be asked: %s", label, error)

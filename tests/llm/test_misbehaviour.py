@@ -127,6 +127,21 @@ def test_a_pause_longer_than_the_suites_patience_parks_and_says_until_when() -> 
         assert len(server.bodies) == 1, "nobody asks earlier"
 
 
+def test_a_pause_of_some_length_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surrobench.llm.client.WORTH_SAYING", 0.2)
+    said: list[str] = []
+    turns = iter([busy("0.3")] * 4)
+
+    async def go(url: str) -> None:
+        async with Client(spec(), url, backoff=0.001, note=said.append) as client:
+            await asyncio.gather(*(client.complete(ASK, seed) for seed in range(4)))
+
+    with FaultyServer(lambda body: next(turns, ok("fine"))) as server:
+        asyncio.run(go(server.url))
+    assert len(said) == 1
+    assert "asks to wait until" in said[0]
+
+
 def test_a_server_that_is_busy_for_ever_parks_in_the_end() -> None:
     with pytest.raises(ModelUnavailable, match="has asked to wait for"):
         ask([busy("0")], patience=0.3)

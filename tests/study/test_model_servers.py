@@ -11,9 +11,11 @@ import pytest
 from surrobench.errors import ModelError, SuiteError
 from surrobench.llm.chat import chat_body
 from surrobench.llm.journal import Journal
-from surrobench.llm.models import ModelSpec
+from surrobench.llm.models import ModelSpec, shape_of
+from surrobench.plan.planning import plan
 from surrobench.protocol.requests import Complete, Message
 from surrobench.results.folder import Results
+from surrobench.study.expected_requests import expected_requests
 from surrobench.study.model_servers import file_name
 from surrobench.suite.loading import parse_suite
 from tests.llm.faulty_server import Behaviour, FaultyServer, capable, dripping_body, error, ok, raw
@@ -259,6 +261,14 @@ def test_a_label_makes_a_safe_name_of_a_file(label: str) -> None:
     assert not name.startswith(".")
     assert name != file_name(label + "!"), "two labels never share a log"
     assert file_name("qwen-3.5_8B") == "qwen-3.5_8B"
+
+
+def test_all_that_a_method_asks_for_is_expected() -> None:
+    text = suite_text("hpobench/mlp/car", models={"m": "http://127.0.0.1:9/v1"}, trials=12, seeds=1)
+    planned = plan(parse_suite(text.replace(f"[optimizers.{AGENT}]", "[optimizers.llambo]")))
+    requests = expected_requests([run for run in planned if run.asks_model], planned)
+    assert {shape_of(request.schema) for request in requests if request.schema} == {"object", "value"}
+    assert {request.sampling.get("max_tokens") for request in requests} >= {16, 500}
 
 
 def test_a_shape_falls_back_by_itself_in_a_study_and_its_replay(tmp_path: Path) -> None:
