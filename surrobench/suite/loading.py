@@ -172,7 +172,8 @@ def _first_problem(error: ValidationError, text: str) -> str:
     if isinstance(raised, Misfit):
         nearest = (_line(list(raised.keys[:n]), text) for n in range(len(raised.keys), 0, -1))
         return str(raised) + _at(next(filter(None, nearest), None), text)
-    keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    # Where a value may be of several types, pydantic names the type after the key.
+    keys = [part for part in problem["loc"] if isinstance(part, str) and "[" not in part]
     key = ".".join(keys) or "the suite"
     if problem["type"] == "extra_forbidden":
         message = unknown_name("key", key, _keys_beside(keys))

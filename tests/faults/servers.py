@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import email.utils
 import json
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
+from unittest import mock
 
+from surrobench.execution.process_pool import InlineExecutor
 from surrobench.llm.journal import Journal
 from tests.llm.faulty_server import (
     Behaviour,
@@ -39,7 +43,7 @@ from tests.llm.faulty_server import (
     rubbish,
     too_long,
 )
-from tests.studies import AGENT, MLP, configuration, suite_text, trials
+from tests.studies import AGENT, MLP, Done, configuration, suite_text, surrobench, trials
 
 EXPECTED = Literal["ok", "parked", "failed", "ended"]
 """How the agent's runs end: all ``ok``, or the study ends before any run."""
@@ -95,36 +99,65 @@ def campaign(kinds: int | None = None, *, seed: int = 0, folder: Path | None = N
     if kinds is not None and kinds < len(names):
         names = random.Random(seed).sample(names, kinds)
     count = Count()
-    with tempfile.TemporaryDirectory(dir=folder) as below:
+    with tempfile.TemporaryDirectory(dir=folder) as below, _Worker() as worker:
         for name in names:
-            _meet(name, KINDS[name](), Path(below) / name, count)
+            _meet(name, KINDS[name](), Path(below) / name, worker, count)
     return count
 
 
-def _meet(name: str, kind: Kind, folder: Path, count: Count) -> None:
+class _Worker:
+    """A process that runs one study after the other; one that hangs is ended, and another one begins."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+
+    def run(self, suite: Path, out: Path) -> Done | None:
+        """Run a study; returns None if it takes longer than the deadline."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            return self._pool.submit(_run, str(suite), str(out)).result(DEADLINE)
+        except TimeoutError:
+            self._end()
+            return None
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            for process in list(self._pool._processes.values()):
+                process.kill()
+            self._pool.shutdown()
+        self._pool = None
+
+
+def _run(suite: str, out: str) -> Done:
+    os.environ["CAMPAIGN_KEY"] = KEY
+    with mock.patch("surrobench.study.session.process_pool", side_effect=lambda jobs: InlineExecutor()):
+        try:
+            return surrobench("run", suite, "--out", out, "--jobs", 1)
+        except BaseException:
+            return Done(-1, "", traceback.format_exc())
+
+
+def _meet(name: str, kind: Kind, folder: Path, worker: _Worker, count: Count) -> None:
     folder.mkdir()
-    environment = {**os.environ, "CAMPAIGN_KEY": KEY, "COLUMNS": "200"}
     with FaultyServer(kind.plan, kind.probed) as server:
         model = 'retries = 1\ntimeout = 1\npatience = 2\nkey_env = "CAMPAIGN_KEY"'
         text = suite_text(MLP, models={"m": server.url}, trials=3, seeds=2, model=model)
         (folder / "tiny.toml").write_text(text)
-        command = [sys.executable, "-m", "surrobench", "run", folder / "tiny.toml", "--out", folder / "r"]
-        with subprocess.Popen(
-            [*map(str, command), "--jobs", "1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        ) as process:
-            try:
-                out, _ = process.communicate(timeout=DEADLINE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                count.hangs.append(name)
-                return
-    said = out.decode(errors="replace")
-    if "Traceback" in said or process.returncode not in (0, 1):
+        done = worker.run(folder / "tiny.toml", folder / "r")
+    if done is None:
+        count.hangs.append(name)
+        return
+    said = done.out + done.err
+    if "Traceback" in said or done.status not in (0, 1):
         count.tracebacks.append(f"{name}: {said[-500:]}")
-    state, wrong = _look(folder / "r", process.returncode)
+    state, wrong = _look(folder / "r", done.status)
     count.ended[state] += 1
     if wrong:
         count.replaced.append(f"{name}: {wrong}")
