@@ -29,11 +29,12 @@ LAYERS: list[tuple[str, ...]] = [
     ("suite",),
     ("optimizers",),
     ("llm",),
+    ("fitting",),
     ("benchmarks", "stats"),
     ("past_trials",),
     ("space", "protocol"),
     ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
-    ("printable",),
+    ("printable", "checksums"),
     ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
@@ -53,6 +54,7 @@ AT_THE_ROOT = {
     "__init__",
     "__main__",
     "arrays",
+    "checksums",
     "errors",
     "foreign_code",
     "libraries",

@@ -29,12 +29,14 @@ from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results import writing
 from surrobench.results.files import (
+    check_parquet,
     damaged_file,
     disk_errors,
     remove_leftovers,
     write_json,
     write_parquet,
 )
+from surrobench.results.ledger import continued
 from surrobench.results.manifest import read_manifest
 from surrobench.results.reading import TrialFiles
 from surrobench.results.schema import plan_frame
@@ -85,6 +87,9 @@ class Results(TrialFiles):
                 )
             schemes = {*manifest["id_schemes"], *before.get("id_schemes", [1])}
             manifest = {**manifest, "sessions": before["sessions"], "id_schemes": sorted(schemes)}
+            finished = len((opened or Results(folder)).recorded_runs())
+            statements = continued(before, manifest["ledger"]["statements"][-1], finished)
+            manifest["ledger"] = {"statements": statements}
         elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
         with disk_errors(folder):
@@ -92,7 +97,7 @@ class Results(TrialFiles):
             for of in (folder, *folder.glob("trials/*")):
                 remove_leftovers(of)
             write_json(folder / "manifest.json", manifest)
-            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet")
+            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet", {})
         results = opened or Results(folder)
         results.manifest, results._scenarios = dict(manifest), plan.scenarios
         return results
@@ -114,12 +119,12 @@ class Results(TrialFiles):
         Raises:
             ResultsError: the file of the plan is missing or damaged.
         """
+        path, remedy = self.folder / "plan.parquet", "Repeat the run command, which writes it."
+        check_parquet(path, remedy)
         try:
-            plan = read_parquet(self.folder / "plan.parquet")
+            plan = read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise damaged_file(
-                self.folder / "plan.parquet", "Repeat the run command, which writes it."
-            ) from error
+            raise damaged_file(path, remedy) from error
         limits = plan_frame([]).schema
         if "variant" not in plan.columns:
             plan = plan.with_columns(variant=SHOWN_BEFORE)

@@ -10,12 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from surrobench.checksums import unsealed
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import TEXT_RULES, prompts_hash
 from surrobench.llm.weights_folder import weights_identity
 from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
+from surrobench.results.ledger import statement
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
@@ -66,6 +68,8 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "part": asdict(part) if part != Selection() else None,
             "whole": _whole(plan.origin),
             "control": suite.control,
+            "alpha": suite.alpha,
+            "looks": suite.looks,
             "budget": {
                 **asdict(suite.budget(Method())),
                 "workers": suite.workers,
@@ -93,6 +97,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
         "hardware": hardware(),
         "commit": commit(),
         "sessions": [],
+        "ledger": {"statements": [statement(suite, sorted({run.benchmark for run in plan}))]},
     }
 
 
@@ -106,14 +111,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     try:
-        manifest: dict[str, Any] = load_json(read_text(path))
-        version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
+        stored = load_json(read_text(path))
+        if int(stored["schema_version"]) > SCHEMA_VERSION:
+            raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
+        manifest: dict[str, Any] = unsealed(stored)
+        manifest["suite"]["name"]
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
-    if version > SCHEMA_VERSION:
-        raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
     return manifest
 
 
