@@ -122,14 +122,22 @@ They say nothing of ``samples``, because a request that is pinned to a slot is f
 """
 
 
-def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> ModelError | None:
+def lacking(
+    spec: ModelSpec, found: Capabilities, *, begun: bool = False, counts: bool = False
+) -> ModelError | None:
     """Return the error for what a model's server cannot do, with the line that mends it, or None.
 
     Args:
         spec: the model.
         found: what its server can do.
         begun: whether runs of the model were begun with these settings. That line would start them anew.
+        counts: whether the suite limits tokens, which the server has to count then.
     """
+    if counts and found.usage is False:
+        return ModelError(
+            f"The server of {spec.model} does not count tokens, and the suite limits them.",
+            "Limit trials or seconds instead of tokens, or use a server that reports usage.",
+        )
     changed = found.best(spec)
     if not changed:
         return None

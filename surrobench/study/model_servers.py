@@ -61,8 +61,7 @@ def choose_settings(
         note: takes a line for each server that lacks something, and for each fallback.
 
     Raises:
-        ModelError: a server will answer no request (a wrong key, say), or does not count the tokens that are
-            a budget.
+        ModelError: a server will answer no request (a wrong key, say).
     """
     pending = results.unfinished(plan) if results is not None else plan
     servers = {
@@ -80,7 +79,7 @@ def choose_settings(
         started = set()
     asked, fallbacks = with_fallbacks(suite, servers, stored.fallbacks, note, started)
     judged = {
-        label: lacking(asked.models[label], server, begun=label in started)
+        label: lacking(asked.models[label], server, begun=label in started, counts=suite.tokens is not None)
         for label, server in servers.items()
     }
     problems = {label: problem for label, problem in judged.items() if problem is not None}
@@ -103,11 +102,6 @@ def _probed(
     server = capabilities(spec, requests, lambda seconds: note(f"{waited}: {seconds:.0f} seconds so far."))
     if server.lacks:
         note(f"{label}: {server}")
-    if server.usage is False and any(run.tokens is not None for run in runs):
-        raise ModelError(
-            f"The server of {label} reports no token counts, so that a budget of tokens would never end.",
-            "Limit the study by trials or seconds, or ask a server that reports usage.",
-        )
     limits = sorted(
         {request.sampling["max_tokens"] for request in requests if "max_tokens" in request.sampling}
     )
