@@ -188,9 +188,8 @@ def load_study(
         UnknownName: a pattern of the choice matches nothing.
     """
     folders = [results] if isinstance(results, Results) else list(results)
-    limit = limit or Budget()
+    limit, choice = limit or Budget(), choice or RunFilter()
     whole = joint_plan(folders)
-    choice = choice or RunFilter()
     plan, others = _chosen(whole, others, choice)
     plan = limited(plan, limit).with_row_index("row")
     untested = check_settings(folders, plan, mixed=mixed_settings)
@@ -216,9 +215,9 @@ def load_study(
     selected = {
         "selection": asdict(choice), "budget": asdict(limit), "partial": partial,
         "mixed_settings": mixed_settings, "failed": by_rule.rule, "external": others is not None,
+        "suites": [_suite(folder) for folder in folders],
     }  # fmt: skip
     left_out = tuple(missing["benchmark"].unique(maintain_order=True))
-    selected["suites"] = [_suite(folder) for folder in folders]
     study = replace(study, left_out=left_out, failed=len(by_rule.ids), untested=untested, selected=selected)
     return study.on(list(study.references)) if left_out or partial else study
 
