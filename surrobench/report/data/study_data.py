@@ -190,8 +190,7 @@ def load_study(
     folders = [results] if isinstance(results, Results) else list(results)
     limit, choice = limit or Budget(), choice or RunFilter()
     whole = joint_plan(folders)
-    plan, others = _chosen(whole, others, choice)
-    plan = limited(plan, limit).with_row_index("row")
+    plan, others = _chosen(whole, others, choice, limit)
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     by_rule = FailedRuns.of(folders, plan, failed)
@@ -312,13 +311,13 @@ def _read(
 
 
 def _chosen(
-    plan: pl.DataFrame, others: pl.DataFrame | None, choice: RunFilter
+    plan: pl.DataFrame, others: pl.DataFrame | None, choice: RunFilter, limit: Budget
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the runs and the external trials that a filter selects."""
-    if others is None:
-        return choice.of(plan), None
-    theirs = sorted(others["method"].unique())
-    return choice.of(plan, theirs), others.filter(pl.col("method").is_in(choice.external(theirs)))
+    """Return the runs within a limit, numbered, and the external trials that a filter selects."""
+    theirs = [] if others is None else sorted(others["method"].unique())
+    if others is not None:
+        others = others.filter(pl.col("method").is_in(choice.external(theirs)))
+    return limited(choice.of(plan, theirs), limit).with_row_index("row"), others
 
 
 def _like(theirs: Portion, *, tests: bool) -> Portion:
