@@ -31,7 +31,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("llm",),
     ("benchmarks", "stats"),
     ("space", "protocol"),
-    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
+    ("seeding", "patterns", "source_files", "system", "paths", "libraries", "terminal"),
     ("printable",),
     ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
@@ -59,6 +59,7 @@ AT_THE_ROOT = {
     "plain_files",
     "printable",
     "seeding",
+    "source_files",
     "patterns",
     "system",
     "terminal",
