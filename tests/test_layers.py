@@ -30,6 +30,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("optimizers",),
     ("llm",),
     ("benchmarks", "stats"),
+    ("past_trials",),
     ("space", "protocol"),
     ("seeding", "patterns", "source_files", "system", "paths", "libraries", "terminal"),
     ("printable",),

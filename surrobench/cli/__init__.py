@@ -43,8 +43,13 @@ _GROUPS = {
         "evaluate": "Evaluate configurations of your own on a benchmark.",
         "verify": "Compare the benchmarks with their reference packages.",
     },
-    "Data": {"data": "Fetch data and models, or show which are here."},
+    "Data": {
+        "import": "Import past trials of your own from another tool.",
+        "data": "Fetch data and models, or show which are here.",
+    },
 }
+_MODULES = {"list": "listing", "import": "import_trials"}
+"""Commands whose modules have other names, since theirs are words of Python's."""
 COMMANDS = {name: line for group in _GROUPS.values() for name, line in group.items()}
 """Name of each command -> its line in the help, in the order of the help."""
 
@@ -58,8 +63,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        # A module called "list" would, once imported, take the builtin's place in this one.
-        module = "listing" if cmd_name == "list" else cmd_name
+        module = _MODULES.get(cmd_name, cmd_name)
         command: click.Command = import_module(f"surrobench.cli.{module}").command
         return command
 

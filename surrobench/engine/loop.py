@@ -19,6 +19,7 @@ import numpy as np
 
 from surrobench.engine.batch import PendingRows, ScenarioBatch
 from surrobench.engine.guard import Guard
+from surrobench.engine.in_flight import drain, give_up, together
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
@@ -151,10 +152,11 @@ class Engine:
                 waited += time.perf_counter() - before
                 for task in [asked for asked in self._asking if asked in done]:  # in the order asked
                     self._deliver(task)
+        except asyncio.CancelledError:
+            await drain(self._asking, self._models, self._progress)
+            raise
         finally:
-            for task in self._asking:
-                task.cancel()
-            await asyncio.gather(*self._asking, return_exceptions=True)
+            await give_up(self._asking, self._models)
         self.timing.busy = time.perf_counter() - start - waited
 
     def drive_without_models(self) -> None:
@@ -211,6 +213,8 @@ class Engine:
             trace = trace or _traceback(raised.error)
         if run.slot is not None:
             self._free_slots[run.run.model or ""].append(run.slot)
+        if model := self._models.get(run.run.model or ""):
+            model.journal.release(run.run.id)
         self.timing.library += run.library.seconds
         self._progress.runs += 1
         outcome = close_log(
@@ -302,7 +306,7 @@ class Engine:
         jobs = [
             model.complete(call, request, run.slot) for call, request in zip(calls, requests, strict=True)
         ]
-        self._asking[asyncio.ensure_future(_together(jobs))] = (run, alone)
+        self._asking[asyncio.ensure_future(together(jobs))] = (run, alone)
 
     def _deliver(self, task: asyncio.Task[list[list[Completion]]]) -> None:
         run, alone = self._asking.pop(task)
@@ -374,10 +378,6 @@ class Engine:
 def _pending(run: RunInProgress) -> PendingRows:
     assert run.pending is not None, "only runs with pending rows wait for a scenario"
     return run.pending
-
-
-async def _together(jobs: list[Any]) -> list[list[Completion]]:
-    return list(await asyncio.gather(*jobs))
 
 
 def _counts(answers: Mapping[Any, Any]) -> dict[str, int]:

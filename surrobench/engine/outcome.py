@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -53,10 +54,12 @@ class Origin(NamedTuple):
 
 @dataclass
 class Progress:
-    """Counters that a progress bar reads."""
+    """Counters that a progress bar reads, and where a line is said that cannot wait."""
 
     runs: int = 0
     trials: int = 0
+    note: Callable[[str], None] = lambda text: None
+    """Takes a line worth saying at once."""
 
 
 @dataclass(frozen=True)

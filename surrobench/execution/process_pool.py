@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import IO, Any, NamedTuple
 
+from surrobench.execution import worker_start
 from surrobench.execution.worker import read_message, write_message
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0"} | dict.fromkeys(
@@ -31,9 +32,6 @@ ENVIRONMENT = {"PYTHONHASHSEED": "0"} | dict.fromkeys(
 )
 """Of every worker. Python's hash seed is fixed, since some libraries iterate over sets; their linear algebra
 keeps to one thread each."""
-
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from surrobench.execution.worker import serve; serve()"
-"""Finds what its parent finds, and never imports the parent's main module."""
 
 
 class InlineExecutor(Executor):
@@ -148,7 +146,8 @@ class WorkerPool(Executor):
             path = [entry for entry in sys.path if isinstance(entry, str)]
             with _interrupts_held():
                 process = subprocess.Popen(
-                    [sys.executable, *warnings, "-c", _PROGRAM, *path],
+                    # It finds what its parent finds, and never imports the parent's main module.
+                    [sys.executable, *warnings, "-P", worker_start.__file__, str(os.getpid()), *path],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, **ENVIRONMENT, "PYTHONUTF8": str(sys.flags.utf8_mode)},

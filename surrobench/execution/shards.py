@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
+from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
 from surrobench.engine.loop import Timing, drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.errors import ClusterError, ResultsError, SurrobenchError
+from surrobench.execution.process_pool import stop_workers
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
@@ -69,3 +74,35 @@ def execute(
     outcomes: list[Outcome] = []
     timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
     return outcomes, timing
+
+
+async def finished_shards(
+    waiting: set[asyncio.Future[Any]], executor: Executor, lost: list[SurrobenchError]
+) -> AsyncIterator[tuple[list[Outcome], Timing]]:
+    """Yield what ``execute`` returned for each shard, as the shards are finished.
+
+    Args:
+        waiting: the shards under way.
+        executor: where they are executed; its processes end at once where this is cancelled.
+        lost: takes an error for each shard whose worker died, or whose cluster was lost.
+    """
+    while waiting:
+        try:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            stop_workers(executor)
+            raise
+        for finished in done:
+            try:
+                result = finished.result()
+            except ClusterError as error:
+                lost.append(error)
+            except BrokenExecutor as error:
+                lost.append(
+                    ResultsError(
+                        str(error),
+                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
+                    )
+                )
+            else:
+                yield result

@@ -1,7 +1,7 @@
 """A worker process of ``execution/process_pool.py``: makes the calls that it reads from standard input.
 
-A message is its length, eight bytes, and a pickle. The worker ends when standard input does, which is also
-how it learns that its parent was killed.
+A message is its length, eight bytes, and a pickle. The worker ends when standard input does; where Linux ends
+it with its parent, see ``execution/worker_start.py``.
 """
 
 from __future__ import annotations

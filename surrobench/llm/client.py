@@ -105,6 +105,10 @@ class Client:
         self.tokens_out += sum(completion.tokens_out for completion in completions)
         return completions
 
+    def stop(self) -> None:
+        """Send no further request: what waits for its turn, or to be tried again, is given up."""
+        self._gone = self._gone or ModelUnavailable("The study was interrupted.")
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()

@@ -29,6 +29,9 @@ class CompletionClient(Protocol):
     ) -> list[Completion]:
         """Return the completions of one request."""
 
+    def stop(self) -> None:
+        """Send no further request; those in flight go on."""
+
     async def aclose(self) -> None:
         """Close the client's connections."""
 
@@ -50,6 +53,14 @@ class JournalledModel:
     client: CompletionClient | None = None
     slots: int | None = None
     dead: ModelUnavailable | None = field(default=None, init=False)
+
+    def stop(self) -> int:
+        """Ask nothing more; returns how many requests are in flight."""
+        if self.client is None:
+            return 0
+        self.dead = self.dead or ModelUnavailable("The study was interrupted.")
+        self.client.stop()
+        return self.client.in_flight
 
     def request_hash(self, request: Complete) -> str:
         """Hash all that determines the answer, except the seed, which follows from the call."""

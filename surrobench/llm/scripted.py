@@ -60,6 +60,9 @@ class ScriptedClient:
         self.tokens_out += sum(completion.tokens_out for completion in completions)
         return completions
 
+    def stop(self) -> None:
+        """Do nothing: a reply takes no time."""
+
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
 

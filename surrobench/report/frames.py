@@ -254,7 +254,7 @@ _PROMPT = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
 
 def replies_frame(source: Source, *, prompts: bool = False) -> pl.DataFrame:
-    """Return a row per reply of a language model, in the order they were asked for.
+    """Return a row per reply of a language model: run after run, in the order they were asked for.
 
     ``reply`` is the name of the reply in its run: trials name it in their column ``reply``. ``finish`` says
     why the reply ended (``stop``, ``length``, ...), ``latency`` is in seconds.
@@ -280,7 +280,7 @@ def _replies(journal: Journal, schema: dict[str, Any], *, prompts: bool) -> pl.D
     """Return all entries of a journal as rows."""
     columns: dict[str, list[object]] = {name: [] for name in schema}
     messages: object = None
-    for entry in journal.entries():
+    for entry in journal.entries(prompts=prompts):
         done = entry.completion
         row = (
             entry.key.run, entry.where, entry.purpose, done.text, done.thinking, done.finish_reason,

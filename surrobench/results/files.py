@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, atomically."""
-    _atomically(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=1) + "\n"))
+    write_file(path, [(json.dumps(value, indent=1) + "\n").encode()])
 
 
 def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -85,16 +85,39 @@ def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | No
     # bytes, not a view: one that outlives a failed write keeps the buffer in use, which crashes Python 3.12.
     data = io.BytesIO()
     frame.write_parquet(data, metadata=metadata or {})
-    _atomically(path, lambda unfinished: unfinished.write_bytes(data.getvalue()))
+    write_file(path, [data.getvalue()])
 
 
-def _atomically(path: Path, write: Any) -> None:
-    """Write under a temporary name, fsync, and move into place."""
+def write_file(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a file atomically, and return when it is on disk under its name.
+
+    The blocks are written under a temporary name, which an interrupted process leaves behind (see
+    ``remove_leftovers``); what was there before stays whole until then.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(unfinished)
-        with unfinished.open("rb") as file:
+        with unfinished.open("wb") as file:
+            file.writelines(blocks)
+            file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk, where the file system can be asked for that."""
+    with contextlib.suppress(OSError):  # Windows opens no folder, and some network drives sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written; nobody else may be writing there now."""
+    for leftover in folder.glob(".*.*"):
+        if leftover.suffix[1:].isdigit():
+            leftover.unlink()

@@ -28,7 +28,13 @@ from surrobench.plain_files import read_parquet
 from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results import writing
-from surrobench.results.files import damaged_file, disk_errors, write_json, write_parquet
+from surrobench.results.files import (
+    damaged_file,
+    disk_errors,
+    remove_leftovers,
+    write_json,
+    write_parquet,
+)
 from surrobench.results.manifest import read_manifest
 from surrobench.results.reading import TrialFiles
 from surrobench.results.schema import plan_frame
@@ -83,8 +89,8 @@ class Results(TrialFiles):
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob("trials/*/.*"):  # of a killed process; nobody else writes here now
-                leftover.unlink()
+            for of in (folder, *folder.glob("trials/*")):
+                remove_leftovers(of)
             write_json(folder / "manifest.json", manifest)
             write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet")
         results = opened or Results(folder)

@@ -1,68 +1,92 @@
-"""Recordings: the journal of a study opened to go on with it, or to replay it."""
+"""Recordings: the journal of a study opened to go on with it, to replay it, or to repair it."""
 
 from __future__ import annotations
 
-import gzip
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from surrobench.errors import ResultsError, UsageError
-from surrobench.llm.journal import Journal
-from surrobench.results.files import disk_errors
-from surrobench.untrusted import load_json
+from surrobench.llm.journal import SCHEMA_VERSION, Journal, newer_journal
+from surrobench.llm.journal_lines import Index, JournalFile, decode, index_of
+from surrobench.results.files import disk_errors, locked, sync_folder, write_file
+from surrobench.results.folder import Results
+
+PACKED = "journal.jsonl.gz"
 
 
 def open_journal(
-    path: Path, pending: set[str], versions: dict[str, str], *, discard_unfinished: bool
+    path: Path,
+    versions: dict[str, str],
+    *,
+    pending: set[str],
+    unfinished: set[str],
+    discard_unfinished: bool,
 ) -> Journal:
     """The journal of a study, to be appended to.
 
     Args:
         path: the file, which need not exist.
-        pending: ids of the runs that are not finished.
         versions: of the libraries that shape requests, now.
-        discard_unfinished: drop half-finished runs that were begun under other versions.
+        pending: ids of the runs that are to be finished now.
+        unfinished: their ids, and those of all other runs of the suite that are not finished.
+        discard_unfinished: drop what is there of pending runs, and of all unfinished ones that were begun
+            under other versions.
 
     Raises:
-        ResultsError: there are such runs, and they are not to be dropped; or the file is damaged.
+        ResultsError: there are runs begun under other versions, and they are not to be dropped; or the file
+            is damaged.
     """
     if path.suffix == ".gz":
         path = _unpacked(path)
-    before = Journal(path)
-    unfinished = before.runs() & pending
-    if unfinished and before.versions != versions:
-        if not discard_unfinished:
-            raise _other_versions(len(unfinished), before.versions, versions)
-        _drop(path, unfinished)
-    return Journal(path, versions=versions)
+    journal = Journal(path)
+    stale = journal.runs() & unfinished if journal.versions != versions else set()
+    if stale and not discard_unfinished:
+        raise _other_versions(len(stale), journal.versions, versions)
+    if discard_unfinished and (dropped := stale | journal.runs() & pending):
+        _drop(path, index_of(JournalFile(path).blocks()), dropped)
+        journal = Journal(path)
+    journal.begin(versions)
+    return journal
 
 
 def recorded_journal(replay: Path) -> Path | None:
     """The journal of a recording, a results folder or the journal itself; None where there is none."""
-    candidates = [replay / "journal.jsonl", replay / "journal.jsonl.gz"] if replay.is_dir() else [replay]
+    candidates = [replay / "journal.jsonl", replay / PACKED] if replay.is_dir() else [replay]
     return next((file for file in candidates if file.is_file()), None)
 
 
-def open_replay(replay: Path, path: Path) -> Journal:
-    """The journal of a recording, read only; a copy of it is kept at ``path`` with the replay's results.
+def open_replay(replay: Path, folder: Path) -> Journal:
+    """The journal of a recording, read only; a copy of it is kept in ``folder``, with the replay's results.
 
     Raises:
         UsageError: there is no recording.
-        ResultsError: ``path`` holds completions of its own, which nobody could get back.
+        ResultsError: ``folder`` holds completions of its own, which nobody could get back.
     """
     source = recorded_journal(replay)
     if source is None:
         raise UsageError(f"No recording at {replay}.", "Name a results folder or its journal.jsonl.")
     journal = Journal(source)
-    lines = _whole_lines(source)
-    if path.exists() and (own := _whole_lines(path)) != lines[: len(own)]:
+    plain, packed = folder / "journal.jsonl", folder / PACKED
+    own = next((file for file in (plain, packed) if file.exists()), None)
+    if own is not None and not _begins_with(source, own):
         raise ResultsError(
-            f"{path} holds completions that {source} does not.", "Name another folder with --out."
+            f"{own} holds completions that {source} does not.", "Name another folder with --out."
         )
-    with disk_errors(path.parent):
-        path.write_bytes(b"".join(lines))
+    with disk_errors(folder):
+        _unpack(source, plain)
+        packed.unlink(missing_ok=True)
     return journal
+
+
+def _begins_with(whole: Path, part: Path) -> bool:
+    """Return whether a journal begins with the lines of another one."""
+    own = JournalFile(part)
+    end = index_of(own.blocks()).end
+    pairs = zip_longest(JournalFile(whole).blocks(end), own.blocks(end), fillvalue=b"")
+    return all(theirs == mine for theirs, mine in pairs)
 
 
 def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -> ResultsError:
@@ -76,25 +100,115 @@ def _other_versions(n: int, before: Mapping[str, str], now: Mapping[str, str]) -
 def _unpacked(compressed: Path) -> Path:
     """The journal of a recording as one that can be appended to, in its place."""
     path = compressed.with_suffix("")
-    unfinished = path.with_suffix(".new")
     with disk_errors(path.parent):
-        unfinished.write_bytes(b"".join(_whole_lines(compressed)))
-        unfinished.replace(path)
+        _unpack(compressed, path)
         compressed.unlink()
     return path
 
 
-def _drop(path: Path, runs: set[str]) -> None:
-    """Rewrite a journal without the entries of some runs, keeping the old one beside it."""
-    kept = [line for line in _whole_lines(path) if load_json(line).get("run") not in runs]
-    unfinished = path.with_suffix(".new")
+def _unpack(source: Path, path: Path) -> None:
+    """Copy the whole lines of a journal, compressed or not, unless they are there."""
+    file = JournalFile(source)
+    end = index_of(file.blocks()).end
+    if not path.exists() or path.stat().st_size != end:
+        write_file(path, file.blocks(end))
+
+
+def _drop(path: Path, index: Index, runs: set[str]) -> Path:
+    """Rewrite a journal without some runs and without damaged lines; returns where the old one is kept."""
+    gone = {offset for run in runs for offset in index.places.get(run, ())[::2]}
+    gone |= {line.offset for line in index.damaged}
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    copy = path.with_name(f"journal.{time.time_ns() // 10**6}{path.suffix.removeprefix('.jsonl')}.bak")
     with disk_errors(path.parent):
-        unfinished.write_bytes(b"".join(kept))
-        path.replace(path.with_suffix(f".{int(time.time())}.bak"))
-        unfinished.replace(path)
+        if plain == path:
+            _keep(path, copy)
+        write_file(plain, JournalFile(path).without(gone, index.end))
+        if plain != path:
+            path.replace(copy)
+    return copy
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of a journal, without one that a killed process left half-written at its end."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+def _keep(path: Path, copy: Path) -> None:
+    """Give a file a second name, or a copy where the disk has no hard links."""
+    try:
+        copy.hardlink_to(path)
+    except (OSError, NotImplementedError):
+        with path.open("rb") as file:
+            write_file(copy, iter(lambda: file.read(1 << 20), b""))
+    sync_folder(path.parent)
+
+
+# ---------------------------------------------------------------------- damage
+
+
+class Repaired(NamedTuple):
+    """What ``repair`` did.
+
+    Attributes:
+        path: the journal.
+        entries: how many completions it holds now.
+        runs: of how many runs.
+        damaged: the numbers of the lines that were damaged.
+        dropped: id of each run that lost its completions -> how many whole ones it had.
+        copy: where the damaged journal is kept; None where nothing was to be repaired.
+    """
+
+    path: Path
+    entries: int
+    runs: int
+    damaged: list[int]
+    dropped: dict[str, int]
+    copy: Path | None
+
+
+def repair(results: Results) -> Repaired:
+    """Drop the damaged lines of a journal, with all other lines of the runs that these were of.
+
+    A run that lacks a line cannot be resumed: its later requests follow from the answer that is gone. Where a
+    damaged line does not say which run it is of, all runs lose their entries whose calls have gaps.
+
+    Raises:
+        ResultsError: there is no journal, it cannot be read at all, or another process is writing it.
+    """
+    path = results.journal_path
+    if not path.exists():
+        raise ResultsError(f"{results.folder} has no journal.", "Only a study with a model has one.")
+    with locked(results.folder):
+        file = JournalFile(path)
+        index = index_of(file.blocks())
+        if index.schema_version > SCHEMA_VERSION:
+            raise newer_journal(path)
+        if not index.damaged:
+            return Repaired(path, index.entries, len(index.places), [], {}, None)
+        dropped = _runs_of(index, file, results)
+        copy = _drop(path, index, dropped)
+    sizes = {run: len(index.places.get(run, ())) // 2 for run in sorted(dropped)}
+    return Repaired(
+        path,
+        index.entries - sum(sizes.values()),
+        len(index.places.keys() - dropped),
+        [line.number for line in index.damaged],
+        sizes,
+        copy,
+    )
+
+
+def _runs_of(index: Index, file: JournalFile, results: Results) -> set[str]:
+    """Return the runs that damaged lines are of."""
+    known = index.places.keys() | set(results.plan()["run"]) | results.endings().keys()
+    of_lines = [{run for run in known if run.encode() in line.data} for line in index.damaged]
+    found = set().union(*of_lines)
+    if all(runs or b'"versions"' in line.data for runs, line in zip(of_lines, index.damaged, strict=True)):
+        return found
+    return found | {run for run, places in index.places.items() if _has_gaps(file.lines(places))}
+
+
+def _has_gaps(lines: Iterable[bytes]) -> bool:
+    """Return whether a call, an attempt or a sample is missing among the lines of a run."""
+    there = {(said["call"], said["attempt"], said["sample"]) for said in map(decode, lines)}
+    before = {
+        (call, attempt, sample - 1) if sample else (call, attempt - 1, 0) if attempt else (call - 1, 0, 0)
+        for call, attempt, sample in there
+    }
+    return any(call >= 0 for call, _, _ in before - there)

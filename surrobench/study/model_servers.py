@@ -156,6 +156,9 @@ class NoServer:
         """Refuse every request."""
         raise ModelUnavailable("There is no server.")
 
+    def stop(self) -> None:
+        """Stop nothing."""
+
     async def aclose(self) -> None:
         """Close nothing."""
 

@@ -7,9 +7,8 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,9 @@ from surrobench.benchmarks.yahpo.data import copy_carried, remember
 from surrobench.engine.loop import Timing, drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
-from surrobench.errors import ResultsError, UsageError
+from surrobench.errors import SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
-from surrobench.execution.shards import execute, make_shards
+from surrobench.execution.shards import execute, finished_shards, make_shards
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan
@@ -31,10 +30,10 @@ from surrobench.results.files import locked
 from surrobench.results.folder import Results
 from surrobench.results.manifest import library_versions, make_manifest
 from surrobench.results.recordings import read_recordings
-from surrobench.results.run_records import Ending
 from surrobench.study import journal_files
 from surrobench.study.earlier_runs import EarlierRuns, earlier_runs, planned_as_begun
 from surrobench.study.fallbacks import stored_fallbacks, with_fallbacks, with_recorded_weights
+from surrobench.study.left_to_do import Work, left_to_do
 from surrobench.study.log_file import log_file
 from surrobench.study.model_servers import ModelSettings, choose_settings, open_models
 from surrobench.study.options import Options
@@ -92,7 +91,7 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
         if options.replay:
             copy_carried(options.replay, options.out)
         stack.enter_context(log_file(options.out))
-        work = _left_to_do(planned, others, results, retry_failed=options.retry_failed)
+        work = left_to_do(planned, others, results, retry_failed=options.retry_failed)
         session = _Session(
             planned,
             work,
@@ -129,52 +128,8 @@ def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns)
     return [run for run in earlier.names(plan(suite, part, planned)) if run.id in ids]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a session has to do.
-
-    Attributes:
-        pending: the runs of the plan that are not finished.
-        unfinished: their ids, and those of the suite's other parts: a journal has one set of versions.
-        failed: runs of the plan that failed before and are not tried again.
-        unnamed: how many runs of the folder the suite does not name (any more).
-    """
-
-    pending: Plan
-    unfinished: set[str]
-    failed: list[tuple[Run, Ending]]
-    unnamed: int
-
-
-def _left_to_do(planned: Plan, others: Sequence[Run], results: Results, *, retry_failed: bool) -> _Work:
-    """Find what is not finished, and have the results forget what will be run again."""
-    endings = results.endings()
-    if retry_failed:
-        results.forget([run for run, ending in endings.items() if ending.state == "failed"])
-        endings = {run: ending for run, ending in endings.items() if ending.state != "failed"}
-
-    def unfinished(runs: Iterable[Run]) -> list[Run]:
-        return [run for run in runs if not (run.id in endings and endings[run.id].finishes(run.budget))]
-
-    pending = unfinished(planned)
-    ids = {run.id for run in pending}
-    # What does not reach far enough is replaced, whatever it has more of.
-    results.forget(ids & endings.keys())
-    failed = [
-        (run, endings[run.id])
-        for run in planned
-        if run.id in endings and endings[run.id].state == "failed" and run.id not in ids
-    ]
-    return _Work(
-        planned.only(pending),
-        ids | {run.id for run in unfinished(others)},
-        failed,
-        len(endings.keys() - {run.id for run in planned} - {run.id for run in others}),
-    )
-
-
 def _open_models(
-    work: _Work,
+    work: Work,
     settings: ModelSettings,
     options: Options,
     results: Results,
@@ -185,13 +140,16 @@ def _open_models(
     labels = sorted({run.model for run in work.pending if run.model and run.asks_model})
     if not labels:
         return {}
-    path = results.journal_path
     if options.replay:
-        journal = journal_files.open_replay(options.replay, path)
+        journal = journal_files.open_replay(options.replay, results.folder)
         stack.callback(journal.close)
         return {label: JournalledModel(settings.suite.models[label], journal) for label in labels}
     journal = journal_files.open_journal(
-        path, work.unfinished, library_versions(), discard_unfinished=options.discard_unfinished
+        results.journal_path,
+        library_versions(),
+        pending={run.id for run in work.pending},
+        unfinished=work.unfinished,
+        discard_unfinished=options.discard_unfinished,
     )
     stack.callback(journal.close)
     return open_models(labels, settings, journal, results.folder, note, stack)
@@ -214,7 +172,7 @@ class _Session:
     def __init__(
         self,
         planned: Plan,
-        work: _Work,
+        work: Work,
         options: Options,
         status: Status,
         results: Results,
@@ -279,6 +237,7 @@ class _Session:
     async def _execute(self, with_model: Plan, without: Plan) -> None:
         """Runs with a model in this process and, at the same time, all others in shards."""
         self._status.begin()
+        self._status.live.note = self._status.note
         shards = make_shards(without)
         executor: Executor
         if self._cluster is not None:
@@ -287,9 +246,10 @@ class _Session:
             executor = InlineExecutor()
         else:
             executor = process_pool(min(self._options.jobs, len(shards)) or 1)
+        lost: list[SurrobenchError] = []
         try:
             async with asyncio.TaskGroup() as group:
-                of_shards = group.create_task(self._execute_shards(executor, shards))
+                of_shards = group.create_task(self._execute_shards(executor, shards, lost))
                 if any(model.spec.serve == "embedded" for model in self._models.values()):
                     # It computes on the same cores: one after the other is faster than both at a time.
                     await of_shards
@@ -302,8 +262,20 @@ class _Session:
             raise
         finally:
             executor.shutdown(cancel_futures=True)
+        if lost:
+            raise lost[0]
 
-    async def _execute_shards(self, executor: Executor, shards: Sequence[list[Run]]) -> None:
+    async def _execute_shards(
+        self, executor: Executor, shards: Sequence[list[Run]], lost: list[SurrobenchError]
+    ) -> None:
+        """Execute shards and store what comes of them.
+
+        Args:
+            executor: where.
+            shards: the runs.
+            lost: takes the errors of workers that are gone. The caller raises the first at the end, since
+                runs with a model do not need these workers.
+        """
         waiting: set[asyncio.Future[Any]] = set()
         here = isinstance(executor, InlineExecutor)
         for shard in shards:
@@ -322,16 +294,10 @@ class _Session:
                 # Where the first error ends the study, nobody asks for those that follow from it.
                 wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.sleep(0)
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for finished in done:
-                try:
-                    self._shard_done(*finished.result())
-                except BrokenExecutor as error:
-                    raise ResultsError(
-                        str(error),
-                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
-                    ) from None
+        async for outcomes, timing in finished_shards(waiting, executor, lost):
+            self._shard_done(outcomes, timing)
+        if lost and self._models:
+            self._status.note(f"{lost[0].message} Runs with a model go on.")
 
     async def _execute_live(self, runs: Plan) -> None:
         try:

@@ -29,7 +29,7 @@ from surrobench.study.options import Options
 from surrobench.study.overhead import measure
 from surrobench.study.session import run_study
 from surrobench.suite.schema import Method, Suite
-from tests.bench import by_hand, many, yahpo_cases
+from tests.bench import by_hand, journals, many, yahpo_cases
 from tests.bench.timing import Pair, seconds, side_by_side
 
 SCENARIO = "hpobench/mlp"
@@ -306,6 +306,24 @@ def peak_of(*what: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def journal() -> Iterator[Row]:
+    """Going on with a journal of a gigabyte: an index of it, and the lines of one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.jsonl"
+        journals.store_journal(path, 10**9)
+        took = min(seconds(lambda: journals.resume(path), process_time) for _ in range(2))
+        peak = peak_of("journal", str(path))
+    yield Row(
+        "opening a journal of 1 GB, in processor time",
+        f"{took:.1f} s",
+        "",
+        f"{took:.1f} s",
+        "< 5 s",
+        took < 5,
+    )
+    yield Row("  the most memory it takes", f"{peak:.0f} MB", "", f"{peak:.0f} MB", "< 300 MB", peak < 300)
+
+
 def start_up() -> Iterator[Row]:
     """``surrobench --help``, in a process of its own."""
 
@@ -352,6 +370,7 @@ CASES = (
     ranking,
     many_trials,
     memory,
+    journal,
     start_up,
     *yahpo_cases.cases(),
 )

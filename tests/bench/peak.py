@@ -17,6 +17,10 @@ def main(what: str, folder: str = "") -> None:
         from tests.bench import many
 
         getattr(many, what)(Path(folder))
+    elif what == "journal":
+        from tests.bench.journals import resume
+
+        resume(Path(folder))
     elif what == "ranking":
         from surrobench.report.data.study_data import load_study
         from surrobench.results.folder import Results

@@ -511,6 +511,9 @@ class Model:
             self.in_flight -= 1
         return [Completion(text, "stop", 10, 2, 0.5)] * request.n
 
+    def stop(self) -> None:
+        """Do nothing."""
+
     async def aclose(self) -> None:
         pass
 

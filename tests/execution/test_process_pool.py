@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from surrobench.execution import worker_start
 from surrobench.execution.process_pool import ENVIRONMENT, WorkerDied, process_pool, stop_workers
 
 
@@ -151,21 +152,55 @@ def test_stopping_ends_own_workers_and_nobody_elses():
         other.wait()
 
 
-def test_a_worker_ends_with_a_parent_that_was_killed():
+BUSY = "pow(3, 10**8)"
+"""Keeps Python's lock for minutes, as a call into a library may."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has to get its turn")
+@pytest.mark.parametrize("doing", ["nothing", "sleeping", "calling", "importing"])
+def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path, doing):
+    (tmp_path / "busy.py").write_text(f"def f(): {BUSY}\n")
+    (tmp_path / "slow_import.py").write_text(
+        f"import os\nif os.environ.get('OMP_NUM_THREADS'): {BUSY}\nf = abs\n"
+    )
+    work = {
+        "nothing": "os.getpid",
+        "sleeping": "time.sleep, 60",
+        "calling": "__import__('busy').f",
+        "importing": "Late()",
+    }[doing]
     program = (
-        "import os, time\n"
+        "import os, sys, time\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
         "from surrobench.execution.process_pool import process_pool\n"
+        "class Late:\n"
+        "    def __reduce__(self): return (__import__, ('slow_import',))\n"
         "pool = process_pool(1)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
-        "pool.submit(time.sleep, 60)\n"
+        f"pool.submit({work})\n"
         "time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
         assert parent.stdout is not None
-        worker = Path(f"/proc/{int(parent.stdout.readline())}")
-        assert worker.exists()
+        child = Path(f"/proc/{int(parent.stdout.readline())}")
+        assert child.exists()
+        time.sleep(1)  # until it is busy
         parent.kill()
-    deadline = time.monotonic() + 30
-    while worker.exists() and "Z (zombie)" not in (worker / "status").read_text():
+    wait_until_gone(child)
+
+
+def test_a_worker_whose_parent_is_gone_before_it_begins_ends_at_once():
+    done = subprocess.run(
+        [sys.executable, "-P", worker_start.__file__, "1", *sys.path], timeout=30, check=False
+    )
+    assert done.returncode == 0
+
+
+def wait_until_gone(process):
+    deadline = time.monotonic() + 5
+    while process.exists() and "Z (zombie)" not in (process / "status").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -5,9 +5,11 @@ import errno
 import gzip
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from surrobench.errors import ResultsError
 from surrobench.llm.journal import SCHEMA_VERSION, Call, Journal
+from surrobench.llm.journal_lines import JournalFile
 from surrobench.protocol.requests import Completion, Message
 
 VERSIONS = {"numpy": "2.0", "surrobench": "0.1"}
@@ -94,9 +97,10 @@ def test_every_text_and_prompt_comes_back_as_it_was_written(
         journal = Journal(path)
         assert len(journal) == sum(n for *_, n in calls)
         for key, (_, contents, reply, n) in zip(keys, calls, strict=True):
-            entries = journal.get(key)
+            entries = [entry for entry in journal.of_run(key.run) if entry.key == key]
             assert [entry.sample for entry in entries] == list(range(n))
             assert [entry.completion for entry in entries] == [completion(on_disk(reply))] * n
+            assert journal.get(key) == [replace(entry, prompt=None) for entry in entries]
             assert entries[0].prompt == chat(*map(on_disk, contents))
             assert all(entry.prompt is None for entry in entries[1:])
 
@@ -124,7 +128,7 @@ def test_a_growing_prompt_is_stored_as_its_growth(tmp_path: Path) -> None:
     write(path, [(Call("r", n, 0), prompt, ("ok",)) for n, prompt in enumerate(prompts)])
     assert path.stat().st_size < 3 * len(head) + 50 * 200
     journal = Journal(path)
-    assert [journal.get(Call("r", n, 0))[0].prompt for n in range(50)] == prompts
+    assert [entry.prompt for entry in journal.of_run("r")] == prompts
 
 
 def test_prompts_of_different_runs_do_not_mix(tmp_path: Path) -> None:
@@ -134,7 +138,8 @@ def test_prompts_of_different_runs_do_not_mix(tmp_path: Path) -> None:
     ]
     write(path, entries)
     journal = Journal(path)
-    assert [journal.get(key)[0].prompt for key, _, _ in entries] == [prompt for _, prompt, _ in entries]
+    prompts = {entry.key: entry.prompt for entry in journal.entries()}
+    assert prompts == {key: prompt for key, prompt, _ in entries}
     assert journal.runs() == {"a", "b"}
     assert [entry.key.call for entry in journal.of_run("b")] == [0, 1, 2, 3]
 
@@ -177,15 +182,16 @@ def test_a_new_journal_states_its_schema_version(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     three_calls(path)
     first, *others = map(json.loads, path.read_text().splitlines())
+    assert first.pop("crc")
     assert first == {"versions": VERSIONS, "schema_version": SCHEMA_VERSION}
     assert not any("schema_version" in line for line in others)
 
 
 def test_a_journal_without_a_schema_version_is_read_and_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    stated = b',"schema_version":%d' % SCHEMA_VERSION
     new = three_calls(path)
-    old = new.replace(stated, b"")
+    # Lines of older versions have no checksum, either.
+    old = re.sub(rb',"schema_version":\d+|,"crc":"[0-9a-f]{8}"', b"", new)
     assert len(old) < len(new)
     path.write_bytes(old)
     assert Journal(path).versions == VERSIONS
@@ -264,6 +270,46 @@ def test_a_journal_cut_within_its_first_line_starts_anew(tmp_path: Path) -> None
     assert three_calls(path) == data
 
 
+def test_every_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    data = three_calls(path)
+    before = Journal(path).of_run("r")
+    noticed = 0
+    for bit in range(0, 8 * len(data) - 8, 3):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            journal = Journal(path)
+            assert (journal.versions, journal.of_run("r")) == (VERSIONS, before), f"bit {bit}"
+        except ResultsError as error:
+            assert "journal.jsonl is damaged at line" in str(error)  # noqa: PT017 - most flips are noticed
+            noticed += 1
+    assert noticed > 0.9 * 8 * len(data) / 3
+
+
+def test_the_lines_of_a_finished_run_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, [(Call(run, n, 0), chat(f"q{n}"), (f"{run}{n}",)) for n in range(3) for run in ("a", "b")])
+    read: list[str] = []
+    lines = JournalFile.lines
+
+    def noting(self: JournalFile, places: Any) -> Any:
+        for line in lines(self, places):
+            read.append(json.loads(line)["run"])
+            yield line
+
+    monkeypatch.setattr(JournalFile, "lines", noting)
+    journal = Journal(path, versions=VERSIONS)
+    assert (journal.runs(), len(journal)) == ({"a", "b"}, 6)
+    assert [journal.get(Call("b", n, 0))[0].completion.text for n in range(3)] == ["b0", "b1", "b2"]
+    assert read == ["b"] * 3
+    journal.release("b")
+    journal.get(Call("b", 0, 0))
+    assert read == ["b"] * 6
+    journal.close()
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -277,6 +323,7 @@ def test_a_journal_cut_within_its_first_line_starts_anew(tmp_path: Path) -> None
         b'"run"',
         b'{"run":"r","call":0,"attempt":0,"text":"\xff"}',
         b'{"run":"r","call":1,"attempt":0,"prompt":[3,"no json"]}',
+        b"[" * 100_000,
     ],
 )
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, damaged: bytes) -> None:

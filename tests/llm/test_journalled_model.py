@@ -44,6 +44,9 @@ class Notebook:
         many = min(request.n, self._most)
         return [Completion(f"{len(self.asked)}.{i}", "stop", 1, 1, 0.0) for i in range(many)]
 
+    def stop(self) -> None:
+        """Do nothing."""
+
     async def aclose(self) -> None:
         pass
 

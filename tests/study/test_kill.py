@@ -16,7 +16,7 @@ import pytest
 
 from surrobench.execution.process_pool import InlineExecutor
 from surrobench.results.folder import Results
-from tests.llm.faulty_server import FaultyServer
+from tests.llm.faulty_server import FaultyServer, hang
 from tests.studies import AGENT, MLP, NAS, Done, answer, asked, files, journalled, run, suite_text, surrobench
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
@@ -31,12 +31,20 @@ MAIN = (
 )
 
 
+SLOW_DISK = (
+    "import os, time; sync = os.fsync;os.fsync = lambda descriptor: (time.sleep(0.3), sync(descriptor));"
+)
+
+
 @contextlib.contextmanager
-def study(folder: Path, *arguments: str):
-    """``surrobench run tiny.toml`` in a process of its own; killed at the end, whatever happens."""
-    command = [sys.executable, "-c", MAIN, "run", "tiny.toml", "--out", "r", *arguments]
+def study(folder: Path, *arguments: str, before: str = ""):
+    """``surrobench run tiny.toml`` in a process of its own; killed at the end, whatever happens.
+
+    It has a group of its own, as in a terminal, where Ctrl-C is sent to the whole group.
+    """
+    command = [sys.executable, "-c", before + MAIN, "run", "tiny.toml", "--out", "r", *arguments]
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     ) as process:
         try:
             yield process
@@ -122,7 +130,7 @@ def test_after_kill_9_no_journalled_call_is_repeated_and_the_end_is_the_same(tmp
         with study(tmp_path, "--jobs", "2") as process:
             wait_for(lambda: len(server.bodies) >= before + 7, "calls")  # noqa: B023 - used at once
             workers = {
-                pid: line for pid, line in descendants(process.pid).items() if "execution.worker" in line
+                pid: line for pid, line in descendants(process.pid).items() if "execution/worker" in line
             }
             process.kill()
             process.wait(LIMIT)
@@ -155,12 +163,14 @@ def test_ctrl_c_is_one_line_and_status_130_and_the_same_command_goes_on(tmp_path
     with study(tmp_path, "--jobs", "2") as process:
         wait_for(lambda: len(server.bodies) >= 5, "calls")
         children = descendants(process.pid)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert out == ""
     # The terminal has echoed ^C, so the line begins on a new one.
-    assert err == "\nError: Interrupted. What is finished is stored; the same command goes on from there.\n"
+    error = "\nError: Interrupted. What is finished is stored; the same command goes on from there.\n"
+    assert err.endswith(error)
+    assert " ".join(err.removesuffix(error).split()) in ("", waiting(1))
     wait_for(lambda: gone(children), "the end of the children")
     [session] = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"]
     assert session["jobs"] == 2
@@ -172,6 +182,44 @@ def test_ctrl_c_is_one_line_and_status_130_and_the_same_command_goes_on(tmp_path
     assert not on_disk & set(anew)
     assert len(on_disk) + len(anew) == CALLS
     assert {record.state for record in Results(tmp_path / "r").records().values()} == {"ok"}
+
+
+def waiting(replies: int) -> str:
+    what = "1 reply" if replies == 1 else f"{replies} replies"
+    return f"Interrupted: waiting at most 10 s for {what} on the way. Ctrl-C again ends at once."
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_loses_no_reply_that_has_arrived_or_is_on_its_way(tmp_path, jobs):
+    with FaultyServer(lambda body: answer(body, delay=0.5)) as server:
+        methods = ["random"] if jobs == "1" else ["random", "smac"]
+        text = suite_text(MLP, NAS, methods=methods, models={"m": server.url}, trials=8, seeds=20)
+        (tmp_path / "tiny.toml").write_text(text)
+        with study(tmp_path, "--jobs", jobs, before=SLOW_DISK) as process:
+            wait_for(lambda: len(server.bodies) >= 60, "calls")
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        # What was asked when the study was told to stop is answered, and on disk; no new request was sent.
+        assert journalled(tmp_path / "r" / "journal.jsonl") == set(map(asked, server.bodies))
+
+
+def test_a_second_ctrl_c_waits_for_nothing(tmp_path):
+    with FaultyServer([hang()]) as server:
+        write_suite(tmp_path, server)
+        with study(tmp_path, "--jobs", "1") as process:
+            wait_for(lambda: server.bodies, "a call")
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(1)
+            assert process.poll() is None
+            start = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=LIMIT)
+        assert time.monotonic() - start < 8
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        assert waiting(1) in " ".join(err.split())
 
 
 def test_a_second_process_does_not_write_into_a_folder_in_use(tmp_path, server):

@@ -103,7 +103,9 @@ def test_a_compressed_journal_is_unpacked_before_it_is_added_to(tmp_path: Path) 
     compressed = tmp_path / "journal.jsonl.gz"
     shutil.copy(Results(RECORDING).journal_path, compressed)
     before = Journal(compressed)
-    journal = open_journal(compressed, set(), before.versions, discard_unfinished=False)
+    journal = open_journal(
+        compressed, before.versions, pending=set(), unfinished=set(), discard_unfinished=False
+    )
     journal.close()
     assert journal.path == tmp_path / "journal.jsonl"
     assert not compressed.exists()

@@ -19,10 +19,14 @@ from surrobench.execution.process_pool import InlineExecutor, process_pool
 from surrobench.llm import prompts
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Journal
+from surrobench.llm.journal_lines import encode
 from surrobench.llm.prompts import TEXT_RULES
 from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
 from surrobench.study import session as study
+from surrobench.study.options import Options
+from surrobench.study.progress import Status
+from surrobench.suite.loading import parse_suite
 from tests.llm.faulty_server import FaultyServer, drop, error, hang, ok, rubbish, too_long, truncated
 from tests.llm.templates import forget_templates
 from tests.studies import (
@@ -133,6 +137,21 @@ def test_a_worker_that_dies_ends_the_study_with_one_line_and_it_goes_on(tmp_path
     gc.collect()
     assert not [r for r in caplog.records if r.name == "asyncio"]  # it logs exceptions that nobody asked for
     assert run(text, tmp_path).states == {"ok": 6}
+
+
+def test_a_worker_that_dies_does_not_stop_runs_with_a_model(tmp_path, monkeypatch, server):
+    text = suite_text(methods=["random", "sobol"], models={"m": server.url}, trials=6)
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "execute", kill_this_worker)
+        with pytest.raises(ResultsError, match=r"^A worker process was killed.*fewer --jobs"):
+            study.run_study(parse_suite(text), text, Options(tmp_path, jobs=2), Status(note=said.append))
+    assert finished(tmp_path) == {AGENT: 2}
+    assert [line for line in said if line.endswith(" Runs with a model go on.")] == said
+    assert len(said) == 1
+    calls = len(server.bodies)
+    assert run(text, tmp_path).states == {"ok": 4}
+    assert len(server.bodies) == calls
 
 
 def end_this_worker(runs, *args, **options):
@@ -665,7 +684,10 @@ def test_unfinished_runs_can_be_discarded_and_are_kept_in_a_copy(half_finished, 
     text, folder = half_finished
     journal = folder / "journal.jsonl"
     # A reply may hold what Python, but not JSON, takes for the end of a line.
-    data = journal.read_bytes().replace(b'"text":"', '"text":"\u2028\x85'.encode())
+    data = b"".join(
+        encode({**line, "text": f"\u2028\x85{line['text']}"} if "text" in line else line)
+        for line in map(json.loads, journal.read_bytes().splitlines())
+    )
     assert "\u2028".encode() in data
     journal.write_bytes(data + torn)
     discarded = Journal(journal).runs()

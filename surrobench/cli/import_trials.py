@@ -1,0 +1,85 @@
+"""``surrobench import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from surrobench.cli.command import Command, option
+
+
+@click.command("import", cls=Command)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the description to this .toml file, and the rows to a .parquet file beside it.",
+)
+@option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME=min|max",
+    help="Name an objective and its better direction; repeatable, and the first one is optimized.",
+)
+@option(
+    "--hyperparameter",
+    "hyperparameters",
+    multiple=True,
+    metavar="COLUMN",
+    help="Name a column of a table that is a hyperparameter; repeatable.",
+)
+@option("--fidelity", default="", metavar="COLUMN", help="Name the column of epochs, or the like.")
+@option("--seconds", default="", metavar="COLUMN", help="Name the column of the durations, in seconds.")
+def command(
+    sources: tuple[str, ...],
+    out: Path | None,
+    objectives: tuple[str, ...],
+    hyperparameters: tuple[str, ...],
+    fidelity: str,
+    seconds: str,
+) -> None:
+    """Import past trials of one problem from SOURCE, or several sources.
+
+    A source is a storage of Optuna (an SQLite or journal file, or a URL; #STUDY chooses a study), a CSV of
+    Optuna, MLflow, Weights & Biases, Ray Tune or Syne Tune, a folder of Ray Tune, SMAC3 or KerasTuner, any
+    other CSV or Parquet file with --hyperparameter and --objective, or what this command has written.
+
+    The command prints what it found, what it left out, and what it concluded about the search space. The file
+    that --out names states the search space. Correct it where it is wrong.
+
+    \b
+    Examples:
+      surrobench import past.db --out ours.toml
+      surrobench import 'sqlite:///past.db#my study' --out ours.toml
+      surrobench import trials.csv --objective value=max --out ours.toml
+      surrobench import wandb.csv --hyperparameter lr --objective loss=min
+    """
+    from surrobench.errors import UsageError
+    from surrobench.past_trials import description
+    from surrobench.past_trials.sources.registry import past_trials
+    from surrobench.past_trials.trials import Asked
+
+    if out is not None and out.suffix != description.SUFFIX:
+        raise UsageError(f"{out} is no TOML file.", f"Write --out {out.with_suffix('.toml')}.")
+    asked = Asked(dict(map(_objective, objectives)), hyperparameters, fidelity, seconds)
+    found = past_trials(sources, asked)
+    if out is None:
+        click.echo(description.text_of(found, "FILE.parquet"), nl=False)
+        return
+    for sentence in found.summary():
+        click.echo(sentence)
+    written = description.write(found, out)
+    click.echo(f"Wrote {' and '.join(map(str, written))}.")
+
+
+def _objective(text: str) -> tuple[str, bool]:
+    """Parse ``NAME=min`` or ``NAME=max``."""
+    from surrobench.errors import UsageError
+
+    name, _, way = text.rpartition("=")
+    if not name or way not in {"min", "max"}:
+        raise UsageError(f"--objective {text!r} has no direction.", "Write NAME=min or NAME=max.")
+    return name, way == "min"
