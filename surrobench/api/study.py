@@ -185,6 +185,7 @@ class Study:
         extra_tests: Sequence[Any] = (),
         rope: float | None = None,
         partial: bool = False,
+        mixed_settings: bool = False,
     ) -> Ranking:
         """Rank the methods, with tests against the control, as ``surrobench rank`` does.
 
@@ -207,9 +208,10 @@ class Study:
             extra_tests: further tests: ``bayes``, ``hierarchical``, ``mixed``, ``sign-flip``.
             rope: of the Bayesian tests, differences up to this are the same.
             partial: leave out benchmarks on which a run is missing.
+            mixed_settings: show folders that were run under different settings, without tests.
 
         Raises:
-            ResultsError: runs are missing, and ``partial`` is false.
+            ResultsError: runs are missing, and ``partial`` is false; or settings differ.
             UnknownName: ``group_by`` is neither.
         """
         from surrobench.report.data.load import RunFilter
@@ -221,19 +223,15 @@ class Study:
             extra_tests, *(() if rope is None else (rope,)),
         )  # fmt: skip
         study = self._load(
-            self._limit(budget, equivalents, seconds),
-            control=control,
-            units=(unit,) if target else (),
-            area=metric == "auc",
-            test_metric=test_metric,
-            partial=partial,
-        )
+            self._limit(budget, equivalents, seconds), control=control, units=(unit,) if target else (),
+            area=metric == "auc", test_metric=test_metric, partial=partial, mixed_settings=mixed_settings,
+        )  # fmt: skip
         rankings = rank_groups(study, wanted, group_by)
         whole = group_by is None and self._choice == RunFilter()
-        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, partial=partial)
+        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=bool(study.left_out))
         return Ranking(rankings)
 
-    def claims(self, alpha: float = 0.05, *, partial: bool = False) -> pl.DataFrame:
+    def claims(self, alpha: float = 0.05) -> pl.DataFrame:
         """Judge the claims that the suite states, and return a row for each with its ``verdict``.
 
         A claim ``holds``, ``does not hold`` or is ``not resolved``; it is judged on the whole study, as
@@ -241,11 +239,13 @@ class Study:
 
         Args:
             alpha: family-wise level over the claims.
-            partial: leave out benchmarks on which a run is missing.
+
+        Raises:
+            ResultsError: runs are missing.
         """
         from surrobench.report.claims import claims_frame, judge
 
-        return claims_frame(judge(self._results, alpha, partial=partial))
+        return claims_frame(judge(self._results, alpha))
 
     def power(
         self,

@@ -73,13 +73,20 @@ PARTIAL: Decorator = option(
 )
 _COUNTED: tuple[Decorator, ...] = (
     option(
+        "--mixed-settings",
+        is_flag=True,
+        section=_WHAT_COUNTS,
+        help="Show folders of different noise, initial, invalid, workers or overhead together, untested.",
+    ),
+    option(
         "--external",
         "others",
         multiple=True,
         type=FILE,
         metavar="FILE",
         section=_WHAT_COUNTS,
-        help="Add results from elsewhere: a CSV with columns method, benchmark, seed, trial, value.",
+        help="Add results from elsewhere: a CSV with columns method, benchmark, seed, trial, value, and "
+        "config.NAME.",
     ),
     option(
         "--budget",
@@ -209,6 +216,7 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         choice=choice(options),
         control=options["control"],
         others=read_others(options["others"]) if options["others"] else None,
+        mixed_settings=options["mixed_settings"],
         **more,
     )
     different = study.incumbents.select(pl.col("method", "benchmark").n_unique())

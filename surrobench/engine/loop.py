@@ -1,8 +1,10 @@
 """The engine: holds many runs, answers all their pending requests of a kind at once.
 
 ``Evaluate`` requests of all runs on one scenario become one array call. ``Complete`` requests go out
-concurrently; a run that waits for the model never holds up one that does not. No optimizer is special-cased.
+concurrently; a run that waits for the model never holds up one that does not. ``Compute`` requests of all
+runs for one kernel on one scenario become one call. No optimizer is special-cased.
 What a run gets depends only on its own identity, never on which other runs share its batch.
+The file is long because every answer leads to the next request, whatever its kind: it is one class.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from surrobench.engine.answers import answers_of
 from surrobench.engine.batch import PendingRows, ScenarioBatch
 from surrobench.engine.guard import Guard
 from surrobench.engine.in_flight import drain, give_up, together
@@ -24,6 +27,7 @@ from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
+from surrobench.engine.timing import Timing
 from surrobench.engine.validation import ContractViolation, validated
 from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
 from surrobench.foreign_code import Raised
@@ -32,26 +36,18 @@ from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import resolved
 from surrobench.plan.run import Run
-from surrobench.protocol.requests import Complete, Completion, Evaluate, Next, Request, Submit, Waste
+from surrobench.protocol.requests import (
+    Complete,
+    Completion,
+    Compute,
+    Evaluate,
+    Kernel,
+    Next,
+    Request,
+    Submit,
+    Waste,
+)
 from surrobench.protocol.text import storable
-
-
-@dataclass
-class Timing:
-    """Where the time went, in seconds."""
-
-    library: float = 0.0
-    """Inside optimization libraries."""
-    benchmark: float = 0.0
-    """Looking up or predicting objective values."""
-    busy: float = 0.0
-    """In all, waiting for a model left out."""
-
-    def add(self, other: Timing) -> None:
-        """Add another process's share."""
-        self.library += other.library
-        self.benchmark += other.benchmark
-        self.busy += other.busy
 
 
 def drive(
@@ -127,6 +123,7 @@ class Engine:
         self._guard = guard
         self._batches: dict[str, ScenarioBatch] = {}
         self._waiting: dict[str, list[RunInProgress]] = {}
+        self._computing: dict[tuple[Kernel, str], list[tuple[RunInProgress, Any]]] = {}
         self._asking: dict[asyncio.Task[Any], tuple[RunInProgress, bool]] = {}
         self._free_slots = {
             label: deque(range(model.slots)) for label, model in models.items() if model.slots is not None
@@ -169,9 +166,16 @@ class Engine:
     def _advance_all(self, unstarted: deque[Run]) -> None:
         """Bring every run as far as it goes without an answer of a model."""
         self._admit(unstarted)
-        while scenarios := [key for key, runs in self._waiting.items() if runs]:
-            for key in scenarios:
-                self._serve(key)
+        while True:
+            # Computing comes first, so that all runs want their next trials evaluated at the same time.
+            if self._computing:
+                for kernel, key in list(self._computing):
+                    self._compute(kernel, key)
+            elif scenarios := [key for key, runs in self._waiting.items() if runs]:
+                for key in scenarios:
+                    self._serve(key)
+            else:
+                return
             self._admit(unstarted)
 
     # ------------------------------------------------------------------ starting and ending
@@ -216,6 +220,8 @@ class Engine:
         if model := self._models.get(run.run.model or ""):
             model.journal.release(run.run.id)
         self.timing.library += run.library.seconds
+        self.timing.proposals += run.library.proposals
+        self.timing.referred += run.library.referred
         self._progress.runs += 1
         outcome = close_log(
             run.run,
@@ -267,8 +273,7 @@ class Engine:
             Raised: it raised something else.
             ContractViolation: what it yields is no valid request.
         """
-        # With a model only its latency counts: that is journalled, so a resumed run is the same.
-        counts = run.run.overhead and not run.run.asks_model
+        counts = run.thinking_counts
         start = time.perf_counter() if counts else 0.0
         request = self._guard.call(run.program.send, answer)
         if counts:
@@ -288,7 +293,10 @@ class Engine:
             return run.wait()
         if isinstance(request, Waste):
             return run.waste(request)
-        if isinstance(request, Complete):
+        if isinstance(request, Compute):
+            waiting = self._computing.setdefault((request.kernel, run.batch.scenario.key), [])
+            waiting.append((run, request.state))
+        elif isinstance(request, Complete):
             self._ask(run, [request], alone=True)
         elif isinstance(request, Sequence):
             self._ask(run, request, alone=False)
@@ -322,6 +330,23 @@ class Engine:
             return
         run.book_completions(answers)
         self._advance(run, answers[0] if alone else answers)
+
+    # ------------------------------------------------------------------ computing
+
+    def _compute(self, kernel: Kernel, key: str) -> None:
+        """Answer all runs that wait for a kernel on a scenario, by one call."""
+        waiting = self._computing.pop((kernel, key))
+        start = time.perf_counter()
+        answers = answers_of(kernel, [state for _, state in waiting], self._guard)
+        share = (time.perf_counter() - start) / len(waiting)
+        for (run, _), answer in zip(waiting, answers, strict=True):
+            run.library.seconds += share
+            if run.thinking_counts:
+                run.overhead += share
+            if answer.error is None:
+                self._advance(run, answer.value)
+            else:
+                self._end(run, "failed", in_one_line(answer.error), _traceback(answer.error))
 
     # ------------------------------------------------------------------ evaluation
 

@@ -328,6 +328,12 @@ class RunInProgress:
 
     # ------------------------------------------------------------------ thinking and completions
 
+    @property
+    def thinking_counts(self) -> bool:
+        """Whether the seconds of the optimizer's thinking go on the simulated clock."""
+        # With a model only its latency counts: that is journalled, so a resumed run is the same.
+        return self.run.overhead and not self.run.asks_model
+
     def number(self, request: Complete) -> tuple[int, int]:
         """Return the ordinal of a request's call, and its attempt: no two requests have the same pair."""
         if request.attempt == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar, get_args
@@ -18,7 +18,17 @@ from typing import Any, NoReturn, TypeVar, get_args
 import numpy as np
 
 from surrobench.engine.outcome import Origin
-from surrobench.protocol.requests import Complete, Evaluate, Message, Next, Purpose, Request, Submit, Waste
+from surrobench.protocol.requests import (
+    Complete,
+    Compute,
+    Evaluate,
+    Message,
+    Next,
+    Purpose,
+    Request,
+    Submit,
+    Waste,
+)
 from surrobench.protocol.text import storable
 
 MOST_COMPLETIONS = 10_000
@@ -40,6 +50,10 @@ def validated(request: Any) -> Request:
     if isinstance(request, Evaluate | Submit):
         return _trials(request)
     if isinstance(request, Next):
+        return request
+    if isinstance(request, Compute):
+        if not callable(request.kernel) or not isinstance(request.kernel, Hashable):
+            _wrong(request, "kernel", "a function of a list of states")
         return request
     if isinstance(request, Waste):
         return _with(request, {name: _text(request, name) for name in ("reason", "source", "reply")})

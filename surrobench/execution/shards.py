@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
-from surrobench.engine.loop import Timing, drive
+from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.engine.timing import Timing
 from surrobench.errors import ClusterError, ResultsError, SurrobenchError
 from surrobench.execution.process_pool import stop_workers
 from surrobench.plan.plan import Plan
@@ -20,6 +21,8 @@ from surrobench.plan.run import Run
 
 SHARD_SECONDS = 3.0
 """Estimated length of a shard: short enough to balance the cores, long enough to be worth sending."""
+LOCKSTEP_RUNS = 32
+"""At least that many runs in a shard, if there are, of a method whose runs are computed together."""
 SHARD_RUNS = 250
 """At most this many runs in a shard, so that a killed study loses little."""
 
@@ -36,7 +39,12 @@ def make_shards(plan: Plan) -> list[list[Run]]:
     for run in sorted(plan, key=order):
         group = (run.benchmark.rpartition("/")[0], run.method)
         seconds = plan.expected_seconds(run)
-        if group != before or filled + seconds > SHARD_SECONDS or len(shards[-1]) >= SHARD_RUNS:
+        least = LOCKSTEP_RUNS if plan.optimizers[run.optimizer].lockstep else 1
+        if (
+            group != before
+            or (filled + seconds > SHARD_SECONDS and len(shards[-1]) >= least)
+            or len(shards[-1]) >= SHARD_RUNS
+        ):
             shards.append([])
             before, filled = group, 0.0
         shards[-1].append(run)

@@ -28,12 +28,26 @@ import numpy as np
 from surrobench.benchmarks.base import Fidelity, Objective, TaskCard
 from surrobench.llm.prompt_variants import ShownSpace, Variant
 from surrobench.llm.prompts import TEXT_RULES, render
-from surrobench.protocol.requests import Evaluated, Request
+from surrobench.protocol.requests import Compute, Evaluated, Request
 from surrobench.space.hyperparameter import Configuration, Matrix
 from surrobench.space.search_space import SearchSpace
 
 Steps = Generator[Request, Any, None]
 """An optimizer at work. What it is sent depends on what it yielded, see ``protocol.requests.Answer``."""
+
+
+def computed(steps: Steps) -> Steps:
+    """Yield what an optimizer asks for, except for what it wants computed, which it gets at once."""
+    answer: Any = None
+    try:
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                return
+            answer = request.alone() if isinstance(request, Compute) else (yield request)
+    finally:
+        steps.close()
 
 
 def configuration_key(x: Matrix) -> bytes:
@@ -43,9 +57,17 @@ def configuration_key(x: Matrix) -> bytes:
 
 @dataclass
 class Stopwatch:
-    """A stopwatch that adds up the seconds spent inside other people's libraries."""
+    """A stopwatch that adds up the seconds spent inside other people's libraries, and in kernels.
+
+    Attributes:
+        seconds: so far.
+        proposals: the number of proposals that a kernel made in a library's place.
+        referred: how many of these the kernel left to the library itself.
+    """
 
     seconds: float = 0.0
+    proposals: int = 0
+    referred: int = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:

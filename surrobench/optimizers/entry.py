@@ -33,6 +33,8 @@ class Optimizer:
     For a user's file, it is the digits of its content. For a package, it is the package's version."""
     seconds: float = 1e-5
     """The rough cost of one trial in seconds, for sizing shards and for ``--dry-run``."""
+    lockstep: bool = False
+    """Whether the method asks for computing, which costs less a run the more runs advance together."""
     uses_horizon: bool = False
     """Whether the trials depend on the budget, which then is part of a run's identity."""
     prompts: str | None = None

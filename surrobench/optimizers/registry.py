@@ -79,15 +79,20 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "tpe": Optimizer(
         "classical.tpe:tpe",
         "tree-structured Parzen estimator: models where good and bad trials lie (Optuna)",
-        seconds=4e-3,
+        seconds=3e-4,
+        lockstep=True,
     ),
     "tpe-multivariate": Optimizer(
         "classical.tpe:tpe_multivariate",
         "TPE that models all hyperparameters jointly, conditional ones included (Optuna)",
-        seconds=4e-3,
+        seconds=3e-4,
+        lockstep=True,
     ),
     "tpe-univariate": Optimizer(
-        "classical.tpe:tpe_univariate", "TPE that models each hyperparameter by itself (Optuna)", seconds=6e-3
+        "classical.tpe:tpe_univariate",
+        "TPE that models each hyperparameter by itself (Optuna)",
+        seconds=6e-4,
+        lockstep=True,
     ),
     "cma-es": Optimizer(
         "classical.cma_es:cma_es",

@@ -7,7 +7,7 @@ benchmark, maximised objectives having been negated once, at the engine's bounda
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,11 @@ Matrix = NDArray[np.float64]
 
 Purpose = Literal["propose", "predict", "classify", "reflect"]
 FinishReason = Literal["stop", "length", "refusal"]
+
+Kernel = Callable[[Sequence[Any]], Sequence[Any]]
+"""A function of the states of many runs, which returns an answer for each of them, in their order. What a run
+gets depends on its own state alone, never on which others are there, nor on their order. A kernel is a
+function of a module: requests are put together by kernel."""
 
 
 class Message(NamedTuple):
@@ -142,6 +147,33 @@ class Complete:
 
 
 @dataclass(frozen=True, slots=True)
+class Compute:
+    """Do work that is the optimizer's own, together with all other runs that ask for the same.
+
+    The engine answers the requests of all runs for one kernel on one scenario by one call. The answer is the
+    kernel's for this state. No budget is charged.
+    """
+
+    kernel: Kernel
+    state: Any
+    """What the kernel needs of this run. The kernel leaves it as it is."""
+
+    def alone(self) -> Any:
+        """Return the answer without other runs, which is the same."""
+        [answer] = self.kernel([self.state])
+        return answer
+
+
+def one_by_one(function: Callable[[Any], Any]) -> Kernel:
+    """Return a kernel for work that has no form for many runs: a loop over their states."""
+
+    def kernel(states: Sequence[Any]) -> Sequence[Any]:
+        return [function(state) for state in states]
+
+    return kernel
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Holds what is known of how a request was served, once per request.
 
@@ -182,7 +214,7 @@ class Completion:
     """How the request was served, with the first of its completions; None in older recordings."""
 
 
-Request = Evaluate | Submit | Next | Waste | Complete | Sequence[Complete]
-Answer = Evaluated | int | Finished | list[Completion] | list[list[Completion]]
+Request = Evaluate | Submit | Next | Waste | Compute | Complete | Sequence[Complete]
+Answer = Evaluated | int | Finished | list[Completion] | list[list[Completion]] | Any
 """``Submit`` is answered by a ticket, ``Next`` by a ``Finished``, ``Complete`` by its ``n`` completions and a
-list of ``Complete`` by a list of such lists."""
+list of ``Complete`` by a list of such lists. ``Compute`` is answered by what its kernel returns."""

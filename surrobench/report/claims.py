@@ -110,7 +110,6 @@ def judge(
     results: Sequence[Results],
     alpha: float = 0.05,
     *,
-    partial: bool = False,
     plan: pl.DataFrame | None = None,
 ) -> tuple[Judged, ...]:
     """Judge the claims of a study's suite, except claims about a method that is not in the results.
@@ -118,7 +117,6 @@ def judge(
     Args:
         results: the folder, or several folders that hold a study; the claims are those of the first.
         alpha: the family-wise level over the claims, for either kind of mistake.
-        partial: whether benchmarks on which a run is missing are left out, instead of refused.
         plan: the ``joint_plan`` of the results, if it is known.
 
     Raises:
@@ -133,7 +131,7 @@ def judge(
         if all(_of_label(label, known) for labels in claim.methods.values() for label in labels)
     }
     studies = {
-        after: load_study(results, Budget(trials=after), partial=partial)
+        after: load_study(results, Budget(trials=after))
         for after in {claim.after for claim in claims.values()}
     }
     return judge_claims(claims, studies, alpha, stated=len(stated))

@@ -198,9 +198,9 @@ def _steps(
         for key in sorted({str(name).rpartition("/")[0] for name in mine["benchmark"].unique()}):
             portions += read_steps(folder, mine, key, units, tests, ())
     if source.external is not None:
-        runs, portion, _ = others_beside(source.external, plan, units, limit)
-        plan = pl.concat([plan, runs.with_columns(run=pl.lit(None, pl.String))], how="diagonal")
-        portions.append(portion)
+        theirs = others_beside(source.external, plan, units, limit)
+        plan = pl.concat([plan, theirs.runs.with_columns(run=pl.lit(None, pl.String))], how="diagonal")
+        portions.append(theirs.portion)
     return plan, portions
 
 

@@ -79,6 +79,11 @@ class TrialFiles:
         ]
         return pl.concat(frames) if frames else Records.of([]).frame()
 
+    def run_settings(self) -> pl.DataFrame:
+        """Return a row per recorded run, with the columns of ``Records.settings``."""
+        frames = [self.held[path].settings()[list(places)] for path, places in self.counted().items()]
+        return pl.concat(frames) if frames else Records.of([]).settings()
+
     def trials(self, columns: Sequence[str] | None = None, scenario_key: str | None = None) -> pl.LazyFrame:
         """Return the trials of all recorded runs as a lazy frame, in order within each file.
 

@@ -126,6 +126,33 @@ class Records(Sequence[RunRecord]):
             schema_overrides={"run": pl.String, "state": pl.String, "error": pl.String},
         )
 
+    def settings(self) -> pl.DataFrame:
+        """Return per run the settings that all runs of a comparison should share.
+
+        The columns are run, initial, noise, workers, overhead, and invalid, which is null without a model.
+        """
+        n, of = len(self), self._columns
+        kinds = {"initial": pl.String, "noise": pl.String, "workers": pl.Int64, "overhead": pl.Boolean}
+        before = {"workers": 1, "overhead": False}  # of records that older versions wrote
+        return pl.DataFrame(
+            {
+                "run": pl.Series(self.ids, dtype=pl.String),
+                **{
+                    name: pl.Series(of.get(name, [before.get(name)] * n), dtype=kind)
+                    for name, kind in kinds.items()
+                },
+                "invalid": pl.Series(
+                    [
+                        policy if model else None
+                        for policy, model in zip(
+                            of.get("invalid", [None] * n), of.get("model", [None] * n), strict=True
+                        )
+                    ],
+                    dtype=pl.String,
+                ),
+            }
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 

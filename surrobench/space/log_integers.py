@@ -94,3 +94,10 @@ def condition_holds(condition: Any, X: Matrix) -> Mask:
         return np.asarray(combine.reduce(parts))
     parent = X[:, condition.parent_vector_id]
     return np.asarray(condition.satisfied_by_vector_array(X.T)) & ~np.isnan(parent)
+
+
+def condition_parents(condition: Any) -> list[Any]:
+    """Return the hyperparameters that a condition depends on."""
+    if isinstance(condition, Conjunction):
+        return [hp for part in condition.components for hp in condition_parents(part)]
+    return [condition.parent]

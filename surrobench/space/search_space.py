@@ -35,6 +35,7 @@ from surrobench.space.hyperparameter import (
 from surrobench.space.log_integers import (
     LogIntegers,
     condition_holds,
+    condition_parents,
     log_edges,
     uneven_from_unit,
     uneven_to_unit,
@@ -78,6 +79,10 @@ class SearchSpace:
         self._conditions: dict[int, list[Any]] = {}
         for condition in config_space.conditions:
             self._conditions.setdefault(self._column[condition.child.name], []).append(condition)
+        self._parents = {
+            j: frozenset(self._column[hp.name] for condition in mine for hp in condition_parents(condition))
+            for j, mine in self._conditions.items()
+        }
 
     # ------------------------------------------------------------------ what kind of space
 
@@ -168,6 +173,10 @@ class SearchSpace:
     def conditions(self, j: int) -> list[Any]:
         """Return the conditions of column ``j``, all of which must hold for the column to be active."""
         return self._conditions.get(j, [])
+
+    def parents(self, j: int) -> frozenset[int]:
+        """Return the columns that the conditions of column ``j`` depend on."""
+        return self._parents.get(j, frozenset())
 
     def deactivate(self, X: Matrix) -> Matrix:
         """Return configurations with NaN for every hyperparameter whose conditions do not hold."""

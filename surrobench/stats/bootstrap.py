@@ -205,13 +205,15 @@ class Resampled:
         unit = _unit(self.resample)
         if (self.n if unit == "instance" else self.s) < 2:
             return float("nan"), float("nan"), method, f"1 {unit}: no interval, two are needed"
+        if unit == "instance" and 2.0 ** (1 - self.n) > 1 - level:
+            # Of so few, no interval could cover as often as it says, whatever they were drawn from.
+            note = f"{self.n} instances are too few for an interval at {level:.0%}"
+            return float("nan"), float("nan"), method, note
         if not len(self.values):
             units = self.n if unit == "instance" else self.n * self.s
             low, high = _without_variation(self.estimate, self.bounds, level, units)
             return low, high, method, f"all {unit}s are alike: resampling cannot vary"
-        notes = []
-        if unit == "instance" and 2.0 ** (1 - self.n) > 1 - level:
-            notes.append(f"{self.n} instances are too few for an interval at {level:.0%}")
+        notes: list[str] = []
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
         if method == "bootstrap-t":
             varied = self.errors > _rounding(self.estimate)

@@ -5,9 +5,9 @@ incumbent, and beyond the end of a run, and never interpolated. Axes are always 
 methods (k), seeds (s), grid (t). Before a run has observed anything it has no value: on a grid the value is
 NaN, and in an area it counts as the worst possible value.
 
-Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets; E. D. Dolan & J. J. More,
+Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets and ERT; E. D. Dolan & J. J. More,
 Mathematical Programming 91 (2002) for profiles of ratios; R. Agarwal et al., NeurIPS 2021 (rliable) for
-profiles of scores; E. L. Kaplan & P. Meier, JASA 53 (1958) for censored times.
+profiles of scores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Literal, get_args
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from surrobench.arrays import Floats
 from surrobench.errors import ResultsError
@@ -311,39 +310,36 @@ def areas(steps: Steps, values: Floats, nothing: Floats, most: float, unit: Unit
     return np.asarray((inside + before * nothing) / most) if most else np.full(len(before), np.nan)
 
 
-# ---------------------------------------------------------------------- censored times
+# ---------------------------------------------------------------------- the cost of a target
 
 
-def kaplan_meier_median(spent: ArrayLike, censored: ArrayLike) -> float:
-    """Return the least that at least half of the runs need, by Kaplan and Meier; infinite if too few did.
+def median_needed(spent: ArrayLike, censored: ArrayLike) -> float:
+    """Return the least that at least half of the runs needed; infinite if fewer reached the target.
+
+    A run that did not reach the target counts as one that never does. Kaplan and Meier's median would take it
+    for a run like those that went on, whenever it ended. But runs end early for reasons of their own: a slow
+    method has had fewer trials when its time is over.
 
     Args:
         spent: any shape, what each run needed; where censored, all that the run spent.
         censored: the same shape, whether the run did not reach the target.
     """
-    times, share = _survival(spent, censored)
-    below = np.flatnonzero(share <= 0.5 + ROUNDING)
-    return float(times[below[0]]) if len(below) else float("inf")
+    needed = np.sort(np.where(np.ravel(censored), np.inf, np.ravel(spent)))
+    return float(needed[(len(needed) - 1) // 2])
 
 
-def restricted_mean(spent: ArrayLike, censored: ArrayLike, most: float) -> float:
-    """Return the mean of what a run needs, limited to ``most``: the area below Kaplan and Meier's curve.
+def expected_running_time(spent: ArrayLike, censored: ArrayLike) -> float:
+    """Return the expected running time (ERT) of COCO: all that was spent, over the number of hits.
+
+    It is what a method is expected to spend until it first reaches the target, if it is started again, with
+    another seed, whenever a run ends without. It is infinite where no run reached the target.
 
     Args:
         spent: any shape, what each run needed; where censored, all that the run spent.
         censored: the same shape, whether the run did not reach the target.
-        most: the limit. It is no larger than the longest run, beyond which nothing is known.
     """
-    times, share = _survival(spent, censored)
-    edges = np.concatenate([[0.0], np.minimum(times, most), [most]])
-    return float((np.diff(edges) * np.concatenate([[1.0], share])).sum())
-
-
-def _survival(spent: ArrayLike, censored: ArrayLike) -> tuple[Floats, Floats]:
-    """Return Kaplan and Meier's curve: times, ascending, and the share of runs without the target by then."""
-    sample = stats.CensoredData.right_censored(np.ravel(spent), np.ravel(censored))
-    curve = stats.ecdf(sample).sf
-    return np.asarray(curve.quantiles), np.asarray(curve.probabilities)
+    hits = np.count_nonzero(~np.asarray(censored, dtype=bool))
+    return float(np.sum(spent) / hits) if hits else float("inf")
 
 
 # ---------------------------------------------------------------------- shares and profiles

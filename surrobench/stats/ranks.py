@@ -55,6 +55,12 @@ class Friedman:
     k: int
     note: str = ""
 
+    @staticmethod
+    def without(mean_ranks: NDArray[np.float64], n: int, note: str = "") -> Friedman:
+        """Return mean ranks that are not tested, and why."""
+        nan = float("nan")
+        return Friedman(mean_ranks, nan, "", nan, nan, nan, nan, n, len(mean_ranks), note)
+
 
 @dataclass(frozen=True)
 class Nemenyi:
@@ -72,6 +78,11 @@ class Nemenyi:
     p: NDArray[np.float64]
     alpha: float
     how: str
+
+    @staticmethod
+    def without(k: int, alpha: float = float("nan")) -> Nemenyi:
+        """Return the result where k methods cannot be tested."""
+        return Nemenyi(float("nan"), np.where(np.eye(k, dtype=bool), 1.0, np.nan), alpha, "")
 
 
 @dataclass(frozen=True)
@@ -160,9 +171,7 @@ def friedman(losses: ArrayLike) -> Friedman:
     mean_ranks = ranks.mean(axis=0)
     if n < 2 or k < 2:
         what = f"{n} instance" if n < 2 else f"{k} method"
-        nan = float("nan")
-        note = f"{what}: not testable, two are needed"
-        return Friedman(mean_ranks, nan, "", nan, nan, nan, nan, n, k, note)
+        return Friedman.without(mean_ranks, n, f"{what}: not testable, two are needed")
     # The formula is that of a two-way analysis of variance. Deviations are multiples of 1/2, so n times
     # either sum of squares is exact: no rounding decides whether ties are complete or agreement is perfect.
     deviations = ranks - (k + 1) / 2
@@ -209,7 +218,7 @@ def nemenyi(losses: ArrayLike, alpha: float = 0.05, *, permutation: bool = True)
     ranks = rank_blocks(losses)
     n, k = ranks.shape
     if n < 2 or k < 2:
-        return Nemenyi(float("nan"), np.where(np.eye(k, dtype=bool), 1.0, np.nan), alpha, "")
+        return Nemenyi.without(k, alpha)
     sums = np.rint(2 * ranks.sum(axis=0)).astype(np.int64)
     p = np.ones((k, k))
     i, j = np.triu_indices(k, 1)

@@ -15,7 +15,7 @@ from surrobench.engine.program import nothing, program, task_of
 from surrobench.engine.validation import ContractViolation, validated
 from surrobench.errors import SurrobenchError
 from surrobench.foreign_code import Raised
-from surrobench.optimizers.base import Stopwatch
+from surrobench.optimizers.base import Stopwatch, computed
 from surrobench.optimizers.llm.control import StandIn
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import plan, resolved
@@ -130,7 +130,7 @@ def _rehearse(run: Run, plan: Plan, guard: Guard, one_by_one: bool) -> Asked:
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
-    steps = program(run, where, entry, Stopwatch(), Counter())
+    steps = computed(program(run, where, entry, Stopwatch(), Counter()))
     calls = read = fresh = written = trials = 0
     before = ""
     submitted: list[Submit] = []

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
-from surrobench.engine.loop import Timing, drive_async
+from surrobench.engine.loop import drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
+from surrobench.engine.timing import Timing
 from surrobench.errors import SurrobenchError, UsageError
 from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
 from surrobench.execution.shards import execute, finished_shards, make_shards

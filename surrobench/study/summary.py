@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from surrobench.engine.loop import Timing
+from surrobench.engine.timing import Timing
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.run import Run
 

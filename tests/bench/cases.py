@@ -14,8 +14,9 @@ from time import process_time
 import numpy as np
 
 from surrobench.benchmarks.registry import benchmark, scenario
-from surrobench.engine.loop import Timing, drive
+from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
+from surrobench.engine.timing import Timing
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.registry import OPTIMIZERS

@@ -16,10 +16,11 @@ from surrobench.results.folder import Results
 from tests.studies import MLP, run, suite_text, surrobench
 
 VERBS = {
-    "Add", "Ask", "Colour", "Compare", "Compute", "Correct", "Count", "Draw", "Evaluate", "Exit", "Fetch",
-    "Find", "Give", "Keep", "Leave", "List", "Listen", "Load", "Look", "Make", "Measure", "Offer",
-    "Pass", "Plan", "Print", "Rank", "Recompute", "Run", "Say", "Scale", "Seed", "Serve", "Set",
-    "Share", "Show", "Simulate", "Start", "Store", "Take", "Try", "Use", "Write",
+    "Add", "Ask", "Choose", "Colour", "Compare", "Compute", "Correct", "Count", "Draw", "Evaluate",
+    "Exit", "Fetch", "Find", "Give", "Import", "Keep", "Leave", "List", "Listen", "Load", "Look",
+    "Make", "Measure", "Name", "Offer", "Pass", "Plan", "Print", "Rank", "Recompute", "Run", "Say",
+    "Scale", "Seed", "Serve", "Set", "Share", "Show", "Simulate", "Start", "Store", "Take", "Try",
+    "Use", "Write",
 }  # fmt: skip
 WIDEST = 30
 """Characters of an option with its metavar; click puts the text of a longer one on a line of its own."""

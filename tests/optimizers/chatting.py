@@ -24,7 +24,7 @@ import numpy as np
 from surrobench.benchmarks.base import Objective, TaskCard
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.prompt_variants import VARIANTS, Variant, shown_card
-from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.base import Steps, Task, computed
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Waste
@@ -215,7 +215,7 @@ class Chat:
         predict: Reply | None = None,
         classify: Reply | None = None,
     ) -> None:
-        self.program, self.task, self.loss, self.fails = program, of, loss, fails
+        self.program, self.task, self.loss, self.fails = computed(program), of, loss, fails
         self.replies = {"predict": predict or propose, "classify": classify or propose}
         self.propose = propose
         self.questions: list[Complete] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surrobench.benchmarks.base import Fidelity
-from surrobench.optimizers.base import Steps, Task
+from surrobench.optimizers.base import Steps, Task, computed
 from surrobench.protocol.requests import Evaluate, Evaluated, Finished, Next, Submit
 from surrobench.space.hyperparameter import Matrix
 from surrobench.space.search_space import SearchSpace
@@ -37,6 +37,7 @@ def drive(
     trained: set[tuple[bytes, float]] = set()  # a configuration has finished at a fidelity
     under_way: list[tuple[float, int, Matrix, float]] = []
     clock, answer, requests = 0.0, None, 0
+    program = computed(program)
     while len(trials) < n:
         try:
             request = program.send(answer)
@@ -87,7 +88,7 @@ def batches(program: Steps, loss: Callable[[Matrix], Matrix], n: int) -> tuple[l
     """Of an optimizer that only evaluates: the matrices asked for and their losses, until n trials."""
     asked: list[Matrix] = []
     told: list[Matrix] = []
-    answer = None
+    answer, program = None, computed(program)
     while sum(map(len, asked)) < n:
         try:
             request = program.send(answer)

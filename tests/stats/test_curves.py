@@ -12,9 +12,9 @@ from surrobench.errors import ResultsError
 from surrobench.stats.curves import (
     Curves,
     anytime,
-    kaplan_meier_median,
+    expected_running_time,
+    median_needed,
     ratio_profile,
-    restricted_mean,
     score_profile,
     share_won,
 )
@@ -142,29 +142,26 @@ def test_curves_and_areas_agree_with_a_loop(runs, most):
         assert found.area(measure="normalised", most=most)[0, j, s] == pytest.approx(area)
 
 
-def test_kaplan_and_meiers_median_counts_who_was_still_searching():
-    # Product limit by hand: 3/4 after 1; 2 is censored; 3/4 * 1/2 after 3.
-    assert kaplan_meier_median([1, 2, 3, 4], [False, True, False, True]) == 3
-    assert kaplan_meier_median([1, 1, 1], [True] * 3) == math.inf
-    assert kaplan_meier_median([5, 7], [False, False]) == 5
-    # Without censoring: the area below the curve is the mean.
-    assert restricted_mean([1, 2, 6], [False] * 3, 6) == pytest.approx(3)
-    assert restricted_mean([1, 2, 3, 4], [False, True, False, True], 4) == pytest.approx(1 + 2 * 0.75 + 0.375)
-    assert restricted_mean([4, 4], [True, True], 4) == 4
-    assert restricted_mean([1, 2, 6], [False] * 3, 2) == pytest.approx(5 / 3)
+def test_what_half_of_the_runs_needed_takes_a_run_without_a_hit_for_one_that_never_has_one():
+    assert median_needed([1, 2, 3, 4], [False, True, False, True]) == 3
+    assert median_needed([1, 1, 1], [True] * 3) == math.inf
+    assert median_needed([5, 7], [False, False]) == 5
+    # Eleven of 23 runs hit, and those without ended early: Kaplan and Meier would say 12.
+    spent = np.concatenate([np.arange(1, 12), np.zeros(12)])
+    assert median_needed(spent, np.arange(23) >= 11) == math.inf
 
 
-@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=12))
-def test_the_median_agrees_with_a_product_over_times(runs):
-    spent, censored = zip(*runs, strict=True)
-    share, expected = 1.0, math.inf
-    for time in sorted(set(spent)):
-        at_risk = sum(t >= time for t in spent)
-        share *= 1 - sum(t == time and not c for t, c in runs) / at_risk
-        if share <= 0.5 + 1e-12:
-            expected = time
-            break
-    assert kaplan_meier_median(spent, censored) == expected
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=12))
+def test_ert_is_that_of_restarting_after_each_miss(runs):
+    spent, censored = map(np.array, zip(*runs, strict=True))
+    hits = spent[~censored]
+    if not len(hits):
+        assert expected_running_time(spent, censored) == math.inf
+        return
+    # COCO: with p the share of hits, E[hit] + (1 - p) / p E[miss].
+    p, misses = len(hits) / len(runs), spent[censored]
+    expected = hits.mean() + ((1 - p) / p * misses.mean() if len(misses) else 0)
+    assert expected_running_time(spent, censored) == pytest.approx(expected)
 
 
 def test_ties_share_a_win():

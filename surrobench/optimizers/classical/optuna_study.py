@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.optimizers.base import Task
-from surrobench.space.hyperparameter import Matrix, bounds_of, is_integer, is_log, values_of
+from surrobench.space.hyperparameter import Hyperparameter, Matrix, bounds_of, is_integer, is_log, values_of
 from surrobench.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OptunaStudy:
         for j, distribution in enumerate(self._distributions):
             if self._space.is_active(j, x):
                 value = self._trial._suggest(self._space.names[j], distribution)
-                x[j] = self._to_vector(j, value)
+                x[j] = to_vector(self._space.hyperparameters[j], self._space.origin[j], np.array([value]))[0]
         self._asked = x[None, :]
         return self._asked
 
@@ -66,14 +66,12 @@ class OptunaStudy:
         else:
             self._study.tell(self._trial, state=TrialState.FAIL)
 
-    def suggest(self) -> Matrix:
-        """Return what would be tried next, shape (d,), and leave no trial pending."""
+    def abandon(self) -> None:
+        """End the trial that was asked for without a value."""
         from optuna.trial import TrialState
 
-        x: Matrix = self.ask()[0]
         assert self._trial is not None, "it was asked for"
         self._study.tell(self._trial, state=TrialState.FAIL)
-        return x
 
     def add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """Add trials that were not asked for here, except those that failed or have no configuration."""
@@ -83,7 +81,7 @@ class OptunaStudy:
             if np.isfinite(loss):
                 active = [j for j in range(self._space.d) if not np.isnan(x[j])]
                 trial = create_trial(
-                    params={self._space.names[j]: self._to_value(j, x[j]) for j in active},
+                    params={self._space.names[j]: to_value(self._space, j, x[j]) for j in active},
                     distributions={self._space.names[j]: self._distributions[j] for j in active},
                     value=float(loss),
                 )
@@ -92,18 +90,28 @@ class OptunaStudy:
     def _stop(self) -> None:
         self._stopped = True
 
-    def _to_vector(self, j: int, value: float) -> float:
-        hp: Any = self._space.hyperparameters[j]
-        if values_of(hp) is not None:
-            return float(self._space.origin[j] + value)
-        return float(hp.to_vector(value))
 
-    def _to_value(self, j: int, x: float) -> float | int:
-        hp = self._space.hyperparameters[j]
-        if values_of(hp) is not None:
-            return round(float(x - self._space.origin[j]))
-        value = hp.to_value(np.array([x]))[0]
-        return int(value) if is_integer(hp) else float(value)
+def to_vector(hp: Hyperparameter, origin: float, values: NDArray[Any]) -> Matrix:
+    """Return Optuna's values of a hyperparameter in the vector encoding, shape (m,).
+
+    Args:
+        hp: the hyperparameter.
+        origin: the vector encoding of its first value.
+        values: numbers, or the indices of categories and ordinals.
+    """
+    if values_of(hp) is not None:
+        return np.asarray(origin + values, dtype=np.float64)
+    ranged: Any = hp
+    return np.asarray(ranged.to_vector(values), dtype=np.float64)
+
+
+def to_value(space: SearchSpace, j: int, x: float) -> float | int:
+    """Return a value of column ``j`` in the vector encoding as Optuna's value."""
+    hp = space.hyperparameters[j]
+    if values_of(hp) is not None:
+        return round(float(x - space.origin[j]))
+    value = hp.to_value(np.array([x]))[0]
+    return int(value) if is_integer(hp) else float(value)
 
 
 def _distribution(space: SearchSpace, j: int) -> BaseDistribution:

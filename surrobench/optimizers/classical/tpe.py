@@ -5,14 +5,13 @@ Watanabe, arXiv 2304.11127, describes what Optuna really does.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from numpy.random import Generator
 
-from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.classical.optuna_study import OptunaStudy
+from surrobench.optimizers.classical.tpe_study import Study, open_study
+from surrobench.protocol.requests import Evaluate, Evaluated
 
 
 def tpe(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
@@ -33,7 +32,7 @@ def tpe(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) 
     is told as finished trials and counts towards the ``startup`` random ones, as in Optuna itself. A failed
     evaluation is told as ``FAIL``, which TPE leaves out of its model.
     """
-    yield from _tpe(task, rng, "tpe", n_startup_trials=startup, n_ei_candidates=candidates)
+    yield from _tpe(task, rng, "tpe", startup=startup, candidates=candidates)
 
 
 def tpe_multivariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
@@ -43,10 +42,7 @@ def tpe_multivariate(task: Task, rng: Generator, *, startup: int = 10, candidate
     method therefore differs from ``tpe`` only where there are conditions, and by its random stream, which is
     named after the method.
     """
-    settings = {"multivariate": True, "group": True}
-    yield from _tpe(
-        task, rng, "tpe-multivariate", n_startup_trials=startup, n_ei_candidates=candidates, **settings
-    )
+    yield from _tpe(task, rng, "tpe-multivariate", startup=startup, candidates=candidates, group=True)
 
 
 def tpe_univariate(task: Task, rng: Generator, *, startup: int = 10, candidates: int = 24) -> Steps:
@@ -55,26 +51,41 @@ def tpe_univariate(task: Task, rng: Generator, *, startup: int = 10, candidates:
     The paper of 2011 does this too. It was Optuna's default before 5.0, and is the TPE of most published
     comparisons.
     """
-    yield from _tpe(
-        task, rng, "tpe-univariate", n_startup_trials=startup, n_ei_candidates=candidates, multivariate=False
-    )
+    yield from _tpe(task, rng, "tpe-univariate", startup=startup, candidates=candidates, multivariate=False)
 
 
 def _tpe(task: Task, rng: Generator, source: str, **settings: Any) -> Steps:
-    yield from ask_tell(task, source, lambda: tpe_study(task, rng, **settings))
+    study = tpe_study(task, rng, **settings)
+    while True:
+        configurations = yield from study.ask()
+        answer: Evaluated = yield Evaluate(configurations, source=source)
+        study.tell(answer.configurations, answer.losses)
 
 
-def tpe_study(task: Task, rng: Generator, **settings: Any) -> OptunaStudy:
-    """Return an Optuna study with TPE that has been told the granted initial design.
+def tpe_study(
+    task: Task,
+    rng: Generator,
+    *,
+    startup: int = 10,
+    candidates: int = 24,
+    multivariate: bool = True,
+    group: bool = False,
+) -> Study:
+    """Return a study with TPE that has been told the granted initial design.
 
     Args:
         task: the task.
         rng: draws the sampler's seed.
-        settings: the arguments of ``TPESampler``.
+        startup: see ``open_study``, like the other arguments.
+        candidates: see there.
+        multivariate: see there.
+        group: see there.
     """
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import TPESampler
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # group
-        return OptunaStudy(task, TPESampler(seed=int(rng.integers(2**32)), **settings))
+    return open_study(
+        task,
+        int(rng.integers(2**32)),
+        startup=startup,
+        candidates=candidates,
+        multivariate=multivariate,
+        group=group,
+    )

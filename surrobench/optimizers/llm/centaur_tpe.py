@@ -6,13 +6,13 @@ as well.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from numpy.random import Generator
 
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.tpe import tpe_study
+from surrobench.optimizers.kernels.tpe_mixture import good_group
 from surrobench.optimizers.llm.centaur import check_ratio, is_models_turn
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose, trial
@@ -67,10 +67,9 @@ def centaur_tpe(
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     past, trials = History(task), len(task.initial.losses)
     with task.library.running():
-        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
+        study = tpe_study(task, rng, startup=startup, candidates=candidates)
     while True:
-        with task.library.running():
-            own = study.ask()
+        own = yield from study.ask()
         if is_models_turn(trials, warmup, ratio):
             prompt = _prompt(task, past, trials, own[0], history, top, startup)
             proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
@@ -102,11 +101,6 @@ def rehearsed(
         prompt = _prompt(task, past, len(past), task.default, history, top, min(startup, 4))
         proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
         past.add((yield trial(proposal)))
-
-
-def good_group(observed: int) -> int:
-    """Return how many of so many observed trials TPE models as good: Optuna's default ``gamma``."""
-    return min(math.ceil(0.1 * observed), 25)
 
 
 def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, top: int, startup: int) -> str:

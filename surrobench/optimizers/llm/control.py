@@ -23,8 +23,8 @@ import numpy as np
 from numpy.random import Generator as Draws
 
 from surrobench.optimizers.base import Steps, Task
-from surrobench.optimizers.classical.optuna_study import OptunaStudy
 from surrobench.optimizers.classical.tpe import tpe_study
+from surrobench.optimizers.classical.tpe_study import Study, suggestion
 from surrobench.optimizers.llm.history import History
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Finished, Submit, Waste
 from surrobench.space.hyperparameter import Matrix
@@ -81,7 +81,7 @@ class StandIn:
     def __init__(self, task: Task, control: Control, rng: Draws) -> None:
         self._task, self._control, self._rng = task, control, rng
         self._history = History(task)
-        self._study: OptunaStudy | None = None
+        self._study: Study | None = None
         if control == "tpe":
             with task.library.running():
                 self._study = tpe_study(task, rng)
@@ -116,7 +116,7 @@ class StandIn:
         """Return a configuration, shape (d,)."""
         if self._study is not None:
             with self._task.library.running():
-                return self._study.suggest()
+                return suggestion(self._study)
         if self._control == "random":
             drawn: Matrix = self._task.space.sample(1, self._rng)[0]
             return drawn

@@ -62,7 +62,7 @@ def sllmbo(
     """
     sampling = {"temperature": temperature, "max_tokens": max_tokens}
     with task.library.running():
-        study = tpe_study(task, rng, n_startup_trials=startup, n_ei_candidates=candidates)
+        study = tpe_study(task, rng, startup=startup, candidates=candidates)
     past = History(task)
     chat = Chat(task, past, summary)
     stale, first = 0, True
@@ -77,8 +77,7 @@ def sllmbo(
             if len(past) > known:
                 chat.answered()
         else:
-            with task.library.running():
-                configurations = study.ask()
+            configurations = yield from study.ask()
             answer = yield Evaluate(configurations, source="tpe")
             past.add(answer)
             with task.library.running():

@@ -32,7 +32,7 @@ from ConfigSpace.hyperparameters import (
 
 from surrobench.benchmarks.base import Objective, TaskCard
 from surrobench.llm.prompt_variants import Variant, shown_card
-from surrobench.optimizers.base import Stopwatch, Task
+from surrobench.optimizers.base import Stopwatch, Task, computed
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.history import History
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Waste
@@ -174,7 +174,7 @@ def _requests(entry: Optimizer, parameters: Mapping[str, Any], task: Task) -> It
         task = replace(task, library=_NoLibrary())
     module = import_module(f"surrobench.optimizers.{entry.target.partition(':')[0]}")
     function = getattr(module, "rehearsed", entry.function)
-    steps = function(task, np.random.default_rng(0), **parameters)
+    steps = computed(function(task, np.random.default_rng(0), **parameters))
     trials, requests = len(task.initial.losses), 0
     answer: Any = None
     while trials < MOST_TRIALS and requests < MOST_REQUESTS:
@@ -187,15 +187,13 @@ def _requests(entry: Optimizer, parameters: Mapping[str, Any], task: Task) -> It
             yield from batch
             answers = [_replies(part, task, requests + i, trials) for i, part in enumerate(batch)]
             answer, requests = answers[0] if isinstance(request, Complete) else answers, requests + len(batch)
-        elif isinstance(request, Evaluate | Waste):
+        else:
             n = len(request.configurations) if isinstance(request, Evaluate) else 1
             losses = np.array([_LOSSES[i % len(_LOSSES)] for i in range(trials, trials + n)])
             X = _configurations(n, trials)
             if isinstance(request, Waste):
                 X, losses = np.full_like(X, np.nan), np.array([np.nan])
             answer, trials = Evaluated(X, losses), trials + n
-        else:
-            answer = request.alone()
     steps.close()
 
 

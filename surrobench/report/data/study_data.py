@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Reference
 from surrobench.benchmarks.registry import benchmark
-from surrobench.errors import ResultsError, UsageError
+from surrobench.errors import UsageError
 from surrobench.optimizers.llm.control import control_named
 from surrobench.protocol.budget import Budget
-from surrobench.report.data.external_results import others_beside
+from surrobench.report.data.comparability import check_settings
+from surrobench.report.data.external_results import Beside, others_beside
+from surrobench.report.data.incumbents import (
+    incumbents_of,
+    missing_error,
+    on_most_benchmarks,
+    on_what_is_left,
+    spent_for_area,
+    without_gaps,
+)
 from surrobench.report.data.load import (
     Portion,
     RunFilter,
@@ -27,8 +35,8 @@ from surrobench.report.data.load import (
     usable_runs,
 )
 from surrobench.results.folder import Results
-from surrobench.stats.curves import Anytime, anytime, areas
-from surrobench.stats.regret import Anchor, quantile_regret
+from surrobench.stats.curves import Anytime, anytime
+from surrobench.stats.regret import Anchor
 from surrobench.stats.steps import Steps, Unit
 
 Blocks = Literal["data-set", "instance"]
@@ -50,6 +58,9 @@ class StudyData:
         runs: a table with the columns benchmark, method, seed, and a row per run of ``steps``.
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how the data came about.
+        left_out: the benchmarks that are left out because a run is missing on them.
+        untested: why methods may not be tested against each other; empty where they may.
+        selected: the suites, and what was read of them, as JSON values.
         test_metrics: benchmark -> the name of its test metric; None where it has none.
         data_sets: benchmark -> its data set, see ``Scenario.data_set``. A benchmark is absent where no other
             benchmark is on its data set.
@@ -67,6 +78,9 @@ class StudyData:
     data_sets: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
     test_metrics: Mapping[str, str | None] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    untested: str = ""
+    selected: Mapping[str, Any] = field(default_factory=dict)
 
     def anytime(self, anchor: Anchor = "median", after: int | None = None) -> Anytime:
         """Return the step curves of the seeds common to all methods, with both regrets.
@@ -113,20 +127,16 @@ class StudyData:
         """Return the part of the study on some benchmarks."""
         mine = pl.col("benchmark").is_in(list(benchmarks))
         rows = self.runs.with_row_index("row").filter(mine)
-        return StudyData(
-            self.incumbents.filter(mine),
-            {name: self.references[name] for name in self.references if name in benchmarks},
-            self.models,
-            self.control,
-            rows.drop("row"),
-            {unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
-            self.notes,
-            self.data_sets,
-            {
+        return replace(
+            self,
+            incumbents=self.incumbents.filter(mine),
+            references={name: self.references[name] for name in self.references if name in benchmarks},
+            runs=rows.drop("row"),
+            steps={unit: steps.take(rows["row"].to_numpy()) for unit, steps in self.steps.items()},
+            after={
                 most: {unit: steps.take(rows["row"].to_numpy()) for unit, steps in of.items()}
                 for most, of in self.after.items()
             },
-            self.test_metrics,
         )
 
 
@@ -141,6 +151,7 @@ def load_study(
     area: bool = False,
     test_metric: bool = False,
     others: pl.DataFrame | None = None,
+    mixed_settings: bool = False,
 ) -> StudyData:
     """Read the incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
 
@@ -157,10 +168,11 @@ def load_study(
         area: whether incumbents have the column ``area``.
         test_metric: whether incumbents have the column ``test``.
         others: external results, see ``external_results.read_others``.
+        mixed_settings: whether runs under different settings are accepted. Then nothing is tested.
 
     Raises:
-        ResultsError: runs are missing, failed, or observed nothing (the error lists them); or folders
-            contradict each other.
+        ResultsError: runs were made under different settings, and ``mixed_settings`` is false; runs are
+            missing, failed, or observed nothing (the error lists them); or folders contradict each other.
         UsageError: the limit is more than the suites' budgets.
         UnknownName: a pattern of the choice matches nothing.
     """
@@ -168,35 +180,73 @@ def load_study(
     limit = limit or Budget()
     whole = joint_plan(folders)
     plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
+    untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
-    spent = _spent_for_area(plan)
-    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     notes = _notes(folders, whole, limit)
-    beside: list[Portion] = []
+    beside: Beside | None = None
+    spent = spent_for_area(plan)
+    wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
     if others is not None:
-        more, portion, said = others_beside(others, plan, wanted, limit)
-        plan, usable = pl.concat([plan, more], how="diagonal"), pl.concat([usable, more["run"]])
-        beside.append(_like(portion, tests=test_metric))
-        notes += said
+        beside = others_beside(others, plan, wanted, limit)
+        plan = pl.concat([plan, beside.runs], how="diagonal")
+        usable = pl.concat([usable, beside.runs["run"]])
+        notes += beside.notes
+        untested = untested or beside.untested
+    found = _portions(folders, plan, wanted, beside, tests=test_metric)
+    notes += _on_lower_fidelity(found)
+    incumbents = incumbents_of(plan, found, spent if area else None)
+    incumbents, missing = without_gaps(incumbents, usable, folders, partial=partial)
+    notes += on_what_is_left(missing, plan)
+    if partial and others is not None:
+        incumbents = on_most_benchmarks(incumbents)
+    study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
+    selected = {
+        "selection": asdict(choice or RunFilter()), "budget": asdict(limit), "partial": partial,
+        "mixed_settings": mixed_settings, "external": others is not None,
+    }  # fmt: skip
+    left_out = tuple(missing["benchmark"].unique(maintain_order=True))
+    selected["suites"] = [_suite(folder) for folder in folders]
+    study = replace(study, left_out=left_out, untested=untested, selected=selected)
+    return study.on(list(study.references)) if partial else study
+
+
+def _suite(folder: Results) -> dict[str, Any]:
+    """Return what JSON says of the suite of a folder."""
+    return {"name": folder.suite_name, "hash": folder.manifest["suite"].get("hash")}
+
+
+def _portions(
+    folders: Sequence[Results],
+    plan: pl.DataFrame,
+    units: Sequence[Unit],
+    beside: Beside | None,
+    *,
+    tests: bool,
+) -> Portion:
+    """Return the runs of the plan, external ones included, as step curves.
+
+    Raises:
+        ResultsError: there are none.
+    """
     given = plan["trials"].unique()
     # Where all runs were given the same number of trials, nothing is cut, and a large study is read only
     # once.
     after = given.drop_nulls().to_list() if len(given) > 1 else []
-    portions = [*_read(folders, plan, wanted, test_metric, after), *beside]
+    portions = _read(folders, plan, units, tests, after)
+    portions += [_like(beside.portion, tests=tests)] if beside else []
     if not portions:
-        raise _missing(folders, plan)
-    found = Portion.concat(portions)
-    if found.below:
-        notes.append(
-            f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are "
-            "the best at the highest fidelity they reached, scored at the full one."
-        )
-    incumbents = _incumbents(plan, found, spent if area else None)
-    incumbents = _complete(incumbents, usable, folders, partial=partial)
-    if partial and others is not None:
-        incumbents = _on_most_benchmarks(incumbents)
-    study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
-    return study.on(list(study.references)) if partial else study
+        raise missing_error(folders, plan)
+    return Portion.concat(portions)
+
+
+def _on_lower_fidelity(found: Portion) -> list[str]:
+    """Return a note on the runs without a trial at full fidelity; nothing where there are none."""
+    if not found.below:
+        return []
+    return [
+        f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the "
+        "best at the highest fidelity they reached, scored at the full one."
+    ]
 
 
 def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:
@@ -237,13 +287,6 @@ def _study(
     )
 
 
-def _spent_for_area(plan: pl.DataFrame) -> Unit:
-    """Return the unit over which the area below a curve is taken: trials, or what else limits the runs."""
-    if not plan["trials"].null_count():
-        return "trials"
-    return "equivalents" if plan["equivalents"].null_count() < len(plan) else "seconds"
-
-
 def _read(
     folders: Sequence[Results], plan: pl.DataFrame, units: Sequence[Unit], tests: bool, after: Sequence[int]
 ) -> list[Portion]:
@@ -262,93 +305,6 @@ def _like(theirs: Portion, *, tests: bool) -> Portion:
         return theirs
     trials = theirs.steps["trials"]
     return replace(theirs, tests=replace(trials, score=np.full(len(trials.score), np.nan)))
-
-
-def _complete(
-    incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
-) -> pl.DataFrame:
-    """Return the incumbents if every run has one; if ``partial``, those on benchmarks where every run does.
-
-    Raises:
-        ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
-    """
-    absent = pl.col("score").is_null() | ~pl.col("run").is_in(usable.implode())
-    missing = incumbents.filter(absent).unique("run", maintain_order=True)
-    if not len(missing):
-        return incumbents
-    left = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
-    if not partial or left.is_empty():
-        raise _missing(folders, missing)
-    return left
-
-
-def _on_most_benchmarks(incumbents: pl.DataFrame) -> pl.DataFrame:
-    """Return the incumbents on the benchmarks with the most runs; other benchmarks may lack some of them."""
-    cells = incumbents.group_by("benchmark").agg(pl.struct("method", "seed").n_unique().alias("cells"))
-    whole = cells.filter(pl.col("cells") == pl.col("cells").max())["benchmark"]
-    return incumbents.filter(pl.col("benchmark").is_in(whole.implode()))
-
-
-def _incumbents(plan: pl.DataFrame, found: Portion, area: Unit | None) -> pl.DataFrame:
-    """Return a row per run and number of trials after which it can be compared; see ``StudyData.incumbents``.
-
-    Args:
-        plan: the planned runs.
-        found: the steps of these runs.
-        area: the unit over which the area below a curve is taken, where trials are not limited; None for no
-            area.
-    """
-    parts = []
-    for most in plan["trials"].unique().sort():
-        unlimited = pl.col("trials").is_null()
-        runs = plan.filter(unlimited if most is None else unlimited | (pl.col("trials") >= most))
-        columns = {"score": _at(found.steps["trials"], most, found.rows, len(plan))}
-        if found.tests is not None:
-            columns["test"] = _at(found.tests, most, found.rows, len(plan))
-        if area is not None:
-            unit: Unit = area if most is None else "trials"
-            end = float(found.steps[unit].end.max()) if most is None else float(most)
-            columns["area"] = _areas(found, plan, unit, end)
-        rows = runs["row"].to_numpy()
-        parts.append(
-            runs.select("run", "benchmark", "method", "seed", trials=pl.lit(most, pl.Int64)).with_columns(
-                pl.Series(name, values[rows], nan_to_null=True) for name, values in columns.items()
-            )
-        )
-    return pl.concat(parts)
-
-
-def _at(steps: Steps, most: int | None, rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return, by row of the plan, each curve after ``most`` trials, shape (n,); NaN if it has no value."""
-    out = np.full(n, np.nan)
-    out[rows] = np.append(steps.score, np.nan)[steps.at(np.inf if most is None else most)]
-    return out
-
-
-def _areas(found: Portion, plan: pl.DataFrame, unit: Unit, most: float) -> NDArray[np.float64]:
-    """Return, by row of the plan, the area below each run's curve of quantile regret, shape (n,)."""
-    steps = found.steps[unit]
-    codes = plan["benchmark"].cast(pl.Enum(plan["benchmark"].unique())).to_physical().to_numpy()
-    of_step = codes[found.rows][steps.of_run]
-    quantile = np.empty(len(steps.score))
-    for code, name in zip(*np.unique(codes, return_index=True), strict=True):
-        mine = np.flatnonzero(of_step == code)
-        losses = benchmark(plan["benchmark"][int(name)]).reference.sorted_losses
-        quantile[mine] = quantile_regret(steps.score[mine], losses)
-    out = np.full(len(plan), np.nan)
-    out[found.rows] = areas(steps, quantile, np.ones(len(found.rows)), most, unit)
-    return out
-
-
-def _missing(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsError:
-    rows = [
-        f"{row['method']} on {row['benchmark']} seed {row['seed']}" for row in missing.iter_rows(named=True)
-    ]
-    listed = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
-    return ResultsError(
-        f"{len(rows)} runs are missing, failed or observed nothing: {listed}.",
-        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out.",
-    )
 
 
 def _models(folders: Sequence[Results], plan: pl.DataFrame) -> dict[str, str]:

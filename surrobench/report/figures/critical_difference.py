@@ -129,6 +129,8 @@ def cd_chart(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> 
 def _too_few(ranking: Ranking) -> str:
     """Return why the test of all pairs cannot tell any two methods apart, or nothing where it could."""
     n, k = ranking.friedman.n, len(ranking.methods)
+    if ranking.settings.untested:
+        return f"nothing is tested, as {ranking.settings.untested}"
     critical_difference = ranking.tested.nemenyi.critical_difference
     if not math.isfinite(critical_difference):
         return "there is no critical difference with fewer than two"

@@ -29,7 +29,7 @@ from surrobench.report.ranking.notes import extent, not_resolved, notes_of, span
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import CORRECTIONS
 from surrobench.stats.paired import Comparisons, wilcoxon
-from surrobench.stats.ranks import Conover, Nemenyi, conover, friedman, nemenyi, rank_blocks
+from surrobench.stats.ranks import Conover, Friedman, Nemenyi, conover, friedman, nemenyi, rank_blocks
 from surrobench.stats.regret import Reference, normalised_regret, quantile_position
 
 
@@ -280,6 +280,10 @@ def _tested(blocks: Floats, methods: Sequence[str], settings: RankingSettings) -
     # Ranks need equal values to be exactly equal. Differences are rounded separately: differences of rounded
     # numbers that are equal in exact arithmetic would not tie.
     ranked = blocks.round(DECIMALS)
+    if settings.untested:
+        ranks = rank_blocks(ranked).mean(axis=0)
+        nothing = Nemenyi.without(len(methods))
+        return Tested(Friedman.without(ranks, len(blocks)), nothing, nothing, None)
     versus = None
     if settings.control in methods and len(methods) > 1:
         versus = wilcoxon(blocks, methods.index(settings.control), settings.correction, DECIMALS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from surrobench.arrays import Bools, Floats
+from surrobench.arrays import Floats
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.data.load import joint_plan, missing_parts
 from surrobench.report.ranking.model import Measured, Note, Ranking
@@ -16,7 +16,7 @@ from surrobench.report.ranking.notes import blocks_in_words
 from surrobench.results.folder import Results
 from surrobench.stats.bootstrap import Interval, Statistic, bootstrap, interquartile_mean, mean
 from surrobench.stats.clusters import average_within
-from surrobench.stats.curves import Anytime, kaplan_meier_median, restricted_mean
+from surrobench.stats.curves import Anytime, expected_running_time, median_needed
 from surrobench.stats.improvement import BOUNDS, score_tables, scores, unpaired_interval
 from surrobench.stats.steps import Unit
 
@@ -126,11 +126,11 @@ def _interval_note(ranking: Ranking, found: Intervals) -> str:
 
 
 def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "trials") -> Ranking:
-    """Return the ranking with what each method spent to reach a target; runs that missed it are censored.
+    """Return the ranking with what each method spent to reach a target.
 
     A further ranking of methods with more seeds stays as it is, because the curves are those of the common
-    seeds. A method that spends nothing in the unit has no cost in it, and does not limit what is known of the
-    other methods. A method without a language model, for example, spends no tokens.
+    seeds. A method that spends nothing in the unit has no cost in it: one without a language model, for
+    example, spends no tokens.
 
     Args:
         ranking: the ranking of the study.
@@ -146,15 +146,12 @@ def with_target(ranking: Ranking, curves: Anytime, target: float, unit: Unit = "
     spent, censored = found.spent[rows], found.censored[rows]
     ends = curves.steps[unit].end.reshape(curves.shape)[rows]
     free = ends.max(axis=(0, 2)) == 0
-    known = _known(spent, censored)[~free]
-    most = float(np.append(known, ends.max()).min())
-    median, mean = np.full((2, len(methods)), np.nan)
+    median, ert = np.full((2, len(methods)), np.nan)
     for j in np.flatnonzero(~free):
-        median[j] = kaplan_meier_median(spent[:, j], censored[:, j])
-        mean[j] = restricted_mean(spent[:, j], censored[:, j], most)
-    extra = {"target_share": 1 - censored.mean(axis=(0, 2)), "target_median": median, "target_mean": mean}
-    restricted = None if free.all() else most
-    note = _target_note(ranking, target, unit, restricted, some_free=bool(free.any()))
+        median[j] = median_needed(spent[:, j], censored[:, j])
+        ert[j] = expected_running_time(spent[:, j], censored[:, j])
+    extra = {"target_share": 1 - censored.mean(axis=(0, 2)), "target_median": median, "target_ert": ert}
+    note = _target_note(ranking, target, unit, some_free=bool(free.any()))
     by_run = {
         f"{unit}_to_target": np.where(censored | free[:, None], np.nan, spent),
         f"{unit}_spent": ends,
@@ -172,35 +169,18 @@ def _with_runs(ranking: Ranking, by_run: Mapping[str, Floats]) -> Measured:
     return replace(ranking.measured, by_run={**ranking.by_run, **by_run})
 
 
-def _target_note(
-    ranking: Ranking, target: float, unit: Unit, restricted: float | None, *, some_free: bool
-) -> Note:
+def _target_note(ranking: Ranking, target: float, unit: Unit, *, some_free: bool) -> Note:
     within = f"within {ranking.trials} trials " if ranking.trials else ""
     note = (
         f"Target: a quantile regret of {target:g}, on average that of the best of {1 / target - 1:,.0f} "
-        f"random trials. The cost is in {_WORDS[unit]}, over all instances and seeds. The median is that of "
-        f"Kaplan and Meier; a run not reaching the target {within}is censored where it ends."
+        f"random trials. The cost is in {_WORDS[unit]}, over all instances and seeds. The median is what "
+        f"half of the runs needed at most; a run not reaching the target {within}counts as one that never "
+        "does. ERT: the expected running time with restarts, which is all that was spent over the number of "
+        "hits (COCO)."
     )
-    if restricted is not None:
-        note += f" The mean is restricted to {restricted:,.6g}."
     if some_free:
         note += f" A method that spends no {_WORDS[unit]} has no cost."
     return Note("column", note)
-
-
-def _known(spent: Floats, censored: Bools) -> Floats:
-    """Return how far Kaplan and Meier's curve of each method is known, shape (k,).
-
-    The curve is known as far as its longest censored run. Where another run reached the target later, or no
-    run is censored, the curve comes down to 0, and all of it is known.
-
-    Args:
-        spent: shape (n, k, s), what was spent until the target was reached; where censored, all that the run
-            spent.
-        censored: the same shape, whether the run did not reach the target.
-    """
-    hit, missed = (np.where(of, spent, -np.inf).max(axis=(0, 2)) for of in (~censored, censored))
-    return np.where(hit > missed, np.inf, missed)
 
 
 # ---------------------------------------------------------------------- the test metric
@@ -252,7 +232,7 @@ def with_test_metric(
 
 
 def with_claims(
-    ranking: Ranking, results: Sequence[Results], *, whole: bool = True, partial: bool = False
+    ranking: Ranking, results: Sequence[Results], *, whole: bool = True, left_out: bool = False
 ) -> Ranking:
     """Return the ranking with the suite's claims judged, or with a note that says why they are not.
 
@@ -260,17 +240,23 @@ def with_claims(
         ranking: the ranking of the study.
         results: the folders that hold the study.
         whole: whether the whole study is ranked. A claim is about all of it.
-        partial: whether benchmarks on which a run is missing are left out, instead of refused.
+        left_out: whether benchmarks are left out on which a run is missing. A claim is about all of them.
     """
     stated = [stated_claims(folder) for folder in results]
     if not any(stated):
         return ranking
-    if not whole or any(claims != stated[0] for claims in stated):
+    if not whole or ranking.settings.untested or any(claims != stated[0] for claims in stated):
         why = "these folders state different claims" if whole else "a part of the study is ranked"
+        if ranking.settings.untested:
+            why = "these results are not comparable"
         note = Note("warning", f"The suite's claims are not judged: {why}.")
         return replace(ranking, notes=(*ranking.notes, note))
     plan = joint_plan(results)
-    judged = judge(results, ranking.alpha, partial=partial, plan=plan)
+    if left_out:
+        why = "runs are missing, and they do not fail at random"
+        note = Note("warning", f"The suite's claims are not judged: {why}.")
+        return replace(ranking, notes=(*ranking.notes, note))
+    judged = judge(results, ranking.alpha, plan=plan)
     notes = []
     if left := sorted(stated[0].keys() - {one.name for one in judged}):
         notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")

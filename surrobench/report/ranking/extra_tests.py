@@ -23,7 +23,7 @@ from surrobench.report.ranking.model import (
     Number,
     Ranking,
 )
-from surrobench.stats.bayes import PRIOR, Posterior, hierarchical, signed_rank
+from surrobench.stats.bayes import LEAST, PRIOR, Posterior, hierarchical, signed_rank, unsaid
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import NAMES, correct
 from surrobench.stats.mixed import mixed_model
@@ -133,8 +133,12 @@ def _measure(ranking: Ranking) -> str:
 
 
 def _bayes(ranking: Ranking, data: _Data) -> ExtraTest:
+    n = len(data.blocks)
     found = {
-        method: signed_rank(data.gains(method), data.rope, np.random.default_rng(0)) for method in data.others
+        method: unsaid(data.rope, n)
+        if n < LEAST
+        else signed_rank(data.gains(method), data.rope, np.random.default_rng(0))
+        for method in data.others
     }
     prior = f"a Dirichlet process with a pseudo-block without difference of weight {PRIOR:g}"
     effect = {method: float(pseudomedian(data.gains(method))) for method in found}
@@ -145,8 +149,11 @@ def _bayes(ranking: Ranking, data: _Data) -> ExtraTest:
 
 
 def _hierarchical(ranking: Ranking, data: _Data) -> ExtraTest:
+    n = len(data.blocks)
     found = {
-        method: hierarchical(data.gains_by_seed(method), data.rope, np.random.default_rng(0))
+        method: unsaid(data.rope, n)
+        if n < LEAST
+        else hierarchical(data.gains_by_seed(method), data.rope, np.random.default_rng(0))
         for method in data.progress(data.others)
     }
     prior = "that of Corani et al. (2017), with bounds from the data"
@@ -201,7 +208,8 @@ def _of_posteriors(
         f"{name}: {_n(ranking)}, {how} in {_measure(ranking)}, positive where better. Prior: {prior}; "
         f"{within}. P: the probability that this is the likeliest of the {what} on a new block, set off from "
         f"{level:.0%} on. Share: posterior mean of the probability of better. {samples:,} samples. No "
-        "correction: these are no p-values, and each method is judged by itself."
+        "correction: these are no p-values, and each method is judged by itself. Without a rope, the "
+        "prior calls one of two equal methods better far more often than a test at the same level would."
     ) + "".join(f" Nothing is said where: {doubt}." for doubt in doubts)
     return ExtraTest(
         test=test,
@@ -251,12 +259,14 @@ def _mixed(ranking: Ranking, data: _Data) -> ExtraTest:
         "residual": model.var_residual,
     }
     spread = ", ".join(f"{key} {value:.2g}" for key, value in components.items() if not np.isnan(value))
-    test = f"F({model.dof[0]}, {model.dof[1]}) = {model.f:.4g}, p = {model.p:.3g}; " if model.k > 1 else ""
+    dof = ", ".join(f"{model.epsilon * one:.3g}" for one in model.dof)
+    test = f"F({dof}) = {model.f:.4g}, p = {model.p:.3g} (Greenhouse-Geisser); " if model.k > 1 else ""
     note = (
         f"Linear mixed-effects model of {_measure(ranking)}: methods fixed, blocks and their interaction "
-        f"random, {_n(ranking)} x {seeds}. Exact for such data; it assumes normal effects. "
+        f"random, {_n(ranking)} x {seeds}. Each method may vary as it does; means of blocks are taken as "
+        "normal, which skewed ones of few blocks are not. "
         f"{test if of else ''}variances: {spread or 'none'}. Difference of means, positive where better, "
-        f"with a {level:.0%} interval, each by itself; t with {model.dof[1]} degrees of freedom; "
+        f"with a {level:.0%} interval, each by itself; t with {model.n - 1} degrees of freedom; "
         f"{_corrected(ranking)}." + (f" {model.note[0].upper()}{model.note[1:]}." if model.note else "")
     )
     return ExtraTest(
@@ -283,11 +293,12 @@ def _mixed(ranking: Ranking, data: _Data) -> ExtraTest:
             "seeds": model.s,
             "f": model.f,
             "dof": list(model.dof),
+            "epsilon": model.epsilon,
             "p": model.p,
             "correction": correction,
             "comparisons": len(of),
             "level": level,
-            "standard_error": model.standard_error,
+            "standard_errors": {names[method]: c.standard_error for method, c in of.items()},
             "variances": components,
         },
         note=note,

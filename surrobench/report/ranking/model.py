@@ -160,6 +160,7 @@ class RankingSettings:
         posthoc: the test of all pairs that groups of methods come from.
         clusters: instance -> the cluster that it counts with, such as its data set; if empty, each instance
             counts separately.
+        untested: why methods may not be tested against each other; empty where they may.
     """
 
     control: str = "random"
@@ -169,6 +170,7 @@ class RankingSettings:
     correction: Correction = "holm"
     posthoc: Posthoc = "wilcoxon"
     clusters: Mapping[str, str] = field(default_factory=dict)
+    untested: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,8 @@ class Tested:
         friedman: Friedman's test that all methods rank alike.
         nemenyi: Nemenyi's test of all pairs.
         pairs: the test of all pairs that was asked for; its ``p`` has shape (k, k) and is corrected.
-        versus_control: Wilcoxon's test against the control, corrected; None if the control is not ranked.
+        versus_control: Wilcoxon's test against the control, corrected; None if the control is not ranked, or
+            nothing may be tested.
     """
 
     friedman: Friedman
@@ -275,6 +278,7 @@ class Ranking:
         claims: the suite's claims, judged.
         further: a ranking of the methods with more seeds or trials; None if there are none.
         group: which part of the study is ranked; empty for all of it.
+        source: the version of surrobench, the suites, and the options of the ranking, as JSON values.
     """
 
     methods: tuple[str, ...]
@@ -290,6 +294,7 @@ class Ranking:
     claims: tuple[Judged, ...] = ()
     further: Ranking | None = None
     group: str = ""
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     # The properties below give short names to what nearly every reader of a ranking asks for.
 
@@ -395,7 +400,7 @@ class Ranking:
         Nemenyi's and Conover's tests are not read where Friedman's test does not reject: all are one group.
         One block groups nothing.
         """
-        if self.friedman.n < 2:
+        if self.friedman.n < 2 or self.settings.untested:
             return []
         if self.settings.posthoc != "wilcoxon" and not self.friedman.p <= self.alpha:
             return [tuple(range(len(self.methods)))]

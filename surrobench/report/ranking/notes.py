@@ -113,6 +113,8 @@ def _of_all_methods(tested: Tested, settings: RankingSettings) -> list[Note]:
     """Return the notes on the test that all methods rank alike, and on the test of all pairs."""
     overall, pairs = tested.friedman, tested.pairs
     n, k = overall.n, overall.k
+    if settings.untested:
+        return [Note("warning", f"Nothing is tested: {settings.untested}.")]
     if n < 2 or k < 2:
         return [Note("overall", f"Friedman and {settings.posthoc.capitalize()}: {overall.note}.")]
     text = (
@@ -148,7 +150,7 @@ def _of_control(tested: Tested, settings: RankingSettings) -> list[Note]:
     """Return the note on the test of each method against the control."""
     versus, alpha = tested.versus_control, settings.alpha
     if versus is None:
-        if tested.friedman.k == 1:
+        if tested.friedman.k == 1 or settings.untested:
             return []
         text = f"The control {settings.control} is not among these methods: none is tested against it."
         return [Note("control", text)]

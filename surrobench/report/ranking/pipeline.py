@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 from surrobench.errors import UnknownName
@@ -16,6 +16,7 @@ from surrobench.report.ranking.notes import of_shared_data_sets
 from surrobench.stats.correction import Correction
 from surrobench.stats.regret import Anchor
 from surrobench.stats.steps import Unit
+from surrobench.system import VERSION
 
 GroupBy = Literal["family", "scenario"]
 
@@ -102,9 +103,10 @@ def rank_study(
         correction=wanted.correction,
         posthoc=wanted.posthoc,
         clusters=study.blocks if together else {},
+        untested=study.untested,
     )
     ranking = rank_methods(study.incumbents, study.references, settings, models=study.models)
-    if wanted.intervals:
+    if wanted.intervals and not study.untested:
         ranking = with_intervals(ranking)
     if wanted.target:
         curves = study.anytime(wanted.anchor, ranking.trials)
@@ -118,4 +120,7 @@ def rank_study(
         *of_shared_data_sets(study.blocks, together=together),
         *(Note("warning", text) for text in study.notes),
     )
-    return replace(ranking, group=group, notes=notes)
+    options = {name: value for name, value in asdict(wanted).items() if name != "extra_tests"}
+    options["extra_tests"] = list(wanted.extra_tests)
+    source = {"surrobench": VERSION, **study.selected, "options": options}
+    return replace(ranking, group=group, notes=notes, source=source)

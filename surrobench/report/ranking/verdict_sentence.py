@@ -82,6 +82,8 @@ def _listed(names: Iterable[str]) -> str:
 def _against_control(ranking: Ranking, method: int, subject: str) -> str:
     """Return a clause that says whether a method is better than the control, with a full stop."""
     comparison, versus = ranking.comparison(method), ranking.versus_control
+    if ranking.settings.untested:
+        return "nothing is tested, as these results are not comparable (see the notes)."
     if comparison is None or versus is None:
         return f"{subject} is not tested, since the control {ranking.control} is not among these methods."
     control = "random search" if ranking.control == "random" else ranking.control

@@ -95,7 +95,8 @@ def _with_interval(key: str, title: str) -> RankingColumn:
         if (estimate := value(ranking, method)) is None:
             return ""
         low, high = (float(ranking.extra[f"{key}_{end}"][method]) for end in ("low", "high"))
-        return f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
+        # There is no interval where there are too few blocks for one.
+        return f"{estimate:.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
 
     return RankingColumn(key, title, value, show, part=INTERVALS)
 
@@ -134,7 +135,7 @@ COLUMNS = (
     _further("test", "test metric", "{:.4g}".format, None),
     _further("target_share", "target reached", "{:.0%}".format, max),
     _further("target_median", "median to target", _amount),
-    _further("target_mean", "mean to target", _amount),
+    _further("target_ert", "ERT of target", _amount),
     RankingColumn("share_won", "won", lambda r, j: float(share_won(r.values)[j]), lambda r, j: ""),
     RankingColumn("wins", "wins", lambda r, j: int(r.wins[j]), lambda r, j: str(r.wins[j]), max),
     RankingColumn("p", "p", _versus("p"), lambda r, j: ""),

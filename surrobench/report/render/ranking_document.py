@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from surrobench.report.ranking.pairwise import pairs_document
 from surrobench.report.ranking.verdict_sentence import verdict_sentence
 from surrobench.report.render.csv_json import to_csv, to_json
 from surrobench.report.render.ranking_columns import COLUMNS
+from surrobench.report.render.table import finite
 
 SCHEMA_VERSION = 2
 """The version of the JSON document; it counts up when a key is renamed, removed or changes its meaning."""
@@ -28,7 +29,9 @@ def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
     parts = [part for ranking in rankings for part in _with_further(ranking)]
     # Each extra test has columns of its own: only those that were asked for are there.
     extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
-    keys = ["seeds", "trials", "instances", *(column.key for column in COLUMNS), *extra_tests]
+    shown = dict.fromkeys(key for part in parts for key in part.extra)
+    columns = [key for column in COLUMNS for key in (column.key, *_ends(column.key, shown))]
+    keys = ["seeds", "trials", "instances", *columns, *extra_tests]
     grouped = any(ranking.group for ranking in rankings)
     return to_csv(
         (
@@ -39,6 +42,11 @@ def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
         ["group", *keys] if grouped else keys,
         guarded=guarded,
     )
+
+
+def _ends(key: str, shown: Iterable[str]) -> list[str]:
+    """Return the names of the columns for the ends of a column's interval, where there is one."""
+    return [name for name in (f"{key}_low", f"{key}_high") if name in shown]
 
 
 def _with_further(ranking: Ranking) -> Iterator[Ranking]:
@@ -56,6 +64,11 @@ def _rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
             "trials": ranking.trials,
             "instances": len(ranking.instances),
             **{column.key: column.value(ranking, j) for column in COLUMNS},
+            **{
+                key: finite(float(ranking.extra[key][j]))
+                for column in COLUMNS
+                for key in _ends(column.key, ranking.extra)
+            },
             **{
                 key: value
                 for one in ranking.extra_tests
@@ -79,6 +92,8 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
     does not exist.
 
     - ``group``: the part of the study, where several are ranked;
+    - ``source``: the version of surrobench, the suites with their hashes, what was read of them, and all
+    options;
     - ``answer``: the sentence that answers the study's question;
     - ``instances`` (their number), ``blocks`` (the n of the tests), ``seeds``, ``trials``, ``control``,
       ``metric``, ``anchor``, ``alpha``: what is compared, and how;
@@ -93,13 +108,12 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
     - ``claims``: the claims of the suite, judged.
     """
     test, versus = ranking.friedman, ranking.versus_control
-
     return {
         **({"group": ranking.group} if ranking.group else {}),
+        "source": dict(ranking.source),
         "answer": verdict_sentence(ranking),
         "instances": len(ranking.instances),
-        "seeds": list(ranking.seeds),
-        "trials": ranking.trials,
+        **{"seeds": list(ranking.seeds), "trials": ranking.trials},
         "control": ranking.control,
         "metric": ranking.metric,
         "anchor": ranking.settings.anchor,
@@ -110,8 +124,8 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
         ],
         "friedman": {
             "p": test.p, "how": test.how, "chi_square": test.chi_square, "chi_square_p": test.chi_square_p,
-            "iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "n": test.n, "k": test.k,
-            "note": test.note,
+            **{"iman_davenport_f": test.f, "iman_davenport_p": test.f_p, "note": test.note},
+            **{"n": test.n, "k": test.k},
         },
         "nemenyi": {
             "critical_difference": ranking.tested.nemenyi.critical_difference,

@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.optimizers.base import Task
+from surrobench.optimizers.base import Task, computed
 from surrobench.optimizers.classical.optuna_study import OptunaStudy
 from surrobench.optimizers.classical.tpe import tpe, tpe_multivariate, tpe_univariate
 from surrobench.protocol.requests import Evaluated
@@ -38,7 +38,7 @@ def ours(space, loss, n=N, initial=None, method=tpe, **parameters):
     """Shape (n, d): what our adapter proposes."""
     initial = initial or Evaluated(np.empty((0, space.d)), np.empty(0))
     task = Task(space, None, None, space.default, initial, horizon=n)
-    program, answer, rows = method(task, rng(), **parameters), None, []
+    program, answer, rows = computed(method(task, rng(), **parameters)), None, []
     while len(rows) < n:
         request = program.send(answer)
         assert request.source == method.__name__.replace("_", "-")

@@ -3,14 +3,16 @@ import re
 from functools import partial
 
 import numpy as np
+import optuna
 import pytest
 
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
 from surrobench.llm.prompts import describe
-from surrobench.optimizers.classical import tpe as module
-from surrobench.optimizers.classical.tpe import OptunaStudy, tpe
-from surrobench.optimizers.llm.centaur_tpe import centaur_tpe, good_group
+from surrobench.optimizers.classical import tpe_study
+from surrobench.optimizers.classical.tpe import tpe
+from surrobench.optimizers.kernels.tpe_mixture import good_group
+from surrobench.optimizers.llm.centaur_tpe import centaur_tpe
 from surrobench.protocol.requests import Waste
 from surrobench.seeding import stream
 from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
@@ -37,13 +39,20 @@ def spied(monkeypatch):
     """The study of the run."""
     seen = []
 
-    class Spied(OptunaStudy):
-        def __init__(self, *args):
-            super().__init__(*args)
+    class Spied(tpe_study.LockstepStudy):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
             seen.append(self)
 
-    monkeypatch.setattr(module, "OptunaStudy", Spied)
+    monkeypatch.setattr(tpe_study, "LockstepStudy", Spied)
     return seen
+
+
+def told(study) -> list[float]:
+    """The losses of the study's trials, in their order."""
+    losses = np.empty(study._history.n)
+    losses[study._history.ranking] = study._history._losses[: study._history.n]
+    return losses.tolist()
 
 
 @pytest.mark.parametrize(("ratio", "turns"), [(0.3, [12, 15, 18]), (0.8, [*range(10, 20)]), (0.0, [])])
@@ -83,15 +92,16 @@ def test_the_prompt_is_in_the_published_order():
 
 def test_the_good_group_is_the_one_that_tpe_itself_splits_off(spied):
     from optuna.samplers._tpe.sampler import _split_trials, default_gamma
-    from optuna.trial import TrialState
+    from optuna.trial import create_trial
 
     task, sizes = task_of(CAR), []
     answer = randomly(task)
 
     def says(request):
         prompt = request.messages[0].content
-        study = spied[0]._study
-        finished = study.get_trials(states=(TrialState.COMPLETE,))
+        study = optuna.create_study()
+        study.add_trials([create_trial(value=loss) for loss in told(spied[0])])
+        finished = study.get_trials()
         good, _ = _split_trials(study, finished, default_gamma(len(finished)))
         good = sorted(good, key=lambda trial: (trial.value, trial.number))
         marked = re.findall(r"^\d+\. (.*) -> (.*) \(good group\)$", prompt, re.M)
@@ -118,7 +128,7 @@ def test_a_good_group_larger_than_top_is_shown_whole_and_no_group_while_tpe_is_r
 def test_a_model_that_repeats_the_proposal_changes_nothing_and_without_turns_it_is_tpe(where, spied):
     task = task_of(where)
     plain = np.concatenate(batches(tpe(task, rng()), partial(losses_of, where), 25)[0])
-    turns = trials(where, 25, lambda request: spied[-1]._asked[0].copy(), task=task, warmup=0, ratio=1.0)
+    turns = trials(where, 25, lambda request: spied[-1]._asked.copy(), task=task, warmup=0, ratio=1.0)
     assert {turn.source for turn in turns} == {"llm"}
     assert np.allclose(np.array([turn.x for turn in turns]), plain, rtol=0, atol=1e-9, equal_nan=True)
     alone = trials(where, 25, ratio=0.0)
@@ -127,11 +137,8 @@ def test_a_model_that_repeats_the_proposal_changes_nothing_and_without_turns_it_
 
 def test_another_configuration_becomes_a_trial_of_the_study(spied):
     turns = trials(CAR, 14)
-    values = [trial.value for trial in spied[0]._study.trials if trial.value is not None]
-    assert values == [turn.loss for turn in turns[:13]]
-    [mine] = [trial for trial in spied[0]._study.trials if trial.value == turns[12].loss]
-    assert list(mine.params.values()) == turns[12].x.astype(int).tolist()
-    assert [trial.state.name for trial in spied[0]._study.trials].count("FAIL") == 1  # what it replaced
+    assert told(spied[0]) == [turn.loss for turn in turns[:13]]  # and not what it replaced
+    assert spied[0]._history.values[12].tolist() == turns[12].x.tolist()
 
 
 @pytest.mark.parametrize(("defect", "reply"), INVALID.items())
@@ -142,12 +149,12 @@ def test_every_invalid_reply_is_wasted_and_tpe_does_not_learn_from_it(defect, re
     assert all(turn.request.reason.startswith(f"{defect}: ") for turn in wasted)
     assert "Trials so far: 15\n" in wasted[1].prompt
     assert "The last 14 trials" in wasted[1].prompt
-    assert sum(trial.value is not None for trial in spied[0]._study.trials) == 14
+    assert spied[0]._history.n == 14
 
 
 def test_a_trial_of_the_models_that_failed_is_not_told(spied):
     trials(CAR, 16, fails=lambda i, source: source == "llm")  # the last is asked for only
-    assert sum(trial.value is not None for trial in spied[0]._study.trials) == 15 - 1
+    assert spied[0]._history.n == 15 - 1
 
 
 def test_an_anonymous_prompt_gives_nothing_away():

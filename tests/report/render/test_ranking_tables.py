@@ -223,7 +223,7 @@ def test_json_holds_the_number_of_every_run():
 
 
 def test_what_was_asked_for_is_a_table_of_its_own_where_the_terminal_is_narrow():
-    keys = ("target_share", "target_median", "target_mean")
+    keys = ("target_share", "target_median", "target_ert")
     shown = replace(ranking(), extra={key: np.array([0.5, 0.25, 1.0]) for key in keys})
     wide, narrow = printed(shown, 200), printed(shown, 80)
     assert wide.count("random ") < narrow.count("random ")
@@ -280,7 +280,7 @@ def test_intervals_show_the_paired_and_the_unpaired_improvement_in_every_format(
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_whatever_is_asked_for_at_once_fits_a_narrow_terminal(width):
-    keys = ("area", "test", "target_share", "target_median", "target_mean")
+    keys = ("area", "test", "target_share", "target_median", "target_ert")
     asked = with_intervals(ranking())
     asked = replace(asked, extra={**asked.extra, **{key: np.array([0.123, 0.456, 0.789]) for key in keys}})
     text = printed(asked, width)
