@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.thinking import apart
 from surrobench.protocol.requests import Complete, Completion, FinishReason
 from surrobench.untrusted import load_json
 
@@ -103,21 +104,13 @@ def _apart(message: dict[str, Any], text: str) -> tuple[str, str]:
     """Return a message's thinking, and its reply without the thinking.
 
     Servers that know the model's way of thinking put it into a field of its own: ``reasoning`` (vLLM) or
-    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Other servers leave it in the text, between tags.
-    The first tag may have ended the prompt. Thinking that was never closed was cut off, so there is no reply.
+    ``reasoning_content`` (DeepSeek, llama.cpp, older vLLM). Other servers leave it in the text, see
+    ``thinking.apart``.
     """
     for name in ("reasoning", "reasoning_content"):
         if isinstance(thought := message.get(name), str) and thought:
             return _storable(thought), text
-    begun = text.lstrip()
-    opened = begun.startswith(THINK)
-    thought, closed, reply = begun.removeprefix(THINK).partition(UNTHINK)
-    if opened and not closed:
-        return thought.strip(), ""
-    # A reply that begins as JSON may contain the tag in one of its strings.
-    if closed and (opened or not begun.startswith(("{", "["))):
-        return thought.strip(), reply.lstrip()
-    return "", text
+    return apart(text)
 
 
 def _count(usage: Any, key: str) -> int:

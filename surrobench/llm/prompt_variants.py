@@ -46,9 +46,10 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Uni
 from surrobench.benchmarks.base import TaskCard
 from surrobench.errors import UnknownName, UsageError, in_one_line
 from surrobench.foreign_code import Raised, foreign_code
-from surrobench.llm.prompts import TEXT_RULES, describe, number
+from surrobench.llm.prompts import DIGITS, TEXT_RULES, number
+from surrobench.llm.shown_values import MOST_DIGITS, ShownValues
 from surrobench.seeding import stream
-from surrobench.space.hyperparameter import Hyperparameter, Matrix, value_of
+from surrobench.space.hyperparameter import ROUNDING, Hyperparameter, Matrix, value_of
 from surrobench.space.search_space import SearchSpace
 
 Variant = Literal["full", "no-dataset", "anonymous", "misleading"]
@@ -112,6 +113,8 @@ class ShownSpace:
     Attributes:
         space: the search space itself.
         hyperparameters: the hyperparameters as they are shown: other names, other ranges, without conditions.
+        others: of a part (``only``), the names of the other hyperparameters as they would be shown -> their
+            own.
         rules: how values are written and replies are read, see ``prompts.TEXT_RULES``.
     """
 
@@ -124,6 +127,7 @@ class ShownSpace:
         else:
             self.hyperparameters = space.hyperparameters
         self.names = tuple(hp.name for hp in self.hyperparameters)
+        self.others: dict[str, str] = {}
 
     @cached_property
     def columns(self) -> dict[str, int]:
@@ -131,9 +135,14 @@ class ShownSpace:
         return {name: j for j, name in enumerate(self.names)}
 
     @cached_property
+    def values(self) -> tuple[ShownValues, ...]:
+        """Return how the values of each hyperparameter are written."""
+        return tuple(ShownValues(hp, self.rules) for hp in self.hyperparameters)
+
+    @cached_property
     def abouts(self) -> tuple[str, ...]:
         """Return what is said of each hyperparameter: its range, and when it is used."""
-        return tuple(describe(hp) + self._when(j) for j, hp in enumerate(self.hyperparameters))
+        return tuple(shown.describe() + self._when(j) for j, shown in enumerate(self.values))
 
     def only(self, columns: Sequence[int]) -> ShownSpace:
         """Return the shown space of some hyperparameters alone, under the names that they have here.
@@ -147,13 +156,21 @@ class ShownSpace:
         places = [self.space.column(name) for name in view.space.names]
         view.hyperparameters = tuple(self.hyperparameters[j] for j in places)
         view.names = tuple(self.names[j] for j in places)
+        view.others = {self.names[j]: self.space.names[j] for j in range(self.space.d) if j not in places}
         return view
 
-    def write(self, x: Matrix) -> dict[str, Any]:
-        """Return a configuration, shape (d,), as prompts show it: name -> value, if active."""
+    def write(self, x: Matrix, more: int = 0) -> dict[str, Any]:
+        """Return a configuration, shape (d,), as prompts show it: name -> value, if active.
+
+        Args:
+            x: the configuration.
+            more: how many more digits the values of ranges have than they need in general.
+        """
         u = self.space.to_unit(x[None, :])[0] if self.variant == "anonymous" else x
         return {
-            self.names[j]: self._written(j, x[j], u[j]) for j in range(self.space.d) if not np.isnan(x[j])
+            self.names[j]: self._written(j, x[j], u[j], more)
+            for j in range(self.space.d)
+            if not np.isnan(x[j])
         }
 
     def to_vector(self, j: int, shown: float) -> float:
@@ -171,8 +188,14 @@ class ShownSpace:
             self.space.hyperparameters[j], CategoricalHyperparameter | Constant
         )
 
-    def _written(self, j: int, x: float, u: float) -> Any:
-        return number(float(u) if self._scaled(j) else value_of(self.hyperparameters[j], x))
+    def _written(self, j: int, x: float, u: float, more: int) -> Any:
+        if not self._scaled(j):
+            return self.values[j].write(value_of(self.hyperparameters[j], x), more)
+        digits = DIGITS + more
+        if self.rules > 1 and self.space.levels[j]:  # as many as lead back to this value
+            while digits < MOST_DIGITS and abs(self.to_vector(j, number(float(u), digits)) - x) > ROUNDING:
+                digits += 1
+        return number(float(u), digits)
 
     def _when(self, j: int) -> str:
         conditions = [self._condition(condition) for condition in self.space.conditions(j)]
@@ -187,7 +210,9 @@ class ShownSpace:
         def shown(value: Any) -> str:
             x = np.full(self.space.d, np.nan)
             x[j] = self.space.nearest(condition.parent.name, value)
-            return str(self.write(x)[self.names[j]])
+            if self._scaled(j):
+                return str(self.write(x)[self.names[j]])
+            return self.values[j].word(value_of(self.hyperparameters[j], x[j]))
 
         if isinstance(condition, InCondition):
             values = sorted(condition.values, key=lambda v: self.space.nearest(condition.parent.name, v))

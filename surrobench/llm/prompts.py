@@ -22,7 +22,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from surrobench.errors import DataError, UnknownName, UsageError
 from surrobench.paths import data_dir
 from surrobench.plain_files import read_text
-from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, is_log, values_of
 
 COMMON = "common"
 """The folder of the templates that all methods share. They say how a task and a space are described."""
@@ -179,21 +178,10 @@ def _items(replaced: Replaced | None) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((replaced or {}).items()))
 
 
-def number(value: Any) -> Any:
-    """Return a value as prompts show it: floats with three significant digits, other values as they are.
-
-    All methods use this one serializer. Three digits distinguish all grid values of the tables. They cost a
-    small model a third of the tokens of the full representation.
-    """
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+DIGITS = 3
+"""How many significant digits a number has at least, if it has so many."""
 
 
-def describe(hp: Hyperparameter) -> str:
-    """Describe one hyperparameter for a prompt: its values or range, its type and its scale."""
-    choices = values_of(hp)
-    if choices is not None:
-        listed = ", ".join(str(number(choice)) for choice in choices)
-        return f"one of {listed}"
-    low, high = bounds_of(hp)
-    kind = "integer" if is_integer(hp) else "number"
-    return f"{kind} from {number(low)} to {number(high)}{', log scale' if is_log(hp) else ''}"
+def number(value: Any, digits: int = DIGITS) -> Any:
+    """Return a float with so many significant digits; return any other value as it is."""
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

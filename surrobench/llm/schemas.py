@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from surrobench.llm.prompt_variants import ShownSpace
-from surrobench.llm.prompts import number
-from surrobench.space.hyperparameter import Hyperparameter, bounds_of, is_integer, values_of
 
 WRAPPER = "answer"
 """The key of the object that ``strict_shape`` wraps around an array, a number or a class."""
@@ -19,29 +17,17 @@ def json_schema(view: ShownSpace, configurations: int = 1) -> dict[str, Any]:
     """Return the schema of a configuration, or of an array of configurations.
 
     Choices are enums, and ranges have their ends. Values are written as prompts write them
-    (``prompts.number``). Conditional hyperparameters are optional.
+    (``shown_values``). Conditional hyperparameters are optional.
     """
     schema: dict[str, Any] = {
         "type": "object",
-        "properties": {hp.name: _value_schema(hp) for hp in view.hyperparameters},
+        "properties": {shown.hp.name: shown.schema() for shown in view.values},
         "required": [name for j, name in enumerate(view.names) if not view.is_conditional(j)],
         "additionalProperties": False,
     }
     if configurations == 1:
         return schema
     return {"type": "array", "items": schema, "minItems": configurations, "maxItems": configurations}
-
-
-def _value_schema(hp: Hyperparameter) -> dict[str, Any]:
-    choices = values_of(hp)
-    if choices is not None:
-        return {"enum": [number(choice) for choice in choices]}
-    low, high = bounds_of(hp)
-    return {
-        "type": "integer" if is_integer(hp) else "number",
-        "minimum": number(low),
-        "maximum": number(high),
-    }
 
 
 def strict_shape(schema: Mapping[str, Any], *, bounds: bool = True) -> dict[str, Any]:

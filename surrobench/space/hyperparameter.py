@@ -15,7 +15,10 @@ Two encodings occur:
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,11 +96,32 @@ def is_log(hp: Hyperparameter) -> bool:
     return bool(getattr(hp, "log", False))
 
 
+_MISTAKABLE = re.compile(
+    r"""\s*([-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|null|None|true|false|True|False|NaN|[-+]?Infinity)?\s*
+    |.*[\[\]{}"',:\x00-\x1f\x7f].*""",
+    re.VERBOSE | re.DOTALL,
+)
+"""A word that may be read as a number, as nothing, as a truth value, or as more than one word."""
+
+
+def words(values: Sequence[Any]) -> list[str]:
+    """Return the values of a list as a sentence lists them.
+
+    Numbers are plain, and so are words. If a word may be mistaken for something else, or if words stand
+    beside other values, all values are written as JSON, with quotation marks around text.
+    """
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    plain = all(isinstance(value, str) and not _MISTAKABLE.fullmatch(value) for value in values)
+    if numbers or plain:
+        return [str(value) for value in values]
+    return [json.dumps(value, ensure_ascii=False, default=str) for value in values]
+
+
 def describe(hp: Hyperparameter) -> str:
     """Describe a hyperparameter's range in words, for error messages and tables."""
     choices = values_of(hp)
     if choices is not None:
-        return f"one of {', '.join(map(str, choices))}"
+        return f"one of {', '.join(words(choices))}"
     low, high = bounds_of(hp)
     kind = "an integer" if is_integer(hp) else "a number"
     return f"{kind} in [{low}, {high}]{' on a log scale' if is_log(hp) else ''}"

@@ -20,9 +20,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from surrobench.benchmarks.registry import SCENARIOS, scenario
-from surrobench.llm.parse import Proposal, parse_configuration, parse_configurations
+from surrobench.llm.parse import parse_configuration, parse_configurations
 from surrobench.llm.prompt_variants import ShownSpace
-from surrobench.llm.prompts import number
+from surrobench.llm.prompts import TEXT_RULES, number
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.protocol.requests import Completion, FinishReason
 from surrobench.space.hyperparameter import values_of
@@ -58,12 +59,16 @@ RBF = LINEAR | {"kernel": "rbf", "gamma": 0.01}
 
 
 def parse(
-    reply: Any, space: SearchSpace = MIXED, *, clip: bool = False, finish: FinishReason = "stop"
+    reply: Any,
+    space: SearchSpace = MIXED,
+    *,
+    clip: bool = False,
+    finish: FinishReason = "stop",
+    rules: int = TEXT_RULES,
 ) -> Proposal:
     text = reply if isinstance(reply, str) else json.dumps(reply)
-    return parse_configuration(
-        Completion(text, finish, 1, 1, 0.0), ShownSpace(space), clip=clip, default=space.default
-    )
+    view = ShownSpace(space, rules=rules)
+    return parse_configuration(Completion(text, finish, 1, 1, 0.0), view, clip=clip, default=space.default)
 
 
 def configuration(proposal: Proposal, space: SearchSpace = MIXED) -> dict[str, Any]:
@@ -131,19 +136,24 @@ def test_prose_around_the_object_is_ignored(around: str) -> None:
     assert proposal.repairs == ()
 
 
-def test_the_first_of_two_objects_counts() -> None:
-    assert configuration(parse(json.dumps(LINEAR) + json.dumps(RBF))) == LINEAR
-    assert defect(parse('{"kernel": "no"} ' + json.dumps(LINEAR))) == "out-of-range"
+def test_the_last_object_that_names_a_hyperparameter_counts() -> None:
+    assert (
+        configuration(parse(f"Best so far: {json.dumps(LINEAR)} Next: {json.dumps(RBF)}"))["kernel"] == "rbf"
+    )
+    assert configuration(parse(json.dumps(LINEAR) + ' {"note": "as above"} {}')) == LINEAR
+    assert defect(parse(json.dumps(LINEAR) + ' {"kernel": "no"}')) == "out-of-range"
 
 
-def test_an_object_inside_another_is_not_fished_out() -> None:
-    assert defect(parse({"configuration": LINEAR})) == "unknown-name"
+def test_a_configuration_inside_another_object_is_found_and_one_inside_a_value_is_not() -> None:
+    assert configuration(parse({"configuration": LINEAR})) == LINEAR
+    assert configuration(parse({"reasoning": {"steps": []}, "next": [LINEAR]})) == LINEAR
     assert defect(parse({**LINEAR, "units": {"value": 3}})) == "out-of-range"
+    assert defect(parse({"a": {"b": {"c": {"d": {"e": LINEAR}}}}})) == "unknown-name"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "   ", "no idea", "42", "null", "[1, 2]", "{", "}{", "{'units': 3}", '{"units": 3', "{units: 3}"],
+    ["", "   ", "no idea", "42", "null", "[1, 2]", "{", "}{", '{"units": 3', "{units: 3}", "{}"],
 )
 def test_a_reply_without_a_json_object_is_unparsable(text: str) -> None:
     assert defect(parse(text)) == "unparsable"
@@ -188,7 +198,10 @@ def test_an_object_is_found_after_much_prose_with_braces() -> None:
 
 def test_a_number_of_thousands_of_digits_is_out_of_range() -> None:
     # Longer than Python is willing to convert.
-    assert defect(parse('{"units": ' + "9" * 6000 + "}")) == "out-of-range"
+    text = json.dumps(LINEAR).replace('"units": 10', '"units": ' + "9" * 6000)
+    proposal = parse(text)
+    assert defect(proposal) == "out-of-range"
+    assert len(proposal.detail) < 100
 
 
 # ---------------------------------------------------------------------- values
@@ -268,9 +281,8 @@ def test_a_value_that_exists_is_kept_and_is_no_repair(name: str, value: float) -
         ("version", "v2"),
         ("units", True),
         ("steps", False),
-        ("units", "10"),
-        ("gamma", "0.01"),
-        ("units", None),
+        ("units", "ten"),
+        ("gamma", "0.01.2"),
         ("units", [10]),
         ("kernel", ["rbf"]),
         ("kernel", {}),
@@ -304,16 +316,30 @@ def test_a_hyperparameter_that_the_proposal_makes_active_is_missing() -> None:
 
 
 @pytest.mark.parametrize("name", ["momentum", "Units", "units ", "", "\ud800", "a,b\nc"])
-def test_an_unknown_name_is_named(name: str) -> None:
-    proposal = parse({**LINEAR, name: 3})
+@pytest.mark.parametrize("clip", [False, True])
+def test_an_unknown_name_is_dropped_and_recorded_as_plain_text(name: str, clip: bool) -> None:
+    proposal = parse({**LINEAR, name: 3}, clip=clip)
+    assert configuration(proposal) == LINEAR
+    assert proposal.repairs == (f"dropped:{name!r}",)
+    "".join(proposal.repairs).encode()  # it is stored with the trial
+
+
+def test_many_unknown_names_are_counted() -> None:
+    proposal = parse({**{f"{'x' * 100}{i}": i for i in range(9)}, **LINEAR})
+    assert proposal.repairs == ("dropped:" + repr("x" * 40),) * 5 + ("dropped:4 more names",)
+
+
+def test_an_object_of_unknown_names_alone_is_no_configuration() -> None:
+    proposal = parse({"momentum": 0.9})
     assert defect(proposal) == "unknown-name"
-    assert repr(name) in proposal.detail
-    proposal.detail.encode()
+    assert proposal.detail == "'momentum' is no hyperparameter, and no other is named"
+    assert defect(parse({"momentum": 0.9}, clip=True)) == "unknown-name"
 
 
 def test_of_a_key_given_twice_the_last_counts() -> None:
     text = json.dumps(LINEAR)[:-1] + ', "units": 77}'
     assert configuration(parse(text)) == {**LINEAR, "units": 77}
+    assert parse(text).repairs == ("json:key-twice",)
 
 
 def test_the_value_of_an_inactive_hyperparameter_is_dropped() -> None:
@@ -357,7 +383,7 @@ def test_clip_moves_an_infinite_number_to_the_bound_on_its_side() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "default"),
-    [("kernel", "sigmoid", "linear"), ("units", "10", 32), ("units", True, 32), ("steps", None, 0.2)],
+    [("kernel", "sigmoid", "linear"), ("units", "ten", 32), ("units", True, 32), ("steps", None, 0.2)],
 )
 def test_clip_fills_what_is_no_value_with_the_default(name: str, value: Any, default: Any) -> None:
     proposal = parse({**LINEAR, name: value}, clip=True)
@@ -375,20 +401,14 @@ def test_clip_fills_only_what_is_active() -> None:
 def test_clip_fills_with_the_benchmarks_default() -> None:
     space = scenario("hpobench/mlp").space
     default = scenario("hpobench/mlp").default()
-    empty = parse_configuration(
-        Completion("{}", "stop", 1, 1, 0.0), ShownSpace(space), clip=True, default=default
+    [name, *_] = space.names
+    text = json.dumps({name: space.decode(default)[0][name]})
+    filled = parse_configuration(
+        Completion(text, "stop", 1, 1, 0.0), ShownSpace(space), clip=True, default=default
     )
-    assert empty.configuration is not None
-    assert np.array_equal(empty.configuration, default)
+    assert filled.configuration is not None
+    assert np.array_equal(filled.configuration, default)
     assert not np.array_equal(default, space.default)
-
-
-@pytest.mark.parametrize("name", ["momentum", "\ud800", "two\nlines"])
-def test_clip_drops_unknown_names_and_records_them_as_plain_text(name: str) -> None:
-    proposal = parse({**LINEAR, name: 0.9}, clip=True)
-    assert configuration(proposal) == LINEAR
-    assert proposal.repairs == (f"dropped:{name!r}",)
-    "".join(proposal.repairs).encode()  # it is stored with the trial
 
 
 # ---------------------------------------------------------------------- whatever a model may say
@@ -435,7 +455,9 @@ def test_an_accepted_configuration_is_legal_and_made_of_what_the_reply_says(repl
     if defect(proposal) is None:
         for name, kept in configuration(proposal).items():
             said = reply[name]
-            if kept != said and not math.isclose(kept, said, rel_tol=1e-9):
+            if f"text:{name}" in proposal.repairs:
+                assert str(kept) == said.strip() or kept == float(said)
+            elif kept != said and not math.isclose(kept, said, rel_tol=1e-9):
                 assert f"snapped:{name}" in proposal.repairs
                 low, high = (
                     min(values_of(MIXED[name]) or [-2]),
@@ -448,6 +470,9 @@ def test_an_accepted_configuration_is_legal_and_made_of_what_the_reply_says(repl
 @given(almost)
 def test_clip_makes_every_object_legal_and_records_all_that_it_changed(reply: dict[str, Any]) -> None:
     proposal = parse(reply, clip=True)
+    if defect(proposal) is not None:
+        assert reply.keys().isdisjoint(MIXED.names)
+        return
     changed = {repair.partition(":")[2] for repair in proposal.repairs}
     for name, kept in configuration(proposal).items():
         said = reply.get(name)
@@ -476,12 +501,35 @@ def test_several_configurations_are_read_in_an_array_or_in_an_object_that_holds_
     assert [configuration(one)["kernel"] for one in found] == ["linear", "rbf"]
 
 
-@pytest.mark.parametrize("said", [{"all": [LINEAR, 1]}, {"all": []}, {"all": LINEAR, "kernel": "rbf"}])
-def test_an_object_that_holds_something_else_is_no_list(said: Any) -> None:
-    reply = Completion(json.dumps(said), "stop", 1, 1, 0.0)
-    found = parse_configurations(reply, ShownSpace(MIXED), 2, clip=False, default=MIXED.default)
-    assert [defect(one) for one in found] == ["unknown-name", "unparsable"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Best so far: {json.dumps({**LINEAR, 'units': 99})}\n{json.dumps([LINEAR, RBF])}",
+        f"{json.dumps([RBF, RBF])} No. {json.dumps([LINEAR, RBF, LINEAR])}",
+        f"Best so far: {json.dumps(RBF)}\n1. {json.dumps(LINEAR)}\n2. {json.dumps(RBF)}",
+        f"{json.dumps([LINEAR, RBF])} I like {json.dumps(RBF)} best.",
+        f"[{json.dumps(LINEAR)}, 1, {json.dumps(RBF)}]",
+        f"[{json.dumps(LINEAR)}\n{json.dumps(RBF)}]",  # the comma is missing
+        json.dumps({"reasoning": ["both"], "configurations": [LINEAR, RBF]}),
+    ],
+)
+def test_the_last_list_counts_and_else_the_last_objects(text: str) -> None:
+    assert [one["kernel"] for one in map(configuration, several(text, 2))] == ["linear", "rbf"]
 
 
-def test_one_configuration_is_not_looked_for_within_another_object() -> None:
-    assert defect(parse({"configuration": LINEAR})) == "unknown-name"
+def test_the_whole_configurations_of_a_list_that_was_cut_off_count() -> None:
+    text = json.dumps(RBF) + json.dumps([LINEAR, RBF, LINEAR])[:-20]
+    found = several(text, 3, "length")
+    assert [defect(one) for one in found] == [None, None, "truncated"]
+    assert configuration(found[0]) == LINEAR
+
+
+def test_fewer_than_asked_for_is_said() -> None:
+    found = several(json.dumps([LINEAR]), 2)
+    assert [defect(one) for one in found] == [None, "unparsable"]
+    assert found[1].detail == "the answer lists 1 configurations instead of 2"
+
+
+def several(text: str, k: int, finish: FinishReason = "stop") -> list[Proposal]:
+    reply = Completion(text, finish, 1, 1, 0.0)
+    return parse_configurations(reply, ShownSpace(MIXED), k, clip=False, default=MIXED.default)

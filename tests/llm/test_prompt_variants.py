@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.parse import parse_configuration, parse_configurations
 from surrobench.llm.prompt_variants import VARIANTS, ShownSpace, Variant, shown_card
-from surrobench.llm.prompts import describe, render
+from surrobench.llm.prompts import TEXT_RULES, render
 from surrobench.llm.schemas import json_schema
+from surrobench.llm.shown_values import ShownValues
 from surrobench.protocol.requests import Completion
 from surrobench.space.hyperparameter import Matrix, bounds_of, values_of
 from surrobench.space.search_space import SearchSpace
@@ -165,7 +166,7 @@ def test_full_shows_the_space_as_it_is(id_: str) -> None:
     assert view.names == where.space.names
     assert shown_card(where.card, "full") == where.card
     for hp, about in zip(where.space.hyperparameters, view.abouts, strict=True):
-        assert about.startswith(describe(hp))
+        assert about.startswith(ShownValues(hp, TEXT_RULES).describe())
 
 
 @everywhere
@@ -216,8 +217,8 @@ def test_misleading_gives_every_hyperparameter_the_name_of_another(id_: str) -> 
     view = ShownSpace(where.space, "misleading")
     assert set(view.names) == set(where.space.names)
     assert all(name != own for name, own in zip(view.names, where.space.names, strict=True))
-    for hp, own in zip(view.hyperparameters, where.space.hyperparameters, strict=True):
-        assert describe(hp) == describe(own)  # ranges stay in place
+    for shown, own in zip(view.values, ShownSpace(where.space).values, strict=True):
+        assert shown.describe() == own.describe()  # ranges stay in place
     assert where.space.names == tuple(hp.name for hp in where.space.hyperparameters)  # not touched
     assert shown_card(where.card, "misleading") == where.card
 

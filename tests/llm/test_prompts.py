@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jinja2
 import pytest
-from ConfigSpace import CategoricalHyperparameter, Float, Integer, OrdinalHyperparameter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from surrobench.benchmarks.registry import SCENARIOS, benchmark, scenario, scena
 from surrobench.errors import DataError
 from surrobench.llm import prompts
 from surrobench.llm.prompt_variants import ShownSpace, Variant, shown_card
-from surrobench.llm.prompts import COMMON, describe, number, prompts_hash, render
+from surrobench.llm.prompts import COMMON, number, prompts_hash, render
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.space.hyperparameter import values_of
 from tests.llm.templates import forget_templates
@@ -50,11 +49,12 @@ def hash_of(folder: Path, **files: str) -> str:
 @pytest.mark.parametrize("id_", [f"{key}/{scenario(key).instances[0]}" for key in scenarios()])
 def test_the_head_renders_for_every_benchmark(id_: str) -> None:
     where = benchmark(id_)
-    text = render("karpathy-agent", "head", card=where.card, view=ShownSpace(where.space))
+    view = ShownSpace(where.space)
+    text = render("karpathy-agent", "head", card=where.card, view=view)
     assert str(where.card.dataset) in text
     assert where.card.metric in text
-    for hp in where.space.hyperparameters:
-        assert f"- {hp.name}: {describe(hp)}" in text
+    for shown in view.values:
+        assert f"- {shown.hp.name}: {shown.describe()}" in text
     assert "None" not in text
     assert "{{" not in text
     assert "{%" not in text
@@ -170,11 +170,3 @@ def test_what_is_no_float_is_shown_as_it_is(value: object) -> None:
 def test_a_shown_number_is_near_and_shown_the_same_again(value: float) -> None:
     assert number(number(value)) == number(value)
     assert abs(number(value) - value) <= 0.0051 * abs(value)
-
-
-def test_a_hyperparameter_is_described_with_type_range_and_scale_and_without_default() -> None:
-    assert describe(CategoricalHyperparameter("a", ["x", "y"])) == "one of x, y"
-    assert describe(OrdinalHyperparameter("b", [0.00012345, 1])) == "one of 0.000123, 1"
-    assert describe(Float("c", (1e-5, 0.33333), log=True)) == "number from 1e-05 to 0.333, log scale"
-    assert describe(Float("d", (0, 1), default=0.7654)) == "number from 0.0 to 1.0"
-    assert describe(Integer("e", (1, 12345), default=77)) == "integer from 1 to 12345"

@@ -12,6 +12,7 @@ from surrobench.llm.client import Client
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.parse import parse_configuration
+from surrobench.llm.prompt_variants import ShownSpace
 from surrobench.protocol.requests import Complete, Completion, Message, Served
 from tests.studies import AGENT, MLP, answer, configuration, suite_text, surrobench
 
@@ -43,7 +44,7 @@ def thought(content: str | None, name: str, text: str) -> Any:
         (ok("<think>\nsix by seven\n</think>\n\n42"), "six by seven", "42"),
         (ok("<think></think>42"), "", "42"),
         (ok("six by seven</think>42"), "six by seven", "42"),  # the prompt ended with the first tag
-        (ok("  <think>six</think>4<think>2</think>"), "six", "4<think>2</think>"),
+        (ok("  <think>six</think>4<think>2</think>"), "six\n2", "4"),
         (ok('{"a": "</think>"}'), "", '{"a": "</think>"}'),
         (ok("no thought"), "", "no thought"),
         (truncated("<think>six by"), "six by", ""),
@@ -71,7 +72,7 @@ def test_tokens_of_thinking_are_those_the_server_tells() -> None:
 )
 def test_thinking_that_used_up_the_tokens_is_a_truncated_reply(behaviour: Any) -> None:
     space = benchmark(MLP).scenario.space
-    proposal = parse_configuration(reply(behaviour), space, clip=False, default=space.default)
+    proposal = parse_configuration(reply(behaviour), ShownSpace(space), clip=False, default=space.default)
     assert (proposal.configuration, proposal.defect) == (None, "truncated")
 
 

@@ -24,12 +24,20 @@ import numpy as np
 from surrobench.benchmarks.base import Objective, TaskCard
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.prompt_variants import VARIANTS, Variant, shown_card
+from surrobench.llm.prompts import TEXT_RULES
+from surrobench.llm.shown_values import ShownValues
 from surrobench.optimizers.base import Steps, Task, computed
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Completion, Evaluate, Evaluated, Waste
-from surrobench.space.hyperparameter import Matrix
+from surrobench.space.hyperparameter import Hyperparameter, Matrix
 from surrobench.space.search_space import SearchSpace
+
+
+def describe(hp: Hyperparameter) -> str:
+    """Say how prompts describe a hyperparameter."""
+    return ShownValues(hp, TEXT_RULES).describe()
+
 
 CAR = "hpobench/mlp/car"
 XGBOOST = "yahpo/rbv2_xgboost/16"

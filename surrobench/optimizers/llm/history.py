@@ -15,13 +15,21 @@ from surrobench.optimizers.base import Task, configuration_key
 from surrobench.protocol.requests import Evaluated
 from surrobench.space.hyperparameter import Matrix
 
+DIGITS, MOST_DIGITS = 4, 7
+"""How many significant digits an outcome has at least and at most: surrogates compute with seven."""
+TOLD_APART = 5
+"""How many of the best different outcomes look different."""
+MORE_DIGITS = 8
+"""How many more digits are tried for a configuration that would look like another."""
+
 
 class History:
     """All trials that had a configuration, oldest first, including the granted initial design.
 
     All methods use one serializer (``METHODS.md``, confound 10). It writes a configuration as one line of
-    JSON whose values have three significant digits. It writes an outcome with four digits, in the objective's
-    natural direction.
+    JSON, see ``llm.shown_values``; different configurations get more digits where their lines would be equal
+    and that tells them apart. It writes an outcome in the objective's natural direction, with four digits or
+    as many more as it takes to tell the best ``TOLD_APART`` different outcomes apart.
 
     Attributes:
         configurations: each of shape (d,).
@@ -34,6 +42,8 @@ class History:
         self.losses: list[float] = []
         self._texts: list[str] = []
         self._seen: set[bytes] = set()
+        self._lines: dict[str, bytes] = {}
+        self._digits = DIGITS
         self.add(task.initial)
 
     def add(self, answer: Evaluated) -> None:
@@ -43,8 +53,9 @@ class History:
                 continue
             self.configurations.append(x)
             self.losses.append(loss)
-            self._texts.append(self.text(x))
+            self._texts.append(self._told_apart(x))
             self._seen.add(configuration_key(x))
+        self._add_digits()
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -79,7 +90,27 @@ class History:
 
     def value(self, loss: float) -> str:
         """Return a loss as the value of the objective that prompts show."""
-        return f"{self._sign * loss + 0.0:.4g}"  # never -0
+        return self._value(loss, self._digits)
+
+    def _value(self, loss: float, digits: int) -> str:
+        return f"{self._sign * loss + 0.0:.{digits}g}"  # never -0
+
+    def _told_apart(self, x: Matrix) -> str:
+        """Return a configuration's line, with more digits where it is the line of another configuration."""
+        key, text = configuration_key(x), self.text(x)
+        if self._task.text_rules > 1:
+            longer = (json.dumps(self._task.shown.write(x, more)) for more in range(MORE_DIGITS))
+            text = next((line for line in longer if self._lines.get(line, key) == key), text)
+            self._lines.setdefault(text, key)
+        return text
+
+    def _add_digits(self) -> None:
+        """Add digits to all outcomes until the best of them look as different as they are."""
+        if self._task.text_rules == 1:
+            return
+        best = sorted({loss for loss in self.losses if np.isfinite(loss)})[:TOLD_APART]
+        while self._digits < MOST_DIGITS and len({self._value(y, self._digits) for y in best}) < len(best):
+            self._digits += 1
 
     @property
     def best(self) -> int | None:

@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator as Draws
 
-from surrobench.llm.parse import Proposal
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History

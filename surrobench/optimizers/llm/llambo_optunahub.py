@@ -31,7 +31,7 @@ In the following points the port differs from the paper, and this method follows
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,8 +40,9 @@ from ConfigSpace.hyperparameters import OrdinalHyperparameter
 from numpy.random import Generator as Draws
 
 from surrobench.errors import UsageError
-from surrobench.llm.parse import Proposal, parse_configuration
+from surrobench.llm.parse import parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
@@ -129,6 +130,7 @@ def llambo_optunahub(
             seen,
             [shuffled(seen, ranks, k) for k in range(templates)],
             random=n_initial / len(seen),
+            value=past.value,
         )
         candidates, none = yield from _sample(task, examples, alpha, rounds, at_least)
         if candidates:
@@ -191,7 +193,7 @@ class _Numbers:
         the whole space. Where a model guesses at the rest, the repairs say so (``dropped:NAME``).
         """
         try:
-            said = load_json(reply.text)
+            said: Any = load_json(reply.text) if task.text_rules == 1 else None
         except ValueError:
             said = None
         extra = [name for name in self.hidden if name in said] if isinstance(said, dict) else []
@@ -200,10 +202,12 @@ class _Numbers:
             reply = replace(reply, text=text)
         default = task.default[self.columns]
         proposal = parse_configuration(reply, self.view, clip=task.invalid == "clip", default=default)
-        if proposal.configuration is None or not reply.where:  # a control's replies are in no journal
+        if proposal.configuration is None:
             return proposal
-        dropped = [f"dropped:{self.hidden[name]}" for name in extra]
-        return replace(proposal, repairs=(*proposal.repairs, *dropped))
+        repairs = [*proposal.repairs, *(f"dropped:{self.hidden[name]}" for name in extra)]
+        if not reply.where:  # a control's replies are in no journal
+            repairs = [repair for repair in repairs if repair[8:] not in self.hidden.values()]
+        return replace(proposal, repairs=tuple(repairs))
 
 
 def _numbers(task: Task) -> _Numbers:
@@ -241,6 +245,7 @@ class _Examples:
         seen: the trials that did not fail.
         orders: the seen trials in the order of each template.
         random: the initial random trials, as a share of ``seen``.
+        value: writes a loss as the value of the objective.
     """
 
     part: _Numbers
@@ -249,6 +254,7 @@ class _Examples:
     seen: Sequence[int]
     orders: Sequence[Sequence[int]]
     random: float
+    value: Callable[[float], str]
 
     def shown(self, order: Sequence[int], said: Sequence[str]) -> list[tuple[str, str]]:
         """Return configurations with what is said of each."""
@@ -308,7 +314,7 @@ def _target(task: Task, examples: _Examples, alpha: float) -> str:
         bound = limit(values, minimize)
         assert bound is not None  # without a limit, the first step is taken
         target = max(bound, 0.9 * values.min()) if minimize else min(bound, 1.05 * values.max())
-    return f"{target:.4g}"
+    return examples.value(target * sign)
 
 
 def _scores(
@@ -327,7 +333,7 @@ def _scores(
         prompts = _prompts_about(task, examples, parts, "classify", said, share=round(100 * top_share))
         return moments((yield from ask(task, "classify", prompts, 1, {})))[0]
     sign, observed = task.objective.sign, examples.losses[examples.seen]
-    said = [f"{sign * loss:.4g}" for loss in examples.losses]
+    said = [examples.value(loss) for loss in examples.losses]
     prompts = _prompts_about(task, examples, parts, "predict", said)
     mu, sigma = moments((yield from ask(task, "predict", prompts, 1, {})) * sign)
     floor = 1e-5 * (float(np.ptp(observed)) or 1.0)
@@ -339,7 +345,7 @@ def _scores(
 
 def _prompts_for_candidates(task: Task, examples: _Examples, target: str) -> list[tuple[Message, ...]]:
     view = examples.part.view
-    said = [f"{task.objective.sign * loss:.4g}" for loss in examples.losses]
+    said = [examples.value(loss) for loss in examples.losses]
     integers = [name for name, hp in zip(view.names, view.hyperparameters, strict=True) if is_integer(hp)]
     texts = [
         task.prompt(

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from surrobench.errors import UsageError
+from surrobench.llm.prompts import TEXT_RULES
+from surrobench.llm.thinking import apart
 from surrobench.optimizers.base import Task
 from surrobench.protocol.requests import Complete, Completion, Message, Request
 from surrobench.space.hyperparameter import Matrix
@@ -155,27 +157,31 @@ def ask(
 def _counted(task: Task, purpose: str, reply: Completion) -> float:
     if purpose == "classify" and reply.finish_reason == "length" and reply.text.strip() in ("0", "1"):
         reply = replace(reply, finish_reason="stop")  # a class is whole; what was cut off is white space
-    value, verdict = read_number(reply)
+    value, verdict = read_number(reply, task.text_rules)
     if purpose == "classify" and verdict == "valid" and value not in (0.0, 1.0):
         value, verdict = np.nan, "out-of-range"
     task.answers[f"{purpose}:{verdict}"] += 1
     return value
 
 
-def read_number(reply: Completion) -> tuple[float, str]:
+def read_number(reply: Completion, rules: int = TEXT_RULES) -> tuple[float, str]:
     """Return the number that a reply says, and the verdict.
 
     The number is NaN if the reply says none or several. The first line with a number counts. What a model
     goes on to write after that line is its own continuation of the examples. More than one number in that
     line leaves open which is meant. The verdict is then ``unparsable``, as published. A number that was cut
     off in its exponent or before its point is another number. The verdict is then ``truncated``. What a model
-    thinks aloud, between tags, is not its answer.
+    thinks aloud is not its answer, see ``llm.thinking``.
     """
     if reply.finish_reason == "refusal":
         return np.nan, "refused"
-    _, _, text = reply.text.replace("\N{MINUS SIGN}", "-").rpartition("</think>")
-    if "<think>" in text:  # the model has not come to its answer
-        text = ""
+    text = reply.text.replace("\N{MINUS SIGN}", "-")
+    if rules > 1:
+        text = apart(text)[1]
+    else:
+        text = text.rpartition("</think>")[2]
+        if "<think>" in text:  # the model has not come to its answer
+            text = ""
     cut = reply.finish_reason == "length"
     for line in text.splitlines(keepends=True):
         if cut and _CUT.search(line):

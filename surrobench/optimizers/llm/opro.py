@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from numpy.random import Generator
 
-from surrobench.llm.parse import Proposal
+from surrobench.llm.proposal import Proposal
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.propose import propose_repeatedly, trial

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from surrobench.llm.parse import Proposal, parse_configurations
+from surrobench.llm.parse import parse_configurations
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.llm.history import History

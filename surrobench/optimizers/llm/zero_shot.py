@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from surrobench.benchmarks.base import TaskCard
-from surrobench.llm.parse import Proposal
+from surrobench.llm.proposal import Proposal
 from surrobench.llm.schemas import json_schema
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.llm.history import History

@@ -10,14 +10,22 @@ from cmaes import CMA
 
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.classical.cma_es import Restarting, cma_es
 from surrobench.optimizers.llm import centaur as module
 from surrobench.optimizers.llm.centaur import centaur, is_models_turn
 from surrobench.protocol.requests import Waste
 from surrobench.seeding import stream
-from tests.optimizers.chatting import INVALID, engine_run, exactly, losses_of, play, randomly, task_of
+from tests.optimizers.chatting import (
+    INVALID,
+    describe,
+    engine_run,
+    exactly,
+    losses_of,
+    play,
+    randomly,
+    task_of,
+)
 from tests.optimizers.driving import batches
 
 CAR, FCN, NAS, XGB = (

@@ -8,14 +8,13 @@ import pytest
 
 from surrobench.engine.loop import drive as drive_in_engine
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.classical import tpe_study
 from surrobench.optimizers.classical.tpe import tpe
 from surrobench.optimizers.kernels.tpe_mixture import good_group
 from surrobench.optimizers.llm.centaur_tpe import centaur_tpe
 from surrobench.protocol.requests import Waste
 from surrobench.seeding import stream
-from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
+from tests.optimizers.chatting import INVALID, describe, engine_run, losses_of, play, randomly, task_of
 from tests.optimizers.driving import batches
 
 CAR, FCN, XGB = "hpobench/mlp/car", "hpolib/fcnet/protein_structure", "yahpo/rbv2_xgboost/16"

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.llm.karpathy_agent import karpathy_agent
 from surrobench.protocol.requests import Complete, Evaluate, Message, Waste
 from surrobench.space.hyperparameter import Matrix
-from tests.optimizers.chatting import Chat, task_of, written
+from tests.optimizers.chatting import Chat, describe, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 QUESTION = "Next configuration, not tried before, as one line of JSON:"

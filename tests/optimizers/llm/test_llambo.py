@@ -9,11 +9,10 @@ from scipy.stats import norm
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import describe
 from surrobench.llm.schemas import json_schema
 from surrobench.protocol.requests import Completion, Evaluate, Waste
 from surrobench.space.hyperparameter import Matrix
-from tests.optimizers.chatting import Chat, Reply, chat_with, in_turn, randomly, task_of, written
+from tests.optimizers.chatting import Chat, Reply, chat_with, describe, in_turn, randomly, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 SOME = [-0.5, -0.25, -0.75, -0.6]
@@ -287,7 +286,7 @@ GOOD = json.loads(written(task_of("hpobench/mlp/car"), samples(1, seed=2)[0]))
 INVALID = {
     "unparsable": "I would try a wider network.",
     "missing": json.dumps({key: value for key, value in GOOD.items() if key != "alpha"}),
-    "unknown-name": json.dumps({**GOOD, "dropout": 0.1}),
+    "unknown-name": json.dumps({"dropout": 0.1}),
     "out-of-range": json.dumps({**GOOD, "width": 99999}),
     "truncated": _cut(json.dumps(GOOD)),
     "refused": Completion("I cannot help with that.", "refusal", 1, 1, 0.0, where="7.0.0"),

@@ -8,12 +8,11 @@ import pytest
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.errors import UsageError
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.llm.control import controlled
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.protocol.requests import Completion, Evaluate, Evaluated, Waste
 from surrobench.space.hyperparameter import Matrix
-from tests.optimizers.chatting import Chat, Reply, chat_with, in_turn, randomly, task_of, written
+from tests.optimizers.chatting import Chat, Reply, chat_with, describe, in_turn, randomly, task_of, written
 
 CAR = benchmark("hpobench/mlp/car")
 FCNET = "hpolib/fcnet/naval_propulsion"  # six ordinals, three categorical ones
@@ -287,7 +286,7 @@ GOOD = json.loads(written(task_of("hpobench/mlp/car"), samples(1, seed=2)[0]))
 INVALID = {
     "unparsable": "I would try a wider network.",
     "missing": json.dumps({key: value for key, value in GOOD.items() if key != "alpha"}),
-    "unknown-name": json.dumps({**GOOD, "dropout": 0.1}),
+    "unknown-name": json.dumps({"dropout": 0.1}),
     "out-of-range": json.dumps({**GOOD, "width": 99999}),
     "truncated": Completion('{"width": 6', "length", 1, 1, 0.0),
     "refused": Completion("I cannot help with that.", "refusal", 1, 1, 0.0),

@@ -8,14 +8,13 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from surrobench.engine.loop import drive as drive_in_engine
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.llm import llinbo as module
 from surrobench.optimizers.llm.gp_ucb import GpUcb
 from surrobench.optimizers.llm.history import History
 from surrobench.optimizers.llm.llinbo import llinbo
 from surrobench.protocol.requests import Evaluated, Waste
 from surrobench.seeding import stream
-from tests.optimizers.chatting import INVALID, engine_run, losses_of, play, randomly, task_of
+from tests.optimizers.chatting import INVALID, describe, engine_run, losses_of, play, randomly, task_of
 
 CAR, FCN, NAS, XGB = (
     "hpobench/mlp/car",

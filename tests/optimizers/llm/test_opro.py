@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.llm.opro import opro, opro_1
 from surrobench.protocol.requests import Complete, Evaluate, Message, Waste
 from tests.optimizers.chatting import (
@@ -16,6 +15,7 @@ from tests.optimizers.chatting import (
     EVERYWHERE,
     INVALID,
     XGBOOST,
+    describe,
     losses_of,
     play,
     randomly,

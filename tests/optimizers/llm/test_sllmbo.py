@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.llm.prompts import describe
 from surrobench.optimizers.classical.tpe import tpe
 from surrobench.optimizers.llm.sllmbo import sllmbo
 from surrobench.protocol.requests import Complete, Evaluate, Message, Waste
@@ -17,6 +16,7 @@ from tests.optimizers.chatting import (
     INVALID,
     XGBOOST,
     Chat,
+    describe,
     losses_of,
     play,
     randomly,
