@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from surrobench.llm import models, prompt_variants
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompt_variants import VARIANTS, ShownSpace
-from surrobench.optimizers.classical.optuna_study import OptunaStudy
+from surrobench.optimizers.classical.tpe import tpe_study
 from surrobench.optimizers.entry import Optimizer
-from surrobench.optimizers.llm import centaur, centaur_tpe, propose
+from surrobench.optimizers.llm import centaur, centaur_tpe, propose, sllmbo
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import identity, identity_1
 from surrobench.plan.planning import plan
@@ -287,13 +287,20 @@ def test_how_a_librarys_state_is_shown_is_part_of_the_id(monkeypatch: pytest.Mon
 
 def test_no_number_of_a_library_is_part_of_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version of Optuna, which proposes something else, makes no other runs."""
-    before, ask, asked = ids_of_all(), OptunaStudy.ask, []
+    before, asked = ids_of_all(), []
 
-    def elsewhere(self: OptunaStudy) -> Any:
-        asked.append(ask(self))
-        return np.full_like(asked[-1], np.nan)
+    def elsewhere(*args: Any, **more: Any) -> Any:
+        study = tpe_study(*args, **more)
+        ask = study.ask
 
-    monkeypatch.setattr(OptunaStudy, "ask", elsewhere)
+        def other() -> Any:
+            asked.append((yield from ask()))
+            return np.full_like(asked[-1], np.nan)
+
+        monkeypatch.setattr(study, "ask", other)
+        return study
+
+    monkeypatch.setattr(sllmbo, "tpe_study", elsewhere)
     assert ids_of_all() == before
     assert asked
 
