@@ -10,11 +10,13 @@ import ast
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from functools import cached_property
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 from surrobench.plain_files import read_bytes
+from surrobench.system import installed_versions
 
 Find = Callable[[str], Path | None]
 """Takes the dotted name of a module of the package; returns its file, or None where there is none."""
@@ -46,16 +48,11 @@ class Sources:
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()
 
+    @cached_property
     def versions(self) -> dict[str, str]:
         """Return the versions of the installed packages that the files import."""
         known = packages_distributions()
-        found = {}
-        for name in sorted({package for module in self.others for package in known.get(module, ())}):
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:  # it is being uninstalled
-                continue
-        return found
+        return installed_versions(sorted({name for module in self.others for name in known.get(module, ())}))
 
 
 def sources_of_file(path: Path, content: bytes) -> Sources:

@@ -67,6 +67,10 @@ class UserOptimizer(Optimizer):
         """Return the generator function, made of what the user wrote."""
         return _as_steps(self.target, self.made_by)
 
+    def library_versions(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of what the source files import."""
+        return super().library_versions(parameters) | (self.sources.versions if self.sources else {})
+
     def signature(self) -> dict[str, inspect.Parameter]:
         """Return all parameters after task and generator; each has a default.
 

@@ -19,6 +19,7 @@ from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.plan.run import Run
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
+from surrobench.system import installed_versions
 
 
 def plan(
@@ -127,8 +128,8 @@ def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> I
                 f'Leave out {where.id}, or the variant "misleading".',
             )
         run = _run(suite, where.id, label, entry, model, variant)
-        if model:
-            run = replace(run, text_rules=origin.text_rules)
+        versions = entry.library_versions(run.parameters) | installed_versions(where.scenario.libraries)
+        run = replace(run, versions=versions, text_rules=origin.text_rules if model else run.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
         yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
 

@@ -55,6 +55,9 @@ class Run:
     text_rules: int = 1
     """How prompts write values and replies are read, see ``llm.prompts.TEXT_RULES``; 1 where there are none.
     Records that do not name it are of runs with the first version."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """The libraries that the trials depend on, with their versions. They are no part of the identity, but
+    ``rank`` says where a method mixes them. Older records do not name them."""
     scheme: int = 1
     """Which scheme the id is of, see ``plan.identity``."""
 
@@ -100,5 +103,5 @@ class Run:
         return entry
 
 
-OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "scheme": 1}
+OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "versions": {}, "scheme": 1}
 """Fields of a run that records leave out where they have these values; older records have none of them."""

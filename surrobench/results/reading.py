@@ -79,6 +79,19 @@ class TrialFiles:
         ]
         return pl.concat(frames) if frames else Records.of([]).frame()
 
+    def made_with(self) -> pl.DataFrame:
+        """Return a row per recorded run, with the columns of ``Records.made_with``."""
+        frames = [self.held[path].made_with()[list(places)] for path, places in self.counted().items()]
+        return pl.concat(frames) if frames else Records.of([]).made_with()
+
+    def versions(self) -> dict[str, Mapping[str, str]]:
+        """Return the versions of the libraries of each recorded run, by its id; empty where unknown."""
+        found: dict[str, Mapping[str, str]] = {}
+        for path, places in self.counted().items():
+            ids, versions = self.held[path].ids, self.held[path].versions()
+            found |= {ids[i]: versions[i] for i in places}
+        return found
+
     def run_settings(self) -> pl.DataFrame:
         """Return a row per recorded run, with the columns of ``Records.settings``."""
         frames = [self.held[path].settings()[list(places)] for path, places in self.counted().items()]

@@ -53,6 +53,7 @@ class Surrogate(Scenario):
     """
 
     version_1 = 1
+    libraries = ("onnxruntime",)
     noisy = False
     default_origin = (
         "the middle of each range, as published in YAHPO Gym's own search space (no library's default)"
