@@ -14,6 +14,7 @@ from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.prompt_variants import method_name
 from surrobench.patterns import matching
 from surrobench.protocol.budget import ROUNDING, Budget
+from surrobench.report.data.earlier_ids import CELL, earlier_ids
 from surrobench.results.folder import Results
 from surrobench.stats.steps import Steps, Unit, spent_by, steps_of
 
@@ -80,17 +81,17 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
         folder.recorded_runs().select("run", "spent", pl.lit(number, pl.UInt32).alias("folder"))
         for number, folder in enumerate(folders)
     )
+    same = pl.col("run").replace(earlier_ids(folders, plan))
     plan = (
         plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left")
         .sort("spent", descending=True, nulls_last=True, maintain_order=True)
-        .unique("run", keep="first", maintain_order=True)
+        .filter(same.is_first_distinct())
         .sort("benchmark", "folder", maintain_order=True)
         .drop("spent")
     )
-    cell = ["benchmark", "method", "seed"]
-    double = plan.filter(pl.struct(cell).is_duplicated()).sort(*cell, "folder")
+    double = plan.filter(pl.struct(CELL).is_duplicated()).sort(*CELL, "folder")
     if len(double):
-        (name, method, seed), *more = double.select(cell).unique(maintain_order=True).iter_rows()
+        (name, method, seed), *more = double.select(CELL).unique(maintain_order=True).iter_rows()
         where = " and ".join(
             str(folders[number].folder) for number in double["folder"].unique(maintain_order=True)
         )
