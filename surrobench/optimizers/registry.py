@@ -64,6 +64,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "classical.local_search:local_search",
         "changes one hyperparameter at a time, keeps the first improvement, and restarts at random",
         seconds=1.5e-4,
+        libraries=("scipy",),
     ),
     "regularized-evolution": Optimizer(
         "classical.regularized_evolution:regularized_evolution",
@@ -85,21 +86,21 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "tree-structured Parzen estimator: models where good and bad trials lie (Optuna)",
         seconds=3e-4,
         lockstep=True,
-        libraries=("optuna",),
+        libraries=("optuna", "scipy"),
     ),
     "tpe-multivariate": Optimizer(
         "classical.tpe:tpe_multivariate",
         "TPE that models all hyperparameters jointly, conditional ones included (Optuna)",
         seconds=3e-4,
         lockstep=True,
-        libraries=("optuna",),
+        libraries=("optuna", "scipy"),
     ),
     "tpe-univariate": Optimizer(
         "classical.tpe:tpe_univariate",
         "TPE that models each hyperparameter by itself (Optuna)",
         seconds=6e-4,
         lockstep=True,
-        libraries=("optuna",),
+        libraries=("optuna", "scipy"),
     ),
     "cma-es": Optimizer(
         "classical.cma_es:cma_es",
@@ -160,6 +161,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "Hyperband that draws configurations where good trials are dense",
         seconds=5e-4,
         multi_fidelity=True,
+        libraries=("scipy",),
     ),
     "dehb": Optimizer(
         "multi_fidelity.dehb:dehb",
@@ -205,7 +207,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
         seconds=0.8,
         prompts="sllmbo",
-        libraries=("optuna",),
+        libraries=("optuna", "scipy"),
     ),
     "centaur": Optimizer(
         "llm.centaur:centaur",
@@ -219,7 +221,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "TPE, in which a language model that sees its state proposes every third trial",
         seconds=5e-1,
         prompts="centaur-tpe",
-        libraries=("optuna",),
+        libraries=("optuna", "scipy"),
     ),
     "llinbo": Optimizer(
         "llm.llinbo:llinbo",
