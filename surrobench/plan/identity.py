@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from typing import Any
 
 from surrobench.benchmarks.base import Scenario
+from surrobench.benchmarks.registry import source_digits
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers.entry import Optimizer
@@ -56,10 +57,11 @@ def identified(
     """
     identity = canonical(run_identity(run, scenario, entry, model))
     digest = hashlib.blake2b(identity.encode(), digest_size=8)
+    _ = run.budget  # which all seeds share
     for seed in seeds:
         of_seed = digest.copy()
         of_seed.update(b"\0%d" % seed)
-        yield replace(run, seed=seed, id=of_seed.hexdigest(), scheme=SCHEME)
+        yield run.with_seed(seed, of_seed.hexdigest(), SCHEME)
 
 
 def run_identity(run: Run, scenario: Scenario, entry: Optimizer, model: ModelSpec | None) -> dict[str, Any]:
@@ -73,6 +75,8 @@ def run_identity(run: Run, scenario: Scenario, entry: Optimizer, model: ModelSpe
         "optimizer": [run.optimizer, entry.version, entry.changed(run.parameters)],
         **_settings(run, without=set() if asks else _OF_MODELS),
     }
+    if source := source_digits(scenario.key):
+        identity["source"] = source
     if not scenario.noisy:
         identity.pop("noise", None)
     if after := entry.after(run.parameters):

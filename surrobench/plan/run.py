@@ -61,6 +61,12 @@ class Run:
     scheme: int = 1
     """Which scheme the id is of, see ``plan.identity``."""
 
+    def with_seed(self, seed: int, identity: str, scheme: int) -> Run:
+        """Return the run with a seed and its id: a study has a hundred thousand, and a field each is slow."""
+        run = object.__new__(Run)
+        run.__dict__.update(self.__dict__, seed=seed, id=identity, scheme=scheme)
+        return run
+
     @cached_property
     def budget(self) -> Budget:
         """What the run may spend."""

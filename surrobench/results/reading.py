@@ -46,6 +46,7 @@ class TrialFiles:
         self.outdated: dict[Path, int] = {}
         self.forgotten: set[tuple[Path, str]] = set()
         self._last_counted: tuple[_State, dict[Path, Sequence[int]]] | None = None
+        self._last_endings: tuple[Mapping[Path, Sequence[int]], dict[str, Ending]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self.held[path] = _read_records(path)
             if version <= WITHOUT_VARIANTS:
@@ -61,9 +62,11 @@ class TrialFiles:
 
     def endings(self) -> dict[str, Ending]:
         """Return how each recorded run ended, by its id; the records themselves are not built."""
-        return dict(
-            ending for path, places in self.counted().items() for ending in self.held[path].endings(places)
-        )
+        counted = self.counted()
+        if self._last_endings is None or self._last_endings[0] is not counted:
+            found = (ending for path, places in counted.items() for ending in self.held[path].endings(places))
+            self._last_endings = counted, dict(found)
+        return dict(self._last_endings[1])
 
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
         """Return those of some runs that have something left to do within their budgets."""

@@ -21,6 +21,8 @@ from surrobench.engine.outcome import RunState
 from surrobench.plan.run import OPTIONAL, Run
 from surrobench.protocol.budget import Budget
 
+_LIMITS = ("trials", "equivalents", "seconds", "tokens")
+
 
 class Ending(NamedTuple):
     """Says how a recorded run ended, and which budget it had."""
@@ -184,17 +186,22 @@ class Records(Sequence[RunRecord]):
         return RunRecord(Run(**entry), state, error, spent, thinking, answers, served)
 
     def endings(self, indices: Iterable[int]) -> Iterator[tuple[str, Ending]]:
-        """Yield the id and the ending of some of the runs, without building their records."""
-        states, errors = self._columns["state"], self._columns["error"]
-        shared: dict[Budget, Budget] = {}
+        """Yield the id and the ending of some of the runs, without building their records.
+
+        Runs that ended alike share one ending.
+        """
+        states, errors, nothing = self._columns["state"], self._columns["error"], [None] * len(self)
+        trials, equivalents, seconds, tokens = (self._columns.get(name, nothing) for name in _LIMITS)
+        shared: dict[tuple[Any, ...], Ending] = {}
         for i in indices:
-            budget = self.budget(i)
-            yield self.ids[i], Ending(states[i], errors[i], shared.setdefault(budget, budget))
+            key = states[i], errors[i], trials[i], equivalents[i], seconds[i], tokens[i]
+            if key not in shared:
+                shared[key] = Ending(key[0], key[1], Budget(*key[2:]))
+            yield self.ids[i], shared[key]
 
     def budget(self, index: int) -> Budget:
         """Return the budget of one of the runs."""
-        limits = ("trials", "equivalents", "seconds", "tokens")
-        return Budget(*(self._columns[name][index] if name in self._columns else None for name in limits))
+        return Budget(*(self._columns[name][index] if name in self._columns else None for name in _LIMITS))
 
     def __iter__(self) -> Iterator[RunRecord]:
         return (self[i] for i in range(len(self)))

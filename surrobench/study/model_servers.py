@@ -52,9 +52,10 @@ def choose_settings(
         results: of earlier sessions, if there are any.
         note: takes a line for each server that lacks something, and for each fallback.
     """
-    pending = results.unfinished(plan) if results is not None else plan
+    asking = [run for run in plan if run.asks_model] if suite.models else []
+    pending = results.unfinished(asking) if results is not None else asking
     servers = {}
-    for label in sorted({run.model for run in pending if run.model and run.asks_model}):
+    for label in sorted({run.model for run in pending if run.model}):
         with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked
             servers[label] = capabilities(suite.models[label])
             if servers[label].lacks:

@@ -128,6 +128,30 @@ def test_a_recording_is_replayed_to_the_same_bytes_from_its_folder_and_from_its_
     assert trials(tmp_path / "journal").filter(of_model).equals(trials(tmp_path / "out").filter(of_model))
 
 
+def test_a_recording_knows_the_weights_that_are_gone(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "model.safetensors").write_bytes(b"weights")
+    with FaultyServer(answer) as server:
+        model = f"retries = 0\nweights = {json.dumps(str(weights))}"
+        text = suite_text(MLP, seeds=1, models={"m": server.url}, model=model)
+        run(text, tmp_path / "out")
+    shutil.rmtree(weights)
+    assert run(text, tmp_path / "again", replay=tmp_path / "out").complete
+    assert files(tmp_path / "again") == files(tmp_path / "out")
+
+
+def test_other_weights_are_other_runs_for_a_study_of_before_too(tmp_path: Path, before: Any) -> None:
+    with FaultyServer(answer) as server:
+        models, out = {"m": server.url}, tmp_path / "out"
+        before(suite_text(MLP, seeds=1, models=models, model='weights = "org/one"'), out)
+        run(suite_text(MLP, seeds=1, models=models, model='weights = "org/one"'), out)
+        assert set(schemes(out).values()) == {1}
+        other = run(suite_text(MLP, seeds=1, models=models, model='weights = "org/two"'), out)
+    assert other.states["ok"] == 1
+    assert sorted(schemes(out).values()) == [1, 1, 2]
+
+
 def test_a_folder_of_before_and_one_of_now_hold_the_same_runs(tmp_path: Path, before: Any) -> None:
     before(suite_text(MLP, methods=("random", "tpe"), seeds=2), tmp_path / "old")
     run(suite_text(MLP, methods=("random", "sobol"), seeds=2), tmp_path / "new")
