@@ -32,7 +32,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("benchmarks", "stats"),
     ("past_trials",),
     ("space", "protocol"),
-    ("seeding", "patterns", "source_files", "system", "paths", "libraries", "terminal"),
+    ("source_files",),
+    ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
     ("printable",),
     ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
