@@ -43,6 +43,7 @@ class Library(NamedTuple):
 SMAC = Library("smac", "smac")
 SKLEARN = Library("sklearn", "smac")
 ONNXRUNTIME = Library("onnxruntime", "yahpo")
+SKL2ONNX = Library("skl2onnx", "fit")
 ALTAIR = Library("altair", "plots")
 VL_CONVERT = Library("vl_convert", "plots")
 DISTRIBUTED = Library("distributed", "dask")

@@ -29,6 +29,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("suite",),
     ("optimizers",),
     ("llm",),
+    ("fitting",),
     ("benchmarks", "stats"),
     ("past_trials",),
     ("space", "protocol"),

@@ -231,14 +231,14 @@ class Study:
         rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=bool(study.left_out))
         return Ranking(rankings)
 
-    def claims(self, alpha: float = 0.05) -> pl.DataFrame:
+    def claims(self, alpha: float | None = None) -> pl.DataFrame:
         """Judge the claims that the suite states, and return a row for each with its ``verdict``.
 
         A claim ``holds``, ``does not hold`` or is ``not resolved``; it is judged on the whole study, as
         stated.
 
         Args:
-            alpha: family-wise level over the claims.
+            alpha: family-wise level over the claims; by default the suite's, which alone counts as a look.
 
         Raises:
             ResultsError: runs are missing.

@@ -51,7 +51,7 @@ class ListedConfigurations:
     def _exact(self, X: Matrix, instances: NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
         """Return the number of each configuration, and whether it is not listed; both have shape (m,)."""
         digests, order = self._digests
-        place = np.minimum(np.searchsorted(digests, _digest(X)), len(digests) - 1)
+        place = np.minimum(np.searchsorted(digests, row_digest(X)), len(digests) - 1)
         rows = order[place]
         same = (self._configurations[rows] == X).all(axis=1)
         return rows, ~same | ~self._present[instances, rows]
@@ -62,7 +62,7 @@ class ListedConfigurations:
 
         Both have shape (configurations,).
         """
-        digests = _digest(self._configurations)
+        digests = row_digest(self._configurations)
         order = np.argsort(digests)
         return digests[order], order
 
@@ -93,7 +93,7 @@ class ListedConfigurations:
         return np.concatenate(parts, axis=1)
 
 
-def _digest(X: Matrix) -> NDArray[np.uint64]:
+def row_digest(X: Matrix) -> NDArray[np.uint64]:
     """Return a number for each row, by which equal rows are found.
 
     Rows that differ may have the same number.

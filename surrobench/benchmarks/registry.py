@@ -30,11 +30,18 @@ SCENARIOS = {
 FAMILIES = {
     "yahpo": "surrobench.benchmarks.yahpo.family",
     "table": "surrobench.benchmarks.user_table",
+    "fitted": "surrobench.benchmarks.fitted.scenario",
 }
 """Family -> its module, which has two functions.
 
 ``available()`` returns the names of the scenarios whose data is here. It is quick, and never raises an error.
 ``open_scenario(name)`` opens a scenario.
+"""
+OF_USERS = ("table:", "fitted:")
+"""What a path of a user's own benchmark begins with.
+
+The family of that name has two more functions. ``ids(reference)`` puts what the path names into the cache and
+returns its ids. ``resolve(reference, folder)`` makes the path absolute.
 """
 
 
@@ -126,7 +133,7 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
     """
     from surrobench.benchmarks.base import Benchmark
 
-    if id.startswith("table:"):
+    if id.startswith(OF_USERS):
         found = expand([id])
         if len(found) > 1:
             names = ", ".join(name.rpartition("/")[2] for name in found)
@@ -142,8 +149,10 @@ def benchmark(id: str) -> Benchmark:  # noqa: A002 - it is what the field calls 
 
 
 def located(pattern: str, folder: Path | None) -> str:
-    """Return an id or pattern; the file of ``table:FILE`` gets its absolute path, see ``paths.find_file``."""
-    return str(_family("table").resolve(pattern, folder)) if pattern.startswith("table:") else pattern
+    """Return an id or pattern; the path of a user's own benchmark becomes absolute."""
+    if not pattern.startswith(OF_USERS):
+        return pattern
+    return str(_family(pattern.partition(":")[0]).resolve(pattern, folder))
 
 
 def known() -> list[str]:
@@ -160,8 +169,8 @@ def expand(patterns: Iterable[str]) -> list[str]:
     """
     ids: dict[str, None] = {}
     for pattern in patterns:
-        if pattern.startswith("table:"):
-            ids.update(dict.fromkeys(_family("table").ids(pattern)))
+        if pattern.startswith(OF_USERS):
+            ids.update(dict.fromkeys(_family(pattern.partition(":")[0]).ids(pattern)))
             continue
         family, _, rest = pattern.partition("/")
         # A family's patterns must not depend on the state of another's data.

@@ -45,6 +45,7 @@ _GROUPS = {
     },
     "Data": {
         "import": "Import past trials of your own from another tool.",
+        "fit": "Make a benchmark of past trials: fit a surrogate to them.",
         "data": "Fetch data and models, or show which are here.",
     },
 }

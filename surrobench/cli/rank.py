@@ -123,6 +123,12 @@ if TYPE_CHECKING:
     help="Count trials, equivalents, seconds or tokens on the way to the target.",
 )
 @option(
+    "--multiverse",
+    is_flag=True,
+    section="Comparison",
+    help="Show each verdict under every metric, budget and test, and without each data set.",
+)
+@option(
     "--notes", is_flag=True, section="Output", help="Show all notes below the table, not only the main ones."
 )
 @option(
@@ -158,6 +164,9 @@ def command(
         from surrobench.cli.conditions import print_conditions
 
         print_conditions(folders, by, form, options)
+        return
+    if options["multiverse"]:
+        _print_multiverse(folders, form, by, options)
         return
     rankings = _rankings(folders, by, _wanted(options), options)
     if figure:
@@ -274,6 +283,36 @@ def _rankings(
     whole = not by and choice(options) == RunFilter()
     rankings[-1] = with_claims(rankings[-1], folders, whole=whole, left_out=bool(study.left_out))
     return rankings
+
+
+def _print_multiverse(folders: list[Results], form: Any, by: str | None, options: dict[str, Any]) -> None:
+    """Print the table of all analyses of the study.
+
+    Raises:
+        UsageError: groups were asked for, too.
+    """
+    from rich.console import Console
+
+    from surrobench.cli.options import load
+    from surrobench.errors import UsageError
+    from surrobench.report.ranking.multiverse import budgets, multiverse
+    from surrobench.report.render.formats import render
+    from surrobench.report.render.multiverse_table import multiverse_table
+    from surrobench.report.render.terminal import terminal
+
+    if by:
+        raise UsageError("--multiverse is about the whole study.", "Leave out --group-by.")
+    whole = load(folders, options, area=True)
+    tried = budgets(whole)
+    studies = {
+        trials: whole if trials == tried[-1] else load(folders, {**options, "budget": trials}, area=True)
+        for trials in tried
+    }
+    table = multiverse_table(multiverse(studies, _wanted(options)))
+    if form == "table":
+        Console().print(terminal([table]))
+    else:
+        click.echo(render([table], form), nl=False)
 
 
 def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:

@@ -7,7 +7,7 @@ to all methods of the claim, after as many trials as the claim says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,13 @@ from surrobench.errors import ResultsError
 from surrobench.llm.prompt_variants import VARIANTS
 from surrobench.optimizers.llm.control import PREFIX
 from surrobench.protocol.budget import Budget
+from surrobench.protocol.claim_test import ClaimTest
 from surrobench.report.data.load import joint_plan
 from surrobench.report.data.seed_array import SeedArray, cells
 from surrobench.report.data.study_data import StudyData, load_study
+from surrobench.report.looks import Look, look_at, record
 from surrobench.results.folder import Results
+from surrobench.stats.looks import always_valid_p
 from surrobench.stats.power import smallest_detectable
 from surrobench.stats.verdict import Evidence, Verdict, evidence, verdicts
 from surrobench.suite.claims import Claim, Pair
@@ -49,6 +52,10 @@ class Judged:
             unit.
         instances, advantages: the instances of the claim, and the advantage on each, mean over seeds. Where
             the claim is about a gap, the value is the claimed bound of the gap minus the gap.
+        look: which look at the results this is, from 1; see ``report.looks``.
+        status: "confirmatory", "exploratory", or empty where it is not known whether the claim came first.
+        why: why the verdict explores; or "".
+        other: the verdict of the other test, of the mean or of the pseudomedian.
         detectable: for a claim that is not resolved, the distance from the bound at which a centre would be
             found there with 80% power by the Wilcoxon test; infinite where it never is. It is None for other
             claims.
@@ -66,6 +73,10 @@ class Judged:
     instances: tuple[str, ...]
     advantages: NDArray[np.float64]
     detectable: float | None
+    look: Look | None = None
+    status: str = ""
+    why: str = ""
+    other: Verdict | None = None
 
     @property
     def p(self) -> float:
@@ -86,6 +97,10 @@ class Judged:
             "p_holds_corrected": self.p_holds,
             "p_fails_corrected": self.p_fails,
             "detectable": self.detectable,
+            "status": self.status or None,
+            "why": self.why or None,
+            "look": self.look and self.look.number,
+            "other_test": self.other and {"test": _OTHER[self.claim.test], "verdict": self.other},
             "advantages": dict(zip(self.instances, self.advantages.tolist(), strict=True)),
         }
 
@@ -108,7 +123,7 @@ def stated_claims(results: Results) -> dict[str, Claim]:
 
 def judge(
     results: Sequence[Results],
-    alpha: float = 0.05,
+    alpha: float | None = None,
     *,
     plan: pl.DataFrame | None = None,
 ) -> tuple[Judged, ...]:
@@ -116,7 +131,7 @@ def judge(
 
     Args:
         results: the folder, or several folders that hold a study; the claims are those of the first.
-        alpha: the family-wise level over the claims, for either kind of mistake.
+        alpha: the family-wise level over the claims, for either kind of mistake; by default the suite's.
         plan: the ``joint_plan`` of the results, if it is known.
 
     Raises:
@@ -134,7 +149,23 @@ def judge(
         after: load_study(results, Budget(trials=after))
         for after in {claim.after for claim in claims.values()}
     }
-    return judge_claims(claims, studies, alpha, stated=len(stated))
+    look = look_at(results, plan, alpha)
+    judged = judge_claims(claims, studies, look.level, stated=len(stated), look=look)
+    if alpha is None or alpha == look.alpha:
+        kinds = ("verdict", "p_holds", "p_fails")
+        record(
+            results,
+            look,
+            {
+                one.name: {
+                    **{kind: getattr(one, kind) for kind in kinds},
+                    "e_holds": one.evidence.e_holds,
+                    "e_fails": one.evidence.e_fails,
+                }
+                for one in judged
+            },
+        )
+    return judged
 
 
 def judge_claims(
@@ -143,6 +174,7 @@ def judge_claims(
     alpha: float = 0.05,
     *,
     stated: int | None = None,
+    look: Look | None = None,
 ) -> tuple[Judged, ...]:
     """Judge claims on the results of runs.
 
@@ -152,25 +184,21 @@ def judge_claims(
         alpha: the family-wise level.
         stated: the number of claims of the suite, over which p is corrected; by default the number of the
             given claims. A part of the suite's methods must not make a claim easier to resolve.
+        look: which look at the results this is; its e-values count where looks are unlimited.
     """
     m = stated or len(claims)
     found = []
-    for claim in claims.values():
+    for name, claim in claims.items():
         study = studies[claim.after]
         known = sorted(study.incumbents["method"].unique())
         needed = {method for labels in claim.methods.values() for method in _expanded(labels, known)}
         part = cells(study, claim.metric, sorted(needed))
         advantages = _advantages(claim, part, known)
-        found.append(
-            (
-                part,
-                advantages,
-                evidence(advantages, claim.region, test=claim.test, alpha=alpha, decimals=DECIMALS),
-            )
-        )
+        one = evidence(advantages, claim.region, test=claim.test, alpha=alpha, decimals=DECIMALS)
+        found.append((part, advantages, one if look is None else _at_every_look(one, name, look)))
     judged = verdicts([one for _, _, one in found], alpha, of=m)
     return tuple(
-        Judged(
+        _with_status(
             name=name,
             claim=claim,
             verdict=verdict,
@@ -182,16 +210,43 @@ def judge_claims(
             trials=part.trials,
             instances=part.instances,
             advantages=advantages,
-            detectable=smallest_detectable(
-                advantages, alpha / m, POWER, np.random.default_rng(0), one_sided=True
-            )
-            if verdict == "not resolved" and claim.test == "wilcoxon"
-            else None,
+            alpha=alpha,
+            look=look,
         )
         for (name, claim), (part, advantages, one), (verdict, p_holds, p_fails) in zip(
             claims.items(), found, judged, strict=True
         )
     )
+
+
+_OTHER: dict[ClaimTest, ClaimTest] = {"wilcoxon": "mean", "sign": "mean", "mean": "wilcoxon"}
+"""The test whose verdict is compared: tables show means, and the signed-rank test is about another centre."""
+
+
+def _at_every_look(found: Evidence, name: str, look: Look) -> Evidence:
+    """Return evidence whose p-values hold at every look, where the suite states unlimited looks."""
+    if not look.unlimited:
+        return found
+    return replace(
+        found,
+        p_holds=always_valid_p([*look.e_values(name, "e_holds"), found.e_holds]),
+        p_fails=always_valid_p([*look.e_values(name, "e_fails"), found.e_fails]),
+    )
+
+
+def _with_status(name: str, claim: Claim, *, alpha: float, look: Look | None, **found: Any) -> Judged:
+    """Return a judged claim with what its verdict needs beside it."""
+    advantages, m, verdict = found["advantages"], found["claims"], found["verdict"]
+    other = evidence(advantages, claim.region, test=_OTHER[claim.test], alpha=alpha, decimals=DECIMALS)
+    [(says, _, _)] = verdicts([other], alpha, of=m)
+    detectable = None
+    if verdict == "not resolved" and claim.test == "wilcoxon":
+        rng = np.random.default_rng(0)
+        detectable = smallest_detectable(advantages, alpha / m, POWER, rng, one_sided=True)
+    status, why = ("", "")
+    if look is not None:
+        status, why = look.status(name, claim.model_dump(mode="json", exclude_none=True))
+    return Judged(name, claim, detectable=detectable, look=look, status=status, why=why, other=says, **found)
 
 
 def _advantages(claim: Claim, part: SeedArray, known: Sequence[str]) -> NDArray[np.float64]:
@@ -241,12 +296,20 @@ def row(judged: Judged) -> list[str]:
     low, high = (f"{end:+.3g}" if np.isfinite(end) else "none" for end in (found.low, found.high))
     return [
         judged.claim.says,
-        judged.verdict,
+        judged.verdict + (" (exploratory)" if judged.status == "exploratory" else ""),
         str(found.n),
         f"{found.estimate:+.3g}",
         f"{low} to {high}" if low != "none" else "none",
         f"{judged.p:.2g}",
     ]
+
+
+_CENTRE: dict[ClaimTest, str] = {"wilcoxon": "pseudomedian", "sign": "median", "mean": "mean"}
+_TESTED: dict[ClaimTest, str] = {
+    "wilcoxon": "signed-rank test of the pseudomedian (the mean only where differences are symmetric)",
+    "sign": "sign test of the median",
+    "mean": "sign-flip test of the mean",
+}
 
 
 def how(judged: Judged) -> str:
@@ -262,8 +325,19 @@ def how(judged: Judged) -> str:
     after = f" after {judged.trials} trials" if judged.trials else ""
     text = (
         f"Advantage of {pairs} in {claim.metric} regret{after}, {judged.seeds} "
-        f"seed{'s' * (judged.seeds > 1)}, {where}: {claim.test} test, one-sided."
+        f"seed{'s' * (judged.seeds > 1)}, {where}: {_TESTED[claim.test]}, one-sided."
     )
+    if judged.why:
+        text += f" Exploratory: {judged.why}."
+    if (
+        judged.other
+        and judged.other != judged.verdict
+        and "not resolved" not in (judged.other, judged.verdict)
+    ):
+        text += f" The test of the {_CENTRE[_OTHER[claim.test]]} says the opposite: {judged.other}."
+    elif judged.other and judged.other != judged.verdict:
+        text += f" By the test of the {_CENTRE[_OTHER[claim.test]]}: {judged.other}."
+    text += f" Mean advantage: {judged.evidence.mean:+.3g}."
     if judged.detectable is None:
         return text
     if not np.isfinite(judged.detectable):
@@ -282,8 +356,9 @@ def note(judged: Sequence[Judged]) -> str:
         f"Otherwise it is not resolved. Holm's method corrects the p-values for {m} "
         f"claim{'s' if m > 1 else ''}. The p shown is that of the verdict, or, where a claim is not "
         "resolved, that the claim holds. n counts instances; those of one data set count as one. "
-        f"Estimates are pseudomedians (sign test: medians) with {level:.0%} intervals, which are not "
-        f"corrected. The smallest corrected p that could be reached is {smallest:.2g}."
+        f"Estimates are pseudomedians (sign test: medians; test of the mean: means) with {level:.0%} "
+        f"intervals, which are not corrected. The smallest corrected p that could be reached is "
+        f"{smallest:.2g}." + (f" {judged[0].look.note}" if judged[0].look and judged[0].look.note else "")
     )
 
 

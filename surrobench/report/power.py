@@ -16,6 +16,9 @@ from surrobench.report.data.seed_array import SeedArray
 from surrobench.report.data.study_data import Blocks
 from surrobench.stats.power import Power, Variation, detectable, powers, simulated, variation
 
+FEW_SEEDS = 4
+"""With fewer seeds, what a pilot observes of a small effect is mostly the noise of its seeds."""
+
 MOST = 200
 """The largest number of instances that the search for the needed number tries."""
 
@@ -290,7 +293,7 @@ def _notes(
         f"Pilot: {n} instances{_in_common(groups)}. Test: Wilcoxon signed-rank against "
         f"the control {control}, two-sided, Holm over {m} comparison{'s' if m > 1 else ''}, alpha = "
         f"{alpha:g}; found: significant, and in the direction of the effect. ± is the Monte-Carlo standard "
-        f"error. {counted}"
+        f"error; it leaves out that the pilot is a sample. {counted}"
     )
     if len(groups) > 1:
         yield "Each method is compared on the seeds, and after the trials, that it and the control have."
@@ -308,6 +311,12 @@ def _notes(
             "The effects are the pilot's own: uncertain, and too large where a method was picked for its "
             "good result. --effect sets the smallest that would matter."
         )
+        few = min(group.seeds for group in groups)
+        if few < FEW_SEEDS:
+            yield (
+                f"With {few} seed{'s' * (few > 1)}, a small effect looks two to three times as large as it "
+                "is, and its power with it: state --effect."
+            )
     lone = [method for group in groups if group.seeds == 1 for method in group.methods]
     if len(lone) == m:
         yield "One seed tells nothing of how seeds vary: more seeds cannot be planned for."

@@ -35,6 +35,7 @@ from surrobench.results.files import (
     write_json,
     write_parquet,
 )
+from surrobench.results.ledger import continued
 from surrobench.results.manifest import read_manifest
 from surrobench.results.reading import TrialFiles
 from surrobench.results.schema import plan_frame
@@ -85,6 +86,9 @@ class Results(TrialFiles):
                 )
             schemes = {*manifest["id_schemes"], *before.get("id_schemes", [1])}
             manifest = {**manifest, "sessions": before["sessions"], "id_schemes": sorted(schemes)}
+            finished = len((opened or Results(folder)).recorded_runs())
+            statements = continued(before, manifest["ledger"]["statements"][-1], finished)
+            manifest["ledger"] = {"statements": statements}
         elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ResultsError(f"{folder} is not empty and holds no results.", "Name another with --out.")
         with disk_errors(folder):

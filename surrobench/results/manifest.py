@@ -15,6 +15,7 @@ from surrobench.llm.weights_folder import weights_identity
 from surrobench.plain_files import read_text
 from surrobench.plan.plan import Plan, PlannedSuite
 from surrobench.results.files import damaged_file
+from surrobench.results.ledger import statement
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
@@ -65,6 +66,8 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
             "part": asdict(part) if part != Selection() else None,
             "whole": _whole(plan.origin),
             "control": suite.control,
+            "alpha": suite.alpha,
+            "looks": suite.looks,
             "budget": {
                 **asdict(suite.budget(Method())),
                 "workers": suite.workers,
@@ -92,6 +95,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
         "hardware": hardware(),
         "commit": commit(),
         "sessions": [],
+        "ledger": {"statements": [statement(suite, sorted({run.benchmark for run in plan}))]},
     }
 
 

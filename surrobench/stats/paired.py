@@ -5,7 +5,8 @@ looking at the data; it is never the best method of the same data. Losses are lo
 positive where the method is better.
 
 Sources: J. Demšar, JMLR 7 (2006), section 3.1.3; S. García & F. Herrera, JMLR 9 (2008); D. S. Kerby, The
-simple difference formula, Comprehensive Psychology 3 (2014).
+simple difference formula, Comprehensive Psychology 3 (2014); D. Mohamad et al., Improvements on Tukey's
+simultaneous ranking, Journal of Multivariate Analysis (2022) (intervals of ranks).
 """
 
 from __future__ import annotations
@@ -76,6 +77,26 @@ class Comparisons:
         for found in self.comparisons:
             p[found.method, found.against] = p[found.against, found.method] = found.p_corrected
         return p
+
+
+def rank_intervals(found: Comparisons, alpha: float) -> NDArray[np.int64]:
+    """Return between which ranks each method lies, shape (k, 2), from a test of all pairs.
+
+    A method that a test calls worse than m others cannot rank before place m + 1, and one that is called
+    better than m others not after place k - m. All intervals hold at once with probability 1 - alpha, as far
+    as the correction holds (Mohamad, van Zwet, Goeman & Solari, 2022).
+
+    Args:
+        found: the comparisons of all pairs.
+        alpha: the level.
+    """
+    low, high = np.ones(found.k, dtype=np.int64), np.full(found.k, found.k, dtype=np.int64)
+    for one in found.comparisons:
+        if one.p_corrected <= alpha and one.effect != 0:
+            better, worse = (one.method, one.against) if one.effect > 0 else (one.against, one.method)
+            low[worse] += 1
+            high[better] -= 1
+    return np.stack([low, high], axis=1)
 
 
 def wilcoxon(

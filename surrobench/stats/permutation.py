@@ -81,6 +81,19 @@ def sign_flip(
     return SignFlip(float(gains.mean()), p, n, flips, False, 1 / (flips + 1))
 
 
+def flipped_above(values: Floats) -> float:
+    """Return the one-sided p against "the mean is 0 or less": the share of signs that give a sum as large.
+
+    With more than ``EXACT`` values the signs are a sample, always the same one.
+    """
+    sizes = np.sort(np.abs(values))
+    reach = float(values.sum()) - 1e-12 * float(sizes.sum())
+    if len(values) <= EXACT:
+        return float(np.mean(_all_sums(sizes) >= reach))
+    signs = np.random.default_rng(0).integers(0, 2, size=(20_000, len(values)), dtype=np.int8) * 2.0 - 1
+    return float((np.count_nonzero(signs @ sizes >= reach) + 1) / (len(signs) + 1))
+
+
 def _all_sums(sizes: Floats) -> Floats:
     """Return the sum under each assignment of signs, shape (2^n,)."""
     sums = np.zeros(1)

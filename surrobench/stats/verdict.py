@@ -20,6 +20,10 @@ equal can never be shown without a margin: of two equal methods, "better" stays 
 means of two differences). It is the median and the mean where differences are symmetric about it, as the test
 assumes.
 
+*mean* is the sign-flip permutation test of the mean (``stats.permutation``), which is what tables show. Its
+statistic is the mean; studentised, it would order the assignments of signs in the same way. Its level is
+exact where differences are symmetric, and close with many differences that are not.
+
 *sign* is the sign test of the median, which assumes nothing. Differences that are exactly at a bound count
 for neither side.
 
@@ -39,10 +43,12 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from surrobench.arrays import Floats
+from surrobench.protocol.claim_test import ClaimTest
 from surrobench.stats.correction import holm
+from surrobench.stats.looks import e_value
+from surrobench.stats.permutation import flipped_above
 from surrobench.stats.signed_rank import lower_rank, pseudomedian, signed_rank, walsh_averages
 
-SignTest = Literal["wilcoxon", "sign"]
 Verdict = Literal["holds", "does not hold", "not resolved"]
 
 
@@ -59,6 +65,8 @@ class Evidence:
         p_holds: one-sided p-value, uncorrected: how well the data agree with a centre outside the region.
         p_fails: one-sided p-value, uncorrected: how well the data agree with a centre within the region.
         smallest_p: the smallest p-value that n differences could give for either.
+        mean: the mean of the differences, which tables show.
+        e_holds, e_fails: e-values against the same hypotheses as the p-values, for looks without a limit.
     """
 
     n: int
@@ -69,13 +77,16 @@ class Evidence:
     p_holds: float
     p_fails: float
     smallest_p: float
+    mean: float
+    e_holds: float
+    e_fails: float
 
 
 def evidence(
     differences: ArrayLike,
     region: tuple[float, float],
     *,
-    test: SignTest = "wilcoxon",
+    test: ClaimTest = "wilcoxon",
     alpha: float = 0.05,
     decimals: int | None = None,
 ) -> Evidence:
@@ -99,8 +110,8 @@ def evidence(
     low, high = region
     if not low < high or (np.isinf(low) and np.isinf(high)):
         raise ValueError(f"a region needs a bound, and low < high, but got {region}")
-    above = {"wilcoxon": _wilcoxon_above, "sign": _sign_above}[test]
-    within, outside = [], []
+    above = {"wilcoxon": _wilcoxon_above, "sign": _sign_above, "mean": flipped_above}[test]
+    within, outside, inner, outer = [], [], [], []
     for bound, side in ((low, 1), (high, -1)):
         if np.isinf(bound):
             continue
@@ -109,6 +120,9 @@ def evidence(
             beyond = beyond.round(decimals)
         within.append(above(beyond))
         outside.append(above(-beyond))
+        sizes = np.sign(beyond) if test == "sign" else beyond
+        inner.append(e_value(sizes))
+        outer.append(e_value(-sizes))
     n = len(differences)
     estimate, lower, upper = _interval(differences, test, alpha)
     return Evidence(
@@ -120,6 +134,10 @@ def evidence(
         p_holds=max(within),
         p_fails=min(1.0, len(outside) * min(outside)),
         smallest_p=0.5**n,
+        mean=float(differences.mean()),
+        # Both bounds must be shown; that one of two is passed has the mean of both e-values.
+        e_holds=min(inner),
+        e_fails=float(np.mean(outer)),
     )
 
 
@@ -158,9 +176,11 @@ def _sign_above(values: Floats) -> float:
     return float(stats.binom.sf(np.count_nonzero(values > 0) - 1, len(values), 0.5))
 
 
-def _interval(differences: Floats, test: SignTest, alpha: float) -> tuple[float, float, float]:
+def _interval(differences: Floats, test: ClaimTest, alpha: float) -> tuple[float, float, float]:
     """Return the centre, and where the one-sided tests at level ``alpha`` begin to reject."""
     n = len(differences)
+    if test == "mean":
+        return float(differences.mean()), *_interval_of_mean(differences, alpha)
     if test == "wilcoxon":
         estimate, ordered = float(pseudomedian(differences)), np.sort(walsh_averages(differences))
         rank = lower_rank(n, alpha)
@@ -171,3 +191,19 @@ def _interval(differences: Floats, test: SignTest, alpha: float) -> tuple[float,
     if rank < 1:
         return estimate, float("-inf"), float("inf")
     return estimate, float(ordered[rank - 1]), float(ordered[-rank])
+
+
+def _interval_of_mean(differences: Floats, alpha: float) -> tuple[float, float]:
+    """Return where the one-sided sign-flip tests at level ``alpha`` begin to reject, by bisection."""
+    if 0.5 ** len(differences) > alpha:
+        return float("-inf"), float("inf")
+    ends = []
+    for side in (1, -1):
+        values = side * differences
+        # Below the least value all differences are positive: rejected. At the largest, none is.
+        low, high = float(values.min()) - 1e-9, float(values.max())
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if flipped_above(values - middle) <= alpha else (low, middle)
+        ends.append(side * low)
+    return ends[0], ends[1]

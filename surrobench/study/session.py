@@ -29,6 +29,7 @@ from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
 from surrobench.results.files import locked
 from surrobench.results.folder import Results
+from surrobench.results.ledger import continued
 from surrobench.results.manifest import library_versions, make_manifest
 from surrobench.results.recordings import read_recordings
 from surrobench.study import journal_files
@@ -90,6 +91,10 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             planned = earlier.names(as_now.with_models(settings.suite))
         others = _of_other_parts(planned, opened, earlier)
         manifest = {**make_manifest(planned, text), "fallbacks": settings.fallbacks}
+        if recording:
+            # A replay is no new data: what was stated before them stays stated.
+            now, there = manifest["ledger"]["statements"][-1], len(recording.recorded_runs())
+            manifest["ledger"] = {"statements": continued(recording.manifest, now, there)}
         results = Results.create(options.out, manifest, planned, others, opened)
         if options.replay:
             copy_carried(options.replay, options.out)

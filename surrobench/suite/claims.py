@@ -21,11 +21,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from surrobench.protocol.claim_test import ClaimTest
+
 Metric = Literal["quantile", "log-quantile", "normalised"]
 """The kind of regret: quantile regret, its decimal logarithm (0.3 is a factor of two), or normalised regret
 (anchor median, unclipped). Lower is better."""
-SignTest = Literal["wilcoxon", "sign"]
-"""Wilcoxon's signed-rank test, or the sign test, which assumes less of the differences."""
 
 
 def _listed(value: Any) -> Any:
@@ -74,8 +74,9 @@ class Claim(BaseModel):
     """How many trials count; by default, the most that all methods of the claim have."""
     metric: Metric = "quantile"
     """Which regret is compared."""
-    test: SignTest = "wilcoxon"
-    """Which test judges the claim: the signed-rank test, or the sign test, which assumes less."""
+    test: ClaimTest = "wilcoxon"
+    """Which test judges the claim: the signed-rank test (``wilcoxon``), the ``sign`` test, which assumes
+    less, or the sign-flip test of the ``mean``, which is what tables show."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Claim:

@@ -18,6 +18,7 @@ from surrobench.llm.prompts import user_templates
 from surrobench.optimizers.llm.control import CONTROLS, PREFIX, control_named
 from surrobench.optimizers.registry import optimizer
 from surrobench.protocol.budget import UNLIMITED, Budget
+from surrobench.protocol.claim_test import Looks
 from surrobench.suite.claims import Claim
 
 SCHEMA_VERSION = 1
@@ -105,6 +106,11 @@ class Suite(BaseModel):
     noise: Noise = "seeded"
     """Which repetition of a table a trial observes: the same for every method (``seeded``), one that is drawn
     at every evaluation (``fresh``), or the mean of all (``mean``)."""
+    alpha: float = Field(default=0.05, gt=0, lt=1, exclude=True)
+    """The level at which the claims are judged, over all of them."""
+    looks: Looks | None = Field(default=None, exclude=True)
+    """How often the claims may be judged while the study grows: a number, or ``"unlimited"``. If it is not
+    given, the first look at the verdicts confirms and later ones, on more data, explore."""
     control: str = "random"
     """The method that all others are compared with. It is fixed here, never chosen by the results."""
     variants: list[str] = Field(default=["full"], min_length=1)
@@ -148,6 +154,13 @@ class Suite(BaseModel):
             if label.startswith(PREFIX):
                 raise Misfit(f"models.{label}: names that begin with {PREFIX!r} are slot controls", "models")
         return models
+
+    @field_validator("looks")
+    @classmethod
+    def _some_looks(cls, looks: Looks | None) -> Looks | None:
+        if isinstance(looks, int) and looks < 1:
+            raise Misfit(f"looks = {looks}: at least one look is needed", "looks")
+        return looks
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_rank_prints_each_claim_with_its_verdict_in_every_text_format(results):
         assert "Claims of the suite" in plain
         assert "Sobol & co are 100% as good as random_search" in plain
         assert "Advantage of sobol over random in quantile regret after 6 trials, 3 seeds" in plain
-        assert "after 2 trials, 3 seeds, above -0.2: wilcoxon test, one-sided" in plain
+        assert "after 2 trials, 3 seeds, above -0.2: signed-rank test of the pseudomedian" in plain
         assert "corrects the p-values for 2 claims" in " ".join(plain.split())
         assert "holds" in plain
     assert (
@@ -93,10 +94,13 @@ def test_csv_stays_one_table(results):
     assert "Sobol" not in "".join(lines)
 
 
-def test_the_level_of_the_ranking_is_that_of_the_claims(results):
-    claims = json.loads(surrobench("rank", results, "--format", "json", "--alpha", 0.001).out)["claims"]
-    assert {claim["verdict"] for claim in claims} == {"not resolved"}
-    assert {claim["detectable"] for claim in claims} == {None}  # infinite: no n = 7 can
+def test_the_level_of_the_claims_is_the_suites_whatever_the_ranking_is_asked_for(results):
+    usual, strict = (
+        json.loads(surrobench("rank", results, "--format", "json", "--alpha", alpha).out)
+        for alpha in (0.05, 0.001)
+    )
+    assert strict["claims"] == usual["claims"]
+    assert "judged at the level that the suite states, 0.05" in " ".join(strict["notes"])
 
 
 def test_a_study_without_claims_is_ranked_without_any(results, tmp_path, monkeypatch):
@@ -119,8 +123,12 @@ def test_check_succeeds_where_all_claims_hold(results):
     assert (checked.status, checked.err, checked.out) == (0, "", plain.out)
 
 
-def test_check_fails_and_names_the_claims_that_do_not_hold(results):
-    done = surrobench("rank", results, "--check", "--alpha", 0.001, "--format", "csv")
+def test_check_fails_and_names_the_claims_that_do_not_hold(results, tmp_path):
+    strict = shutil.copytree(results, tmp_path / "strict")
+    manifest = json.loads((strict / "manifest.json").read_text())
+    manifest["suite"]["alpha"] = 0.001
+    (strict / "manifest.json").write_text(json.dumps(manifest))
+    done = surrobench("rank", strict, "--check", "--format", "csv")
     assert done.status == 1
     assert done.error == (
         "Error: 0 of 2 claims hold. The others: sobol is not resolved, early is not resolved.\n"

@@ -17,7 +17,7 @@ from tests.studies import MLP, run, suite_text, surrobench
 
 VERBS = {
     "Add", "Ask", "Choose", "Colour", "Compare", "Compute", "Correct", "Count", "Draw", "Evaluate",
-    "Exit", "Fetch", "Find", "Give", "Import", "Keep", "Leave", "List", "Listen", "Load", "Look",
+    "Exit", "Fetch", "Find", "Fit", "Give", "Import", "Keep", "Leave", "List", "Listen", "Load", "Look",
     "Make", "Measure", "Name", "Offer", "Pass", "Plan", "Print", "Rank", "Recompute", "Run", "Say",
     "Scale", "Seed", "Serve", "Set", "Share", "Show", "Simulate", "Start", "Store", "Take", "Try",
     "Use", "Write",

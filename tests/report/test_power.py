@@ -81,6 +81,11 @@ def test_the_notes_state_test_correction_effect_and_error():
     for part in ("4 instances, 4 common seeds", "Wilcoxon", "Holm over 2", "Monte-Carlo", "quantile regret",
                  "too large where a method was picked", "n = 4 instances are too few"):  # fmt: skip
         assert part in text
+    assert "it leaves out that the pilot is a sample" in text
+    # With two seeds, true effects of 7 % power were predicted to have 18 %.
+    few = planned(pilot(s=2), "random", seeds=[2], instances=[5])
+    assert "looks two to three times as large as it is" in " ".join(few.notes)
+    assert "two to three times" not in text
     assert "picked" not in " ".join(planned(pilot(), "random", effect=0.1, seeds=[2], instances=[5]).notes)
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from surrobench.stats.correction import CORRECTIONS, holm
-from surrobench.stats.paired import Comparisons, wilcoxon
+from surrobench.stats.paired import Comparisons, rank_intervals, wilcoxon
 
 STATSMODELS = {"holm": "holm", "hommel": "hommel", "bh": "fdr_bh"}
 
@@ -173,3 +173,22 @@ def test_all_pairs_do_not_depend_on_the_order_of_methods_and_instances(losses, r
     assert sorted(abs(c.effect) for c in other.comparisons) == pytest.approx(
         sorted(abs(c.effect) for c in plain.comparisons)
     )
+
+
+def test_the_interval_of_a_rank_is_what_all_pairs_leave_open():
+    # Three methods apart in 12 blocks, the fourth between the last two.
+    losses = np.arange(1.0, 13)[:, None] * np.array([1.0, 2.0, 4.0]) + np.arange(12)[:, None] / 7
+    fourth = np.where(np.arange(12) % 2, losses[:, 1], losses[:, 2]) + 0.01
+    found = wilcoxon(np.column_stack([losses, fourth]))
+    assert rank_intervals(found, 0.05).tolist() == [[1, 1], [2, 2], [3, 4], [3, 4]]
+    assert rank_intervals(found, 1e-9).tolist() == [[1, 4]] * 4
+
+
+def test_the_intervals_of_ranks_hold_all_true_ranks_at_once():
+    rng = np.random.default_rng(0)
+    true = np.array([0.0, 0.3, 0.6, 1.5])
+    held = 0
+    for _ in range(200):
+        places = rank_intervals(wilcoxon(true + rng.normal(size=(12, 4))), 0.05)
+        held += bool(((places[:, 0] <= [1, 2, 3, 4]) & (places[:, 1] >= [1, 2, 3, 4])).all())
+    assert held >= stats.binom.ppf(1e-4, 200, 0.95)

@@ -325,7 +325,7 @@ def test_the_four_forms_of_a_claim(keys: str, region: tuple[float, float], pairs
         ("after = 4", "after = 1", "after = 1, but all start with 'default'", 22),
         ("after = 4", 'metric = "quantle"', r"metric: .*'quantile'.*not 'quantle'", 22),
         ("after = 4", "margin = 0", r"margin: .*not 0", 22),
-        ("after = 4", 'test = "t"', r"test: .*'wilcoxon' or 'sign', not 't'", 22),
+        ("after = 4", 'test = "t"', r"test: .*'wilcoxon', 'sign' or 'mean', not 't'", 22),
         ("better =", "no_worse =", "no_worse needs a margin: how large a difference in quantile", 18),
         ("better =", "equal =", "equal needs to beside it", 18),
         ('than = ["random"]', "", "better needs than beside it", 18),

@@ -35,6 +35,7 @@ from surrobench.report.data.load import (
     usable_runs,
 )
 from surrobench.report.data.made_with import mixed_makings
+from surrobench.report.data.replicates import replicate_notes
 from surrobench.results.folder import Results
 from surrobench.stats.curves import Anytime, anytime
 from surrobench.stats.regret import Anchor
@@ -183,7 +184,11 @@ def load_study(
     plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
-    notes = [*_notes(folders, whole, limit), *mixed_makings(folders, plan)]
+    notes = [
+        *_notes(folders, whole, limit),
+        *mixed_makings(folders, plan),
+        *replicate_notes(folders, plan),
+    ]
     beside: Beside | None = None
     spent = spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))

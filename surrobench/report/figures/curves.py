@@ -7,6 +7,7 @@ Sources: N. Hansen et al., COCO: Performance Assessment (2016) for targets reach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -70,6 +71,7 @@ def anytime_chart(
     """
     if measure not in _MEASURES:
         raise UnknownName("measure", measure, _MEASURES)
+    everyone, curves = curves.methods, _of_spenders(curves)
     values = curves.quantile if measure == "quantile" else curves.normalised
     known = np.asarray(~np.isnan(values).any(axis=(0, 2)))
     if not known.any():
@@ -84,8 +86,8 @@ def anytime_chart(
     # A band may come arbitrarily close to zero: on a log axis it leaves the figure a decade below the lines.
     floor = max(least, lowest / 10) if log_y else min(0.0, least)
     return line_figure(
-        Lines(curves.methods, curves.grid, found, known),
-        Axis(curves.grid[known.any(axis=0)], _UNITS[curves.unit], log_x),
+        _lines(curves, found, known, everyone),
+        Axis(_closed(curves)[np.append(known.any(axis=0), True)], _UNITS[curves.unit], log_x),
         Axis(
             np.array([floor, np.where(known, found.high, -np.inf).max()]),
             _MEASURES[measure],
@@ -95,7 +97,11 @@ def anytime_chart(
         control=control,
         width=width,
         title="" if bare else f"Incumbents over {_over(curves.unit)}",
-        notes=[] if bare else [_means(curves, found, over, clusters) + _remarks(curves, known)],
+        notes=[]
+        if bare
+        else [
+            _means(curves, found, over, clusters) + _remarks(curves, known) + _on_the_free(curves, everyone)
+        ],
     )
 
 
@@ -122,14 +128,15 @@ def targets_chart(
         width: the width of the figure, in points.
         bare: whether to leave out title and notes.
     """
+    everyone, curves = curves.methods, _of_spenders(curves)
     wanted = np.sort(np.asarray(targets, dtype=np.float64))
     # Once reached a target stays so, even where noise lets the incumbent's mean rise again.
     best = np.fmin.accumulate(curves.quantile, axis=3)
     reached = len(wanted) - np.searchsorted(wanted, np.nan_to_num(best, nan=np.inf), side="left")
     found = _band(curves, reached / len(wanted), over, clusters)
     return line_figure(
-        Lines(curves.methods, curves.grid, found, np.ones(found.mean.shape, dtype=bool)),
-        Axis(curves.grid, _UNITS[curves.unit], log_x),
+        _lines(curves, found, np.ones(found.mean.shape, dtype=bool), everyone),
+        Axis(_closed(curves), _UNITS[curves.unit], log_x),
         Axis(np.array([0, 1]), "share of targets reached", log=False, upright=True),
         control=control,
         width=width,
@@ -140,6 +147,7 @@ def targets_chart(
             f"{len(wanted)} targets of quantile regret, {wanted[-1]:.2g} to {wanted[0]:.2g}, in even ratios. "
             + _means(curves, found, over, clusters)
             + _ended(curves)
+            + _on_the_free(curves, everyone)
         ],
     )
 
@@ -189,6 +197,46 @@ def profile_chart(
         if bare
         else ["The higher the better. " + _means(curves, found, over, clusters) + _ended(curves)],
         names_at="middle",
+    )
+
+
+def _of_spenders(curves: Curves) -> Curves:
+    """Return the curves of the methods that spend something in the unit; all, where none does.
+
+    A method without a language model has its last value before the first token, and no curve over tokens.
+    """
+    spends = np.asarray(curves.end.max(axis=(0, 2)) > 0)
+    if spends.all() or not spends.any():
+        return curves
+    return replace(
+        curves,
+        methods=tuple(name for name, spent in zip(curves.methods, spends, strict=True) if spent),
+        quantile=curves.quantile[:, spends],
+        normalised=curves.normalised[:, spends],
+        end=curves.end[:, spends],
+    )
+
+
+def _on_the_free(curves: Curves, everyone: Sequence[str]) -> str:
+    """Return what to say of the methods that have no curve; empty where all have one."""
+    free = [name for name in everyone if name not in curves.methods]
+    return f" No {_UNITS[curves.unit]} are spent by {', '.join(free)}." if free else ""
+
+
+def _closed(curves: Curves) -> Floats:
+    """Return the points of the curves and their end: the last trial is as wide as any other."""
+    return np.append(curves.grid, curves.grid[-1] + (curves.unit == "trials"))
+
+
+def _lines(curves: Curves, found: Band, known: NDArray[np.bool_], everyone: Sequence[str]) -> Lines:
+    """Return the lines of the methods; the last value reaches the end of ``_closed``."""
+
+    def closed(values: Floats) -> Floats:
+        return np.concatenate([values, values[:, -1:]], axis=1)
+
+    held = Band(closed(found.mean), closed(found.low), closed(found.high), found.level, found.over)
+    return Lines(
+        curves.methods, _closed(curves), held, np.concatenate([known, known[:, -1:]], axis=1), everyone
     )
 
 

@@ -45,6 +45,9 @@ def load_proposals(folders: Sequence[Results], *, choice: RunFilter, seeds: Sequ
     where = benchmark(names[0])
     space = where.space
     trials = _trials(folders, runs, where.scenario.key).sort("method", "seed", "trial")
+    names_of = [f"config.{hp}" for hp in space.names]
+    everything = len(trials)
+    trials = trials.filter(pl.any_horizontal(pl.col(names_of).is_not_null()))
     X = space.from_columns({hp: trials[f"config.{hp}"].to_list() for hp in space.names})
     return Proposals(
         benchmark=names[0],
@@ -55,6 +58,7 @@ def load_proposals(folders: Sequence[Results], *, choice: RunFilter, seeds: Sequ
         method=trials["method"].to_list(),
         source=trials["source"].to_list(),
         seeds=runs["seed"].n_unique(),
+        invalid=everything - len(trials),
     )
 
 

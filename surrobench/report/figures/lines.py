@@ -44,12 +44,15 @@ class Lines:
         grid: shape (t,), the points.
         band: means and intervals, each of shape (k, t).
         known: shape (k, t), where there is a line.
+        among: all methods of the figure's study, which have the same colours whoever of them is shown; by
+            default those that are shown.
     """
 
     methods: Sequence[str]
     grid: Floats
     band: Band
     known: NDArray[np.bool_]
+    among: Sequence[str] = ()
 
 
 def line_figure(
@@ -81,7 +84,7 @@ def line_figure(
     left = 18 + y.label_width(height)
     right = 6 + LEADER + max(text_width(line, SMALL) for name in names for line in name)
     plot = width - left - right
-    looks = [styles(lines.methods, control)[method] for method in lines.methods]
+    looks = [styles(lines.among or lines.methods, control)[method] for method in lines.methods]
     areas, drawn = _layers(lines, looks, (x, plot), (y, height))
     mean = lines.band.mean
     ends = mean[:, -1] if names_at == "end" else mean.mean(axis=1)

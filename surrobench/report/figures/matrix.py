@@ -9,6 +9,7 @@ from typing import Any, Literal
 import altair as alt
 import numpy as np
 
+from surrobench.arrays import Floats
 from surrobench.errors import UnknownName
 from surrobench.report.figures.theme import (
     COLUMN,
@@ -78,7 +79,7 @@ def heat_map(
     if not numbered:  # the names may have that room
         left = _left(names, width, k, NARROW)
         cell = (width - left - 4) / k
-    shade = values if measure == "rank" else np.log10(np.maximum(values, 1e-12))
+    shade = values if measure == "rank" else np.log10(np.maximum(values, _floor(values)))
     lowest, highest = float(shade.min()), float(shade.max())
     cells = [
         {
@@ -113,6 +114,16 @@ def heat_map(
             + (" Rank 1 is the best." if measure == "rank" else "")
         ],
     )
+
+
+def _floor(values: Floats) -> float:
+    """Return what a value of zero or less is coloured as: a third of the smallest one above, or 1 where none
+    is.
+
+    The logarithm of zero has no end, and a colour for it would leave none for the differences of the others.
+    """
+    positive = values[values > 0]
+    return float(positive.min()) / 3 if positive.size else 1.0
 
 
 def win_tie_loss(ranking: Ranking, *, width: float = COLUMN, bare: bool = False) -> Any:

@@ -63,6 +63,7 @@ class Proposals:
         loss: shape (m,), lower is better; NaN where nothing was observed.
         method, source: of length m.
         seeds: the number of runs of each method.
+        invalid: the number of further trials that were no configuration, which is not the same as inactive.
     """
 
     benchmark: str
@@ -73,6 +74,7 @@ class Proposals:
     method: Sequence[str]
     source: Sequence[str]
     seeds: int
+    invalid: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def parallel_coordinates(
         "axes of equal prior probability, lowest value at the bottom."
         + (" The darker and thicker, the better by rank of loss." if colour == "loss" else "")
         + (f" Of each colour {MOST} lines are drawn." if thinned else "")
+        + (f" {proposals.invalid:,} more were no configuration: no line." if proposals.invalid else "")
     ]
     return framed(
         layers,

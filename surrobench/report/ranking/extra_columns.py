@@ -11,13 +11,16 @@ import polars as pl
 from surrobench.arrays import Floats
 from surrobench.report.claims import judge, stated_claims
 from surrobench.report.data.load import joint_plan, missing_parts
-from surrobench.report.ranking.model import Measured, Note, Ranking
+from surrobench.report.looks import late_benchmarks
+from surrobench.report.ranking.model import DECIMALS, Measured, Note, Ranking
 from surrobench.report.ranking.notes import blocks_in_words
 from surrobench.results.folder import Results
 from surrobench.stats.bootstrap import Interval, Statistic, bootstrap, interquartile_mean, mean
+from surrobench.stats.bradley_terry import elo, elo_interval
 from surrobench.stats.clusters import average_within
 from surrobench.stats.curves import Anytime, expected_running_time, median_needed
 from surrobench.stats.improvement import BOUNDS, score_tables, scores, unpaired_interval
+from surrobench.stats.paired import rank_intervals, wilcoxon
 from surrobench.stats.steps import Unit
 
 _UNBOUNDED = (-np.inf, np.inf)
@@ -97,12 +100,37 @@ def with_intervals(ranking: Ranking) -> Ranking:
     for name, of_methods in vars(found).items():
         for key, end in ((name, "estimate"), (f"{name}_low", "low"), (f"{name}_high", "high")):
             extra[key] = np.array([np.nan if one is None else getattr(one, end) for one in of_methods])
+    extra |= _of_places(ranking)
     return replace(
         ranking,
         extra={**ranking.extra, **extra},
-        notes=(*ranking.notes, Note("column", _interval_note(ranking, found))),
+        notes=(*ranking.notes, Note("column", _interval_note(ranking, found)), Note("column", _PLACES)),
         further=ranking.further and with_intervals(ranking.further),
     )
+
+
+_PLACES = (
+    "Place: between which ranks a method lies, for all methods at once, by Wilcoxon's test of all pairs. "
+    "Elo: Bradley and Terry's model of who has less loss on a block, 400 points for odds of ten, mean 1500, "
+    "with a bootstrap interval over blocks; it counts wins, and is no test."
+)
+
+
+def _of_places(ranking: Ranking) -> dict[str, Floats]:
+    """Return the intervals of ranks, and ratings with intervals where there are enough blocks for them."""
+    blocks = average_within(ranking.measured.means, ranking.clusters)[0].round(DECIMALS)
+    pairs = wilcoxon(blocks, None, ranking.settings.correction, DECIMALS)
+    places = rank_intervals(pairs, ranking.alpha).astype(np.float64)
+    level = 1 - ranking.alpha
+    low, high = elo_interval(blocks, np.random.default_rng(0), level)
+    if 2.0 ** (1 - len(blocks)) > 1 - level:
+        low, high = np.full((2, len(ranking.methods)), np.nan)
+    return {
+        "place": ranking.mean_rank,
+        "place_low": places[:, 0],
+        "place_high": places[:, 1],
+        **{"elo": elo(blocks), "elo_low": low, "elo_high": high},
+    }
 
 
 def _interval_note(ranking: Ranking, found: Intervals) -> str:
@@ -256,8 +284,13 @@ def with_claims(
         why = "runs are missing, and they do not fail at random"
         note = Note("warning", f"The suite's claims are not judged: {why}.")
         return replace(ranking, notes=(*ranking.notes, note))
-    judged = judge(results, ranking.alpha, plan=plan)
+    judged = judge(results, plan=plan)
     notes = []
+    alpha = results[0].manifest["suite"].get("alpha", 0.05)
+    if ranking.alpha != alpha:
+        notes.append(f"The claims are judged at the level that the suite states, {alpha:g}.")
+    if late := late_benchmarks(results):
+        notes.append(late)
     if left := sorted(stated[0].keys() - {one.name for one in judged}):
         notes.append(f"Claims not judged, since a method of theirs was not run: {', '.join(left)}.")
     if judged and missing_parts(results, plan):

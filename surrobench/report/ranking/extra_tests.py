@@ -23,6 +23,7 @@ from surrobench.report.ranking.model import (
     Number,
     Ranking,
 )
+from surrobench.report.render.table import small
 from surrobench.stats.bayes import LEAST, PRIOR, Posterior, hierarchical, signed_rank, unsaid
 from surrobench.stats.clusters import average_within
 from surrobench.stats.correction import NAMES, correct
@@ -42,13 +43,8 @@ def _signed(value: float) -> str:
     return f"{value:+.2g}"
 
 
-def _probability(value: float) -> str:
-    """Format a value with three decimals, or with two digits and an exponent where it would be hidden."""
-    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
-
-
 _DIFFERENCE = Number("difference", "difference", _signed)
-_P = Number("p", "p", _probability)
+_P = Number("p", "p", small)
 
 
 def with_extra_tests(
@@ -184,9 +180,9 @@ def _of_posteriors(
 ) -> ExtraTest:
     numbers = [
         _DIFFERENCE,
-        Number("better", "P(better)", _probability),
-        Number("same", "P(same)", _probability),
-        Number("worse", "P(worse)", _probability),
+        Number("better", "P(better)", small),
+        Number("same", "P(same)", small),
+        Number("worse", "P(worse)", small),
         Number("share", "share better", "{:.0%}".format),
     ]
     rows = {
@@ -278,7 +274,7 @@ def _mixed(ranking: Ranking, data: _Data) -> ExtraTest:
             Number("high", "high", _signed),
             Number("t", "t", "{:.2f}".format),
             _P,
-            Number("p_corrected", f"p ({NAMES[correction]})", _probability),
+            Number("p_corrected", f"p ({NAMES[correction]})", small),
         ),
         values=values,
         findings={
@@ -327,7 +323,7 @@ def _sign_flip(ranking: Ranking, data: _Data) -> ExtraTest:
     return ExtraTest(
         test="sign-flip",
         title=f"Sign-flip test against {ranking.control}",
-        numbers=(_DIFFERENCE, _P, Number("p_corrected", f"p ({NAMES[correction]})", _probability)),
+        numbers=(_DIFFERENCE, _P, Number("p_corrected", f"p ({NAMES[correction]})", small)),
         values={
             names[method]: [one.mean, one.p, float(p)]
             for (method, one), p in zip(found.items(), p_corrected, strict=True)

@@ -25,6 +25,7 @@ class RankingColumn:
         show: the value as people read it; a column that is empty for every method is left out.
         best: which of the values is set in bold.
         part: see ``table.Column``.
+        asked: whether CSV has the column only where it was asked for.
     """
 
     key: str
@@ -33,6 +34,7 @@ class RankingColumn:
     show: Callable[[Ranking, int], str]
     best: Callable[[list[float]], float] | None = None
     part: int = 0
+    asked: bool = False
 
 
 def _clipped(ranking: Ranking, method: int) -> str:
@@ -101,6 +103,21 @@ def _with_interval(key: str, title: str) -> RankingColumn:
     return RankingColumn(key, title, value, show, part=INTERVALS)
 
 
+def _place(ranking: Ranking, method: int) -> str:
+    """Return between which ranks a method lies."""
+    if "place_low" not in ranking.extra:
+        return ""
+    low, high = (int(ranking.extra[f"place_{end}"][method]) for end in ("low", "high"))
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _elo(ranking: Ranking, method: int) -> str:
+    if "elo" not in ranking.extra:
+        return ""
+    rating, low, high = (float(ranking.extra[key][method]) for key in ("elo", "elo_low", "elo_high"))
+    return f"{rating:.0f}" + ("" if math.isnan(low) else f" [{low:.0f}, {high:.0f}]")
+
+
 def _effect(ranking: Ranking, method: int) -> str:
     comparison = ranking.comparison(method)
     return f"{comparison.effect:+.2f}" if comparison else ""
@@ -129,6 +146,8 @@ COLUMNS = (
            lambda r, j: f"{r.random_trials[j]:.1f}", max),
     _further("log_regret", "log10 regret", "{:.2f}".format),
     _further("area", "area", small),
+    RankingColumn("place", "place", _extra("place"), _place, part=OTHERS, asked=True),
+    RankingColumn("elo", "Elo", _extra("elo"), _elo, part=OTHERS, asked=True),
     _with_interval("iqm", "IQM"),
     _with_interval("improvement", "improvement (paired)"),
     _with_interval("improvement_unpaired", "improvement (unpaired)"),

@@ -30,12 +30,17 @@ def ranking_csv(rankings: Sequence[Ranking], *, guarded: bool = True) -> str:
     # Each extra test has columns of its own: only those that were asked for are there.
     extra_tests = dict.fromkeys(key for part in parts for one in part.extra_tests for key in one.columns())
     shown = dict.fromkeys(key for part in parts for key in part.extra)
-    columns = [key for column in COLUMNS for key in (column.key, *_ends(column.key, shown))]
+    columns = [
+        key
+        for column in COLUMNS
+        if not column.asked or column.key in shown
+        for key in (column.key, *_ends(column.key, shown))
+    ]
     keys = ["seeds", "trials", "instances", *columns, *extra_tests]
     grouped = any(ranking.group for ranking in rankings)
     return to_csv(
         (
-            {key: value for key, value in row.items() if key in keys or grouped}
+            {key: value for key, value in row.items() if key in keys or (grouped and key == "group")}
             for part in parts
             for row in _rows(part)
         ),
@@ -119,7 +124,7 @@ def ranking_document(ranking: Ranking) -> dict[str, Any]:
         "anchor": ranking.settings.anchor,
         "alpha": ranking.alpha,
         "methods": [
-            {column.key: column.value(ranking, j) for column in COLUMNS}
+            {c.key: c.value(ranking, j) for c in COLUMNS if not c.asked or c.key in ranking.extra}
             for j in range(len(ranking.methods))
         ],
         "friedman": {

@@ -80,9 +80,28 @@ def test_a_mean_is_drawn_as_it_is():
     found = curves()
     spec = anytime_chart(found).to_dict()
     drawn = [[row["mean"] for row in rows(spec, line)] for line in layers(spec, "line")]
-    assert np.array(drawn) == pytest.approx(found.quantile.mean(axis=(0, 2)))
+    means = found.quantile.mean(axis=(0, 2))
+    # The last trial is as wide as any other: its value reaches to the next.
+    assert np.array(drawn) == pytest.approx(np.column_stack([means, means[:, -1]]))
+    assert [row["x"] for row in rows(spec, layers(spec, "line")[0])][-2:] == [30, 31]
+    timed = anytime_chart(curves(unit="seconds")).to_dict()
+    assert rows(timed, layers(timed, "line")[0])[-1]["x"] == 30
     double = anytime_chart(found, measure="normalised").to_dict()
     assert rows(double, layers(double, "line")[0])[-1]["mean"] == pytest.approx(2 * drawn[0][-1])
+
+
+@pytest.mark.parametrize("chart", [anytime_chart, targets_chart])
+def test_a_method_that_spends_no_tokens_has_no_curve_over_them(chart):
+    found = curves(unit="tokens")
+    free = replace(found, end=found.end * (np.arange(4) != 1)[:, None])
+    spec = chart(free, control="random").to_dict()
+    drawn = {row["method"] for line in layers(spec, "line") for row in rows(spec, line)}
+    assert drawn == set(found.methods) - {found.methods[1]}
+    assert f"No tokens are spent by {found.methods[1]}." in spec["description"]
+    # The others have the colours that they have in all figures of the study.
+    looks = styles(found.methods, "random")
+    colours = {line["mark"]["color"] for line in layers(spec, "line")}
+    assert colours == {looks[method].colour for method in drawn}
 
 
 def test_axes_say_what_was_spent_and_their_scale():

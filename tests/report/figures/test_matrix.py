@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,15 @@ def test_a_heat_map_has_a_cell_for_each_instance_and_method(ranking, measure):
         i, j = ranking.instances.index(cell["instance"]), ranking.methods.index(cell["method"])
         assert cell["value"] == values[i, j]
     assert_clear(spec)
+
+
+def test_one_exact_zero_does_not_bleach_the_heat_map(ranking):
+    regrets = ranking.measured.by_run["normalised_regret"].copy()
+    regrets[0, 0] = 0.0
+    by_run = {**ranking.measured.by_run, "normalised_regret": regrets}
+    bleached = replace(ranking, measured=replace(ranking.measured, by_run=by_run))
+    shades = sorted(cell["shade"] for cell in cells(heat_map(bleached, measure="normalised").to_dict()))
+    assert shades[1] - shades[0] == pytest.approx(np.log10(3))  # and not the ten decades to 1e-12
 
 
 def test_numbers_stand_in_cells_where_they_fit_else_there_is_a_legend(ranking):

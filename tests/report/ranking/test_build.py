@@ -27,7 +27,7 @@ def study(scores, methods=METHODS, size=101, models=None, **options):
 
 
 def interval_note(ranking):
-    return with_intervals(ranking).notes[-1].text
+    return with_intervals(ranking).notes[-2].text
 
 
 def frame(scores, methods=METHODS):
