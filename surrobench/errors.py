@@ -16,6 +16,7 @@ is shown only for what is not in this tree, because that is a defect of ours.
     ├── OutputError             1   standard output cannot be written
     ├── ClusterError            1   a Dask cluster does not answer, or a worker cannot be used
     └── ReplayDiverged              1   a replayed run asked something else than what was recorded
+        └── RecordingEnds           1   a replayed run goes on where its recording ends
 """
 
 from __future__ import annotations
@@ -104,6 +105,10 @@ class ClusterError(SurrobenchError):
 
 class ReplayDiverged(SurrobenchError):
     """A replayed run made a request, or got an objective value, that differs from the recorded one."""
+
+
+class RecordingEnds(ReplayDiverged):
+    """A replayed run goes on where its recording ends."""
 
 
 @contextmanager

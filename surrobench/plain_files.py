@@ -7,9 +7,11 @@ an ``OSError``, as a file that is not there. Every read of a table goes through 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,8 @@ def read_parquet(path: Path) -> pl.DataFrame:
     Raises:
         OSError, PolarsError: it is no file, or cannot be read.
     """
-    return pl.read_parquet(plain(path), glob=False, hive_partitioning=False)
+    with panics_as_errors(path):
+        return pl.read_parquet(plain(path), glob=False, hive_partitioning=False)
 
 
 def scan_parquet(path: Path) -> pl.LazyFrame:
@@ -82,4 +85,18 @@ def parquet_metadata(path: Path) -> dict[str, str]:
     Raises:
         OSError, PolarsError: it is no file, or cannot be read.
     """
-    return pl.read_parquet_metadata(plain(path))
+    with panics_as_errors(path):
+        return pl.read_parquet_metadata(plain(path))
+
+
+@contextlib.contextmanager
+def panics_as_errors(what: object) -> Iterator[None]:
+    """Turn what Polars raises over some damaged files, which is no ``Exception``, into one of its errors.
+
+    Raises:
+        PolarsError: a panic.
+    """
+    try:
+        yield
+    except pl.exceptions.PanicException as panic:
+        raise pl.exceptions.ComputeError(f"{what} cannot be read") from panic

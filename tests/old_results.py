@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from tests.studies import edit_manifest
+
 KEY = "surrobench"
 """Of a file's metadata."""
 
@@ -24,8 +26,7 @@ def as_version_3(folder: Path, out: Path, keep: Callable[[dict[str, Any]], bool]
         keep: which runs, by the fields of their records.
     """
     shutil.copytree(folder, out)
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 3}))
+    edit_manifest(out, lambda manifest: manifest.update(schema_version=3))
     plan = pl.read_parquet(out / "plan.parquet").drop("variant")
     plan.write_parquet(out / "plan.parquet")
     for path in out.glob("trials/*/*.parquet"):

@@ -8,7 +8,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -103,6 +103,22 @@ def journalled(path: Path) -> set[Asked]:
 def files(folder: Path) -> dict[str, bytes]:
     """The bytes of all Parquet files of trials, by their place in the results folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("trials/*/*")}
+
+
+def edit_parquet(path: Path, edit: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Change the trials of a file of results, as a version without checksums would have written them."""
+    metadata = json.loads(pl.read_parquet_metadata(path)["surrobench"])
+    del metadata["checksum"]
+    edit(pl.read_parquet(path)).write_parquet(path, metadata={"surrobench": json.dumps(metadata)})
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest, as a version without checksums would have written it."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["checksum"]
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
 
 
 def trials(folder: Path, scenario_key: str | None = None) -> pl.DataFrame:

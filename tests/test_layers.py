@@ -35,7 +35,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("space", "protocol"),
     ("source_files",),
     ("seeding", "patterns", "system", "paths", "libraries", "terminal"),
-    ("printable",),
+    ("printable", "checksums"),
     ("foreign_code", "errors", "arrays", "plain_files", "untrusted"),
 ]
 """Rooms from the top down. A room imports itself and what stands below it, not its neighbours on a line."""
@@ -55,6 +55,7 @@ AT_THE_ROOT = {
     "__init__",
     "__main__",
     "arrays",
+    "checksums",
     "errors",
     "foreign_code",
     "libraries",

@@ -47,6 +47,7 @@ _GROUPS = {
         "import": "Import past trials of your own from another tool.",
         "fit": "Make a benchmark of past trials: fit a surrogate to them.",
         "data": "Fetch data and models, or show which are here.",
+        "journal": "Repair the journal of a study.",
     },
 }
 _MODULES = {"list": "listing", "import": "import_trials"}

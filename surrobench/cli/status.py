@@ -35,6 +35,7 @@ def command(results: Path) -> None:
     from surrobench.results.folder import Results
 
     folder = Results(results)
+    folder.check()
     runs = run_states([folder])
     counts = Counter(runs["state"])
     finished = counts["ok"] + counts["exhausted"]

@@ -25,11 +25,11 @@ from surrobench.engine.guard import Guard
 from surrobench.engine.in_flight import drain, give_up, together
 from surrobench.engine.ledger import close_log
 from surrobench.engine.outcome import Outcome, Progress, RunState
-from surrobench.engine.replay import Recorded
+from surrobench.engine.replay import Recorded, ending
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
 from surrobench.engine.timing import Timing
 from surrobench.engine.validation import ContractViolation, validated
-from surrobench.errors import ModelUnavailable, ReplayDiverged, ResultsError, SurrobenchError, in_one_line
+from surrobench.errors import ResultsError, SurrobenchError, in_one_line
 from surrobench.foreign_code import Raised
 from surrobench.llm.journal import Call
 from surrobench.llm.journalled_model import JournalledModel
@@ -323,11 +323,8 @@ class Engine:
             answers = task.result()
         except ResultsError:
             raise  # what cannot be journalled must not be used: the study stops
-        except (ModelUnavailable, ReplayDiverged) as error:
-            self._end(run, "parked", str(error))
-            return
         except SurrobenchError as error:
-            self._end(run, "failed", str(error))
+            self._end(run, *ending(run.context.recording, error))
             return
         run.book_completions(answers)
         self._advance(run, answers[0] if alone else answers)
@@ -375,8 +372,7 @@ class Engine:
         losses, costs = batch.losses(columns), columns.cost
         for i, (run, rows, end) in enumerate(zip(runs, pending, ends, strict=True)):
             if i in refused:
-                state: RunState = "parked" if isinstance(refused[i], ReplayDiverged) else "failed"
-                self._end(run, state, str(refused[i]))
+                self._end(run, *ending(run.context.recording, refused[i]))
                 continue
             first = end - len(rows.X)
             part = slice(first, end)

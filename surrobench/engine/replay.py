@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Columns
-from surrobench.errors import ReplayDiverged
+from surrobench.engine.outcome import RunState
+from surrobench.errors import ModelUnavailable, RecordingEnds, ReplayDiverged, SurrobenchError
 from surrobench.plan.run import Run
 from surrobench.protocol.requests import Matrix
 
@@ -18,12 +19,14 @@ class Recording(NamedTuple):
     """What a recording holds of one run, by the trials' numbers in the order they were started.
 
     A trial that was dropped, unfinished when the time was over, has a cost of NaN. ``thinking``: see
-    ``engine.run_state.RunInProgress``; empty where the run does not count it.
+    ``engine.run_state.RunInProgress``; empty where the run does not count it. ``failed``: why the run failed;
+    empty where it did not.
     """
 
     configurations: Matrix
     columns: Columns
     thinking: Sequence[float] = ()
+    failed: str = ""
 
     def has(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some trials the recording holds, shape (m,)."""
@@ -31,12 +34,23 @@ class Recording(NamedTuple):
         there[there] = ~np.isnan(self.columns.cost[numbers[there]])
         return there
 
-    def ends(self, run: Run) -> ReplayDiverged:
+    def ends(self, run: Run) -> RecordingEnds:
         """Return the error that the recording is shorter than the run."""
-        return ReplayDiverged(
+        return RecordingEnds(
             f"The recording of run {run.id} ends after {len(self.columns.cost)} trials.",
             "It was made with a smaller budget or cut short; leave out --replay to go on.",
         )
+
+
+def ending(recording: Recording | None, error: SurrobenchError) -> tuple[RunState, str]:
+    """Return how a run ends that got an error instead of an answer, and the reason.
+
+    Where a recorded run failed, its recording ends: a server's refusal, say, is in no journal. Its replay
+    fails there for the same reason.
+    """
+    if isinstance(error, RecordingEnds) and recording is not None and recording.failed:
+        return "failed", recording.failed
+    return ("parked" if isinstance(error, ModelUnavailable | ReplayDiverged) else "failed"), str(error)
 
 
 Recorded = Mapping[str, Recording]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from surrobench.errors import ModelUnavailable, ReplayDiverged
+from surrobench.errors import ModelUnavailable, RecordingEnds, ReplayDiverged
 from surrobench.llm.chat import chat_body
 from surrobench.llm.journal import Call, Journal
 from surrobench.llm.models import ModelSpec
@@ -87,7 +87,8 @@ class JournalledModel:
         if others - {self._hashed_before(request) if others else hashed}:
             raise ReplayDiverged(
                 f"Run {call.run} diverged at call {call.call}: its request is not the recorded one.",
-                "Use the versions, prompts and data it was recorded with, or another results folder (--out).",
+                "Use the versions, prompts and data it was recorded with, or start it anew with "
+                "--discard-unfinished.",
             )
         completions = [entry.completion for entry in recorded]
         while len(completions) < request.n:
@@ -101,7 +102,7 @@ class JournalledModel:
 
     async def _ask(self, call: Call, request: Complete, have: int, slot: int | None) -> list[Completion]:
         if self.client is None:
-            raise ReplayDiverged(
+            raise RecordingEnds(
                 f"The recording has no answer for call {call.call} of run {call.run}.",
                 "It is of another suite or was cut short; leave out --replay to ask the model.",
             )

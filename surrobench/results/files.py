@@ -6,12 +6,13 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from surrobench.checksums import NAME, NONE, is_whole_parquet, seal_parquet, sealed
 from surrobench.errors import ResultsError
 
 METADATA = "surrobench"
@@ -74,18 +75,34 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, atomically."""
-    write_file(path, [(json.dumps(value, indent=1) + "\n").encode()])
+def check_parquet(path: Path, remedy: str) -> None:
+    """See that the checksum of a Parquet file holds, if it states one.
+
+    Raises:
+        ResultsError: it does not, the file cannot be read, or it has been merged away.
+    """
+    try:
+        whole = is_whole_parquet(path)
+    except FileNotFoundError as error:
+        raise just_merged(path) from error
+    except OSError as error:
+        raise damaged_file(path, remedy) from error
+    if not whole:
+        raise damaged_file(path, remedy)
 
 
-def write_parquet(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a Parquet file with its metadata, atomically."""
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum, atomically."""
+    write_file(path, [(json.dumps(sealed(value), indent=1) + "\n").encode()])
+
+
+def write_parquet(frame: pl.DataFrame, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a Parquet file with its metadata and a checksum, atomically."""
     # In memory first: Polars says of a full disk that the file is "out of specification". A copy of the
     # bytes, not a view: one that outlives a failed write keeps the buffer in use, which crashes Python 3.12.
     data = io.BytesIO()
-    frame.write_parquet(data, metadata=metadata or {})
-    write_file(path, [data.getvalue()])
+    frame.write_parquet(data, metadata={METADATA: json.dumps({**metadata, NAME: NONE}, sort_keys=True)})
+    write_file(path, [seal_parquet(data.getvalue())])
 
 
 def write_file(path: Path, blocks: Iterable[bytes]) -> None:

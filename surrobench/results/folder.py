@@ -29,6 +29,7 @@ from surrobench.plan.plan import Plan
 from surrobench.plan.run import Run
 from surrobench.results import writing
 from surrobench.results.files import (
+    check_parquet,
     damaged_file,
     disk_errors,
     remove_leftovers,
@@ -96,7 +97,7 @@ class Results(TrialFiles):
             for of in (folder, *folder.glob("trials/*")):
                 remove_leftovers(of)
             write_json(folder / "manifest.json", manifest)
-            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet")
+            write_parquet(plan_frame([*plan, *others]), folder / "plan.parquet", {})
         results = opened or Results(folder)
         results.manifest, results._scenarios = dict(manifest), plan.scenarios
         return results
@@ -118,12 +119,12 @@ class Results(TrialFiles):
         Raises:
             ResultsError: the file of the plan is missing or damaged.
         """
+        path, remedy = self.folder / "plan.parquet", "Repeat the run command, which writes it."
+        check_parquet(path, remedy)
         try:
-            plan = read_parquet(self.folder / "plan.parquet")
+            plan = read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise damaged_file(
-                self.folder / "plan.parquet", "Repeat the run command, which writes it."
-            ) from error
+            raise damaged_file(path, remedy) from error
         limits = plan_frame([]).schema
         if "variant" not in plan.columns:
             plan = plan.with_columns(variant=SHOWN_BEFORE)

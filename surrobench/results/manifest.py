@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from surrobench.checksums import unsealed
 from surrobench.errors import ResultsError
 from surrobench.llm.prompts import TEXT_RULES, prompts_hash
 from surrobench.llm.weights_folder import weights_identity
@@ -109,14 +110,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ResultsError(f"No results folder {folder}.", "Make one with: surrobench run SUITE")
     try:
-        manifest: dict[str, Any] = load_json(read_text(path))
-        version, _ = int(manifest["schema_version"]), manifest["suite"]["name"]
+        stored = load_json(read_text(path))
+        if int(stored["schema_version"]) > SCHEMA_VERSION:
+            raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
+        manifest: dict[str, Any] = unsealed(stored)
+        manifest["suite"]["name"]
     except FileNotFoundError:
         raise ResultsError(f"{folder} holds no results (no manifest.json).") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged_file(path, "Restore it, or repeat the study into another folder.") from error
-    if version > SCHEMA_VERSION:
-        raise ResultsError(f"{folder} was written by a newer surrobench.", "Upgrade surrobench.")
     return manifest
 
 

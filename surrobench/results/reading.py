@@ -10,9 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from surrobench.plain_files import parquet_metadata, read_parquet, scan_parquet
+from surrobench.plain_files import panics_as_errors, parquet_metadata, read_parquet, scan_parquet
 from surrobench.plan.run import Run
-from surrobench.results.files import DELETE_AND_REPEAT, METADATA, damaged_file, folder_of, just_merged
+from surrobench.results.files import (
+    DELETE_AND_REPEAT,
+    METADATA,
+    check_parquet,
+    damaged_file,
+    folder_of,
+    just_merged,
+)
 from surrobench.results.run_records import Ending, Records, RunRecord
 from surrobench.results.schema import common_schema
 from surrobench.results.upgrades import WITHOUT_VARIANTS, as_now
@@ -36,6 +43,8 @@ class TrialFiles:
         outdated: path -> the version of the file's schema, of files that must be upgraded as they are read.
         forgotten: the file and the run of each record that does not count any more.
 
+    A file's checksum is verified before its trials are read; opening reads the metadata alone.
+
     Raises:
         ResultsError: a file is damaged.
     """
@@ -45,6 +54,7 @@ class TrialFiles:
         self.held: dict[Path, Records] = {}
         self.outdated: dict[Path, int] = {}
         self.forgotten: set[tuple[Path, str]] = set()
+        self._checked: set[Path] = set()
         self._last_counted: tuple[_State, dict[Path, Sequence[int]]] | None = None
         self._last_endings: tuple[Mapping[Path, Sequence[int]], dict[str, Ending]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
@@ -168,7 +178,8 @@ class TrialFiles:
             ResultsError: a file is damaged behind its intact metadata, or was merged by another process.
         """
         try:
-            yield
+            with panics_as_errors(self.folder):
+                yield
         except (OSError, pl.exceptions.PolarsError):
             for path in self.held:
                 try:
@@ -187,7 +198,22 @@ class TrialFiles:
             self._last_counted = state, _count(*state)
         return self._last_counted[1]
 
+    def check(self) -> None:
+        """See that the checksums of all files hold.
+
+        Raises:
+            ResultsError: one does not.
+        """
+        for path in self.held:
+            self._check(path)
+
+    def _check(self, path: Path) -> None:
+        if path not in self._checked:
+            check_parquet(path, DELETE_AND_REPEAT)
+            self._checked.add(path)
+
     def _scan(self, path: Path) -> pl.LazyFrame:
+        self._check(path)
         frame = scan_parquet(path)
         return as_now(frame, self.outdated[path]) if path in self.outdated else frame
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Columns, Scenario
 from surrobench.engine.replay import Recording
 from surrobench.results.reading import TrialFiles
+from surrobench.results.run_records import RunRecord
 from surrobench.results.schema import floats
 
 
@@ -29,23 +31,27 @@ def read_recordings(files: TrialFiles, scenarios: Mapping[str, Scenario]) -> dic
         with files.reading():
             trials = files.trials(scenario_key=key).collect()
         for (run,), frame in trials.group_by("run", maintain_order=True):
-            values = {name: frame[f"config.{name}"].to_list() for name in where.space.names}
-            at = [floats(frame[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
-            objectives = [frame[f"objective.{objective.name}"] for objective in where.objectives]
-            out[str(run)] = _by_proposal(
-                frame["proposal"].to_numpy(),
-                Recording(
-                    where.space.from_columns(values),
-                    Columns(
-                        np.stack([floats(column) for column in objectives], axis=1),
-                        floats(frame["score"]),
-                        floats(frame["cost"]),
-                        np.stack(at, axis=1) if at else None,
-                    ),
-                    records[str(run)].thinking,
-                ),
-            )
+            out[str(run)] = _recording(frame, where, records[str(run)])
+        for run_id, record in records.items():  # those that failed before their first trial
+            if record.state == "failed" and not record.trials and record.run.benchmark.startswith(f"{key}/"):
+                out[run_id] = _recording(trials.clear(), where, record)
     return out
+
+
+def _recording(trials: pl.DataFrame, where: Scenario, record: RunRecord) -> Recording:
+    """Return what is recorded of a run with these trials."""
+    values = {name: trials[f"config.{name}"].to_list() for name in where.space.names}
+    at = [floats(trials[f"fidelity.{fidelity.name}"]) for fidelity in where.fidelities]
+    objectives = [floats(trials[f"objective.{objective.name}"]) for objective in where.objectives]
+    columns = Columns(
+        np.stack(objectives, axis=1),
+        floats(trials["score"]),
+        floats(trials["cost"]),
+        np.stack(at, axis=1) if at else None,
+    )
+    failed = record.error if record.state == "failed" else ""
+    recorded = Recording(where.space.from_columns(values), columns, record.thinking, failed)
+    return _by_proposal(trials["proposal"].to_numpy(), recorded)
 
 
 def _by_proposal(proposal: NDArray[np.integer[Any]], recorded: Recording) -> Recording:
@@ -69,4 +75,5 @@ def _by_proposal(proposal: NDArray[np.integer[Any]], recorded: Recording) -> Rec
         spread(recorded.configurations),
         Columns(*map(spread, (columns.values, columns.score, columns.cost, columns.fidelity))),
         recorded.thinking,
+        recorded.failed,
     )

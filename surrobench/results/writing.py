@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import polars as pl
 from surrobench.benchmarks.base import Scenario
 from surrobench.engine.outcome import Outcome
 from surrobench.plan.run import Run
-from surrobench.results.files import METADATA, disk_errors, folder_of, write_parquet
+from surrobench.results.files import disk_errors, folder_of, write_parquet
 from surrobench.results.reading import TrialFiles
 from surrobench.results.run_records import Records, RunRecord
 from surrobench.results.schema import SCHEMA_VERSION, trials_frame
@@ -83,7 +82,7 @@ def _store(files: TrialFiles, frame: pl.DataFrame, records: list[RunRecord], pat
     metadata = {"schema_version": version, "runs": kept.as_json()}
     with disk_errors(files.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_parquet(frame, path, {METADATA: json.dumps(metadata, sort_keys=True)})
+        write_parquet(frame, path, metadata)
     files.held[path] = kept
     files.forgotten = {(other, run) for other, run in files.forgotten if other != path}
     files.outdated.pop(path, None)

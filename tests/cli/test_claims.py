@@ -9,7 +9,7 @@ import pytest
 from surrobench.execution.process_pool import InlineExecutor
 from surrobench.plan.planning import plan
 from surrobench.suite.loading import load_suite
-from tests.studies import FCN, MLP, NAS, run, suite_text, surrobench
+from tests.studies import FCN, MLP, NAS, edit_manifest, run, suite_text, surrobench
 
 CLAIMS = """
 [claims.sobol]
@@ -111,10 +111,7 @@ def test_a_study_without_claims_is_ranked_without_any(results, tmp_path, monkeyp
     refused = surrobench("rank", tmp_path / "r", "--check")
     assert refused.status == 2
     assert "This study has no claims to check." in refused.error
-    manifest = tmp_path / "r" / "manifest.json"
-    before = json.loads(manifest.read_text())
-    del before["suite"]["claims"]  # as older versions wrote it
-    manifest.write_text(json.dumps(before))
+    edit_manifest(tmp_path / "r", lambda manifest: manifest["suite"].pop("claims"))
     assert surrobench("rank", tmp_path / "r").status == 0
 
 

@@ -310,6 +310,23 @@ def test_the_lines_of_a_finished_run_are_not_read(tmp_path: Path, monkeypatch: p
     journal.close()
 
 
+def test_a_new_journal_gives_back_what_was_appended_to_it(tmp_path: Path) -> None:
+    async def go() -> list[Any]:
+        journal = Journal(tmp_path / "new" / "journal.jsonl", versions=VERSIONS)
+        assert journal.of_run("r") == []
+        await add(journal, Call("r", 0, 0), chat("q"), "one", "two")
+        await add(journal, Call("r", 1, 0), chat("q", "one", "and?"), "three")
+        journal.release("r")
+        journal.close()
+        assert (journal.runs(), len(journal), journal.versions) == ({"r"}, 3, VERSIONS)
+        assert [entry.completion.text for entry in journal.get(Call("r", 0, 0))] == ["one", "two"]
+        return journal.of_run("r")
+
+    entries = asyncio.run(go())
+    assert [entry.prompt for entry in entries] == [chat("q"), None, chat("q", "one", "and?")]
+    assert entries == Journal(tmp_path / "new" / "journal.jsonl").of_run("r")
+
+
 @pytest.mark.parametrize(
     "damaged",
     [

@@ -10,6 +10,7 @@ import pytest
 from surrobench.benchmarks.registry import benchmark
 from surrobench.llm.client import Client
 from surrobench.llm.journal import Call, Journal
+from surrobench.llm.journal_lines import decode, encode
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.parse import parse_configuration
 from surrobench.llm.prompt_variants import ShownSpace
@@ -107,8 +108,9 @@ def test_the_journal_keeps_how_a_request_was_served(tmp_path: Path) -> None:
     [entry] = Journal(path).get(Call("r", 0, 0))
     assert entry.completion == completion
     assert "fingerprint" not in path.read_text(), "what the server does not state leaves no trace"
-    newer = path.read_text().replace('"served":{', '"served":{"weather":"fine",')
-    path.write_text(newer)
+    line = decode(path.read_bytes().splitlines()[-1])
+    line["served"]["weather"] = "fine"
+    path.write_bytes(encode({name: value for name, value in line.items() if name != "crc"}))
     assert Journal(path).get(Call("r", 0, 0)) == [entry], "an entry may state more than this version knows"
 
 

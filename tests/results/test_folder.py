@@ -29,7 +29,7 @@ from surrobench.results.recordings import read_recordings
 from surrobench.results.schema import SCHEMA_VERSION
 from surrobench.results.writing import MERGED
 from surrobench.suite.loading import parse_suite
-from tests.studies import FCN, MLP, NAS, files, run, suite_text, trials
+from tests.studies import FCN, MLP, NAS, edit_manifest, edit_parquet, files, run, suite_text, trials
 
 COMMON = {
     "run": pl.String,
@@ -201,7 +201,7 @@ def test_recorded_is_the_inverse_of_what_was_written(tmp_path, outcomes):
     recorded = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)
     assert recorded.keys() == {outcome.run.id for outcome in outcomes}
     for outcome in outcomes:
-        configurations, columns, _ = recorded[outcome.run.id]
+        configurations, columns, *_ = recorded[outcome.run.id]
         np.testing.assert_array_equal(configurations, outcome.configurations)
         np.testing.assert_array_equal(columns.values, outcome.values)
         np.testing.assert_array_equal(columns.score, outcome.score)
@@ -214,7 +214,7 @@ def test_recorded_has_nan_where_a_trial_was_wasted(tmp_path):
     )
     text, done = scripted(tmp_path, lambda messages, purpose: next(replies), benchmarks=[MLP], n=2)
     create(tmp_path / "r", text).write(done)
-    configurations, columns, _ = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)[
+    configurations, columns, *_ = read_recordings(Results(tmp_path / "r"), plan(parse_suite(TEXT)).scenarios)[
         done[0].run.id
     ]
     np.testing.assert_array_equal(configurations, done[0].configurations)
@@ -343,7 +343,7 @@ def test_a_full_disk_while_merging_loses_nothing(tmp_path, outcomes, monkeypatch
     folder.write(outcomes[:6])
     folder.write(outcomes[6:])
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", no_space)
+        patch.setattr(os, "fsync", no_space)
         with pytest.raises(ResultsError, match="No space left on device"):
             folder.merge()
     assert len(trials(tmp_path / "r")) == 5 * len(outcomes)
@@ -483,9 +483,7 @@ def test_results_of_another_suite_are_left_alone(tmp_path):
 
 def test_results_of_a_newer_version_ask_for_an_upgrade(tmp_path):
     create(tmp_path / "r")
-    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
-    manifest["schema_version"] = SCHEMA_VERSION + 1
-    (tmp_path / "r" / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(tmp_path / "r", lambda manifest: manifest.update(schema_version=SCHEMA_VERSION + 1))
     with pytest.raises(ResultsError, match=r"newer surrobench\. Upgrade surrobench\."):
         Results(tmp_path / "r")
 
@@ -560,8 +558,7 @@ def test_rows_that_do_not_fit_the_records_are_damage(tmp_path, outcomes):
     folder = create(tmp_path / "r")
     folder.write(outcomes)
     path = parts(tmp_path / "r")[0]
-    metadata = pl.read_parquet_metadata(path)
-    pl.read_parquet(path).reverse().write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
+    edit_parquet(path, pl.DataFrame.reverse)
     with pytest.raises(ResultsError, match="is damaged"):
         list(Results(tmp_path / "r").runs_in(path.parent.name.replace(".", "/", 1), ["trial"]))
 

@@ -37,6 +37,8 @@ from tests.studies import (
     answer,
     asked,
     configuration,
+    edit_manifest,
+    edit_parquet,
     files,
     journalled,
     run,
@@ -418,6 +420,10 @@ def test_a_request_the_server_refuses_fails_that_run_alone_and_can_be_repeated(t
     [record] = [r for r in Results(tmp_path / "r").records().values() if r.state == "failed"]
     assert (record.run.method, record.run.benchmark, record.trials) == (AGENT, MLP, 1)
     assert "exceeds the available context size" in surrobench("status", tmp_path / "r").out
+    asked_for = len(server.bodies)
+    assert surrobench("run", suite, "--replay", tmp_path / "r", "--out", tmp_path / "again").status == 1
+    assert len(server.bodies) == asked_for
+    assert files(tmp_path / "again") == files(tmp_path / "r")
 
     model.fault = None
     before = len(server.bodies)
@@ -471,10 +477,7 @@ def test_a_study_keeps_the_rules_of_writing_and_reading_that_it_was_begun_with(t
     with monkeypatch.context() as before:
         before.setattr(study, "text_rules_of", lambda folder: 1)
         run(text, tmp_path / "old")
-    manifest = tmp_path / "old" / "manifest.json"
-    stored = json.loads(manifest.read_text())
-    assert stored.pop("text_rules") == 1
-    manifest.write_text(json.dumps(stored))  # an older surrobench did not say so
+    edit_manifest(tmp_path / "old", lambda manifest: manifest.pop("text_rules"))
 
     calls = len(server.bodies)
     shutil.copy(tmp_path / "old" / "journal.jsonl", tmp_path)
@@ -518,14 +521,13 @@ def test_an_interrupted_replay_goes_on(tmp_path, recording):
 def plant(folder, scenario, method, trial, **values):
     """Change recorded values of one trial of seed 0; the ids of the runs."""
     path = folder / "trials" / scenario / "all.parquet"
-    metadata = pl.read_parquet_metadata(path)
     frame = pl.read_parquet(path)
     here = (pl.col("optimizer") == method) & (pl.col("seed") == 0) & (pl.col("trial") == trial)
     changed = frame.with_columns(
         pl.when(here).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
         for name, value in values.items()
     )
-    changed.write_parquet(path, metadata={"surrobench": metadata["surrobench"]})
+    edit_parquet(path, lambda before: changed)
     return frame.filter(here)["run"].to_list()
 
 

@@ -15,7 +15,7 @@ from surrobench.plan.planning import plan
 from surrobench.results.folder import Results
 from surrobench.suite.loading import parse_suite
 from surrobench.suite.selection import Selection
-from tests.studies import FCN, MLP, suite_text, surrobench
+from tests.studies import FCN, MLP, edit_manifest, suite_text, surrobench
 
 TEXT = suite_text(MLP, FCN, methods=("random", "sobol", "tpe"), seeds=3) + (
     'seeds = 2\n[claims.sobol]\nsays = "Sobol is ahead"\nbetter = "sobol"\nthan = "random"\n'
@@ -176,8 +176,6 @@ def test_a_replay_is_of_the_part_that_was_recorded(suite_file: Path, tmp_path: P
 def test_results_of_older_versions_are_no_part(suite_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     surro("run", suite_file, "--seeds", 1, "--out", out)
-    manifest = json.loads((out / "manifest.json").read_text())
-    del manifest["suite"]["part"], manifest["suite"]["whole"]
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(out, lambda manifest: [manifest["suite"].pop(name) for name in ("part", "whole")])
     assert "part of the suite" not in surro("rank", out)
     assert Selection.recorded(Results(out).manifest) == Selection()

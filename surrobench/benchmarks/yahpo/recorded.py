@@ -7,6 +7,7 @@ A recording can be ranked and replayed without the data of YAHPO Gym. Its folder
         SCENARIO/config_space.json      the published search space
         SCENARIO/encoding.json          the published codes of categories
         SCENARIO/INSTANCE.reference     best and worst loss, and the frozen sample, see ``reference``
+        checksums.json                  of all these files; older folders have none
 
 ``pack`` writes these files. If the data is present, the data is used. Both give the same numbers.
 """
@@ -39,15 +40,22 @@ from surrobench.benchmarks.yahpo.data import (
     scenario_entry,
 )
 from surrobench.benchmarks.yahpo.surrogate import Surrogate
+from surrobench.checksums import file_checksum, sealed, unsealed
 from surrobench.errors import DataError
 from surrobench.seeding import Keys
 from surrobench.space.hyperparameter import Matrix
+from surrobench.untrusted import load_json
+
+_CHECKSUMS = "checksums.json"
 
 
 def open_carried(name: str) -> CarriedScenario | None:
     """Return a scenario that an opened results folder carries, or None."""
     folder = next((folder for folder in remembered() if (folder / name / SPACE).is_file()), None)
-    return None if folder is None else CarriedScenario(name, folder, read_facts(folder, name))
+    if folder is None:
+        return None
+    _check(folder, "scenarios.json", f"{name}/")
+    return CarriedScenario(name, folder, read_facts(folder, name))
 
 
 class CarriedScenario(Surrogate):
@@ -124,7 +132,37 @@ def pack(results: Path, benchmarks: Iterable[str]) -> int:
     for benchmark in mine:
         _, name, instance = benchmark.split("/")
         _write_reference(target / name / f"{instance}.reference", opened[name].reference(instance))
+    _list_checksums(target)
     return len(mine)
+
+
+def _list_checksums(target: Path) -> None:
+    """Write the checksums of all files that a folder carries."""
+    listed = {
+        path.relative_to(target).as_posix(): file_checksum(path)
+        for path in sorted(target.glob("**/*"))
+        if path.is_file() and path.name != _CHECKSUMS
+    }
+    (target / _CHECKSUMS).write_text(json.dumps(sealed(listed), indent=1) + "\n")
+
+
+def _check(folder: Path, *beginnings: str) -> None:
+    """See that the checksums of some files hold, which are named by their beginnings.
+
+    Raises:
+        DataError: one does not.
+    """
+    path = folder / _CHECKSUMS
+    if not path.exists():
+        return
+    try:
+        listed = unsealed(load_json(path.read_bytes()))
+        for name in listed:
+            path = folder / name
+            if name.startswith(beginnings) and file_checksum(path) != listed[name]:
+                raise ValueError
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is damaged.", "Restore it with the recording that it belongs to.") from error
 
 
 # ---------------------------------------------------------------------- reference values

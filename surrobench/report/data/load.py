@@ -64,7 +64,8 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
     several folders counts once, in the folder with most of its trials.
 
     Raises:
-        ResultsError: two folders have different runs of one method on one benchmark with one seed.
+        ResultsError: two folders have different runs of one method on one benchmark with one seed, or a run
+            for which a model gave other replies in each.
     """
     plan = pl.concat(
         folder.plan().with_columns(folder=pl.lit(number, pl.UInt32)) for number, folder in enumerate(folders)
@@ -82,25 +83,64 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
         for number, folder in enumerate(folders)
     )
     same = pl.col("run").replace(earlier_ids(folders, plan))
+    plan = plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left")
+    _refuse_other_replies(folders, plan.filter(pl.col("llm").is_not_null() & pl.col("spent").is_not_null()))
     plan = (
-        plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left")
-        .sort("spent", descending=True, nulls_last=True, maintain_order=True)
+        plan.sort("spent", descending=True, nulls_last=True, maintain_order=True)
         .filter(same.is_first_distinct())
         .sort("benchmark", "folder", maintain_order=True)
         .drop("spent")
     )
     double = plan.filter(pl.struct(CELL).is_duplicated()).sort(*CELL, "folder")
     if len(double):
-        (name, method, seed), *more = double.select(CELL).unique(maintain_order=True).iter_rows()
-        where = " and ".join(
-            str(folders[number].folder) for number in double["folder"].unique(maintain_order=True)
-        )
-        others = f", like {len(more)} more" if more else ""
-        raise ResultsError(
-            f"{method} on {name} seed {seed} is not the same run in {where}{others}: its settings differ.",
-            "Rank the folders apart, leave one out with --method, or give it another label in its suite.",
-        )
+        raise _not_the_same(folders, double, "its settings differ")
     return plan
+
+
+def _refuse_other_replies(folders: Sequence[Results], live: pl.DataFrame) -> None:
+    """See that a run that asked a model, and stands in several folders, has the same trials in each.
+
+    A replay has. A model that was asked twice may answer otherwise: these are two runs under one id.
+
+    Args:
+        folders: the results.
+        live: the recorded runs that name a model, of each folder.
+
+    Raises:
+        ResultsError: a run has other trials in another folder, as far as it has as many.
+    """
+    shared = live.filter(pl.col("run").is_duplicated())
+    if shared.is_empty():
+        return
+    observed = ["status", "source", "value"]
+    parts = []
+    for number in shared["folder"].unique().sort():
+        with folders[number].reading():
+            trials = folders[number].trials(["run", "trial", *observed])
+            parts.append(trials.filter(pl.col("run").is_in(shared["run"].unique().implode())).collect())
+    differ = (
+        pl.concat(parts)
+        .group_by("run", "trial")
+        .agg(n=pl.struct(observed).n_unique())
+        .filter(pl.col("n") > 1)
+    )
+    if len(differ):
+        double = shared.filter(pl.col("run").is_in(differ["run"].unique().implode()))
+        cell = ["benchmark", "method", "seed", "folder"]
+        raise _not_the_same(folders, double.sort(cell), "its model was asked again and replied otherwise")
+
+
+def _not_the_same(folders: Sequence[Results], double: pl.DataFrame, why: str) -> ResultsError:
+    """Return the error that folders hold different runs of one method on one benchmark with one seed."""
+    cells = double.select("benchmark", "method", "seed").unique(maintain_order=True)
+    (name, method, seed), *more = cells.iter_rows()
+    numbers = double["folder"].unique(maintain_order=True)
+    where = " and ".join(str(folders[number].folder) for number in numbers)
+    others = f", like {len(more)} more" if more else ""
+    return ResultsError(
+        f"{method} on {name} seed {seed} is not the same run in {where}{others}: {why}.",
+        "Rank the folders apart, leave one out with --method, or give it another label in its suite.",
+    )
 
 
 def missing_parts(folders: Sequence[Results], plan: pl.DataFrame) -> str:

@@ -139,6 +139,22 @@ def test_what_is_committed_is_what_would_be_packed_now(tmp_path):
             assert path.read_bytes() == (DEFAULT_SEED / "yahpo/lcbench" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("flipped", ["scenarios.json", "lcbench/config_space.json", "lcbench/3945.reference"])
+def test_a_flipped_bit_in_what_a_folder_carries_is_noticed(tmp_path, monkeypatch, flipped):
+    shutil.copytree(DEFAULT_SEED / "yahpo", tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(recorded, "remembered", lambda: [tmp_path])
+    before = open_carried("lcbench").reference("3945")  # no checksums yet, as older versions packed it
+    recorded._list_checksums(tmp_path)
+    assert open_carried("lcbench").reference("3945").best == before.best
+    content = bytearray((tmp_path / flipped).read_bytes())
+    content[9] ^= 1
+    (tmp_path / flipped).write_bytes(content)
+    with pytest.raises(DataError, match=f"{flipped} is damaged"):
+        open_carried("lcbench")
+    if flipped != "scenarios.json":
+        assert open_carried("rbv2_xgboost") is not None
+
+
 def test_where_there_is_nothing_of_yahpo_nothing_is_packed(tmp_path):
     assert pack(tmp_path, ["hpobench/mlp/car"]) == 0
     assert list(tmp_path.iterdir()) == []

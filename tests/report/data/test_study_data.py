@@ -13,7 +13,8 @@ from surrobench.results.folder import Results
 from surrobench.stats.regret import quantile_regret
 from surrobench.stats.steps import UNITS
 from tests.incumbent import final_incumbents
-from tests.studies import FCN, MLP, NAS, run, suite_text
+from tests.llm.faulty_server import FaultyServer
+from tests.studies import FCN, MLP, NAS, answer, run, suite_text
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,23 @@ def test_runs_that_differ_under_one_name_are_a_conflict(folder, tmp_path):
         load_study([Results(folder), Results(tmp_path / "o")])
     assert str(conflict.value).count("\n") == 0
     assert f"random on {MLP} seed 0" in conflict.value.message
+    assert "like 1 more" in conflict.value.message
+
+
+def test_a_run_to_which_a_model_replied_twice_is_a_conflict_and_its_replay_is_none(tmp_path):
+    with FaultyServer(answer) as server:
+        text = suite_text(MLP, models={"m": server.url}, trials=3)
+        run(text, tmp_path / "a")
+    run(text, tmp_path / "replay", replay=tmp_path / "a")
+    run(text.replace("trials = 3", "trials = 2"), tmp_path / "short", replay=tmp_path / "a")
+    with FaultyServer(lambda body: answer({**body, "other": 1})) as other:
+        run(text.replace(server.url, other.url), tmp_path / "b")
+    folders = {name: Results(tmp_path / name) for name in ("a", "b", "replay", "short")}
+    assert len(load_study([folders[name] for name in ("short", "a", "replay")]).runs) == 4
+    with pytest.raises(ResultsError, match="is not the same run in") as conflict:
+        load_study([folders["a"], folders["b"]])
+    assert "its model was asked again and replied otherwise" in conflict.value.message
+    assert f"on {MLP} seed 0" in conflict.value.message
     assert "like 1 more" in conflict.value.message
 
 
