@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup suite test check faults test-vllm lint bench bench-llm docs clean
+.PHONY: setup suite test check faults test-vllm mutants lint bench bench-llm docs clean
 
 setup: .venv/.ready
 
@@ -54,6 +54,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Small changes of the code that no fast test notices. All take hours: make mutants ARGS="engine/account --share 4"
+mutants: setup
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -39,6 +39,7 @@ def run(
     retry_failed: bool = False,
     discard_unfinished: bool = False,
     cluster: str | None = None,
+    step_limit: float = 3600.0,
 ) -> Study:
     """Run a suite and return its study, whether or not all runs succeed; what is finished is not run again.
 
@@ -59,6 +60,7 @@ def run(
         retry_failed: run again what has failed.
         discard_unfinished: start half-finished runs anew instead of resuming them.
         cluster: address of a Dask scheduler, whose workers take the place of processes.
+        step_limit: seconds between two requests of a method after which its run fails.
 
     Raises:
         SuiteError: the suite is not valid.
@@ -81,15 +83,14 @@ def run(
     from surrobench.study.watched import watched
     from surrobench.suite.selection import Selection
 
-    if jobs < 1:
-        raise UsageError(f"jobs = {jobs} is no number of processes.", "Give 1 or more.")
     if reevaluate and not replay:
         raise UsageError("reevaluate goes with replay.", "Name the recording, too, or leave out reevaluate.")
     loaded, text = _suite(suite, models or {})
     source, part = Path(replay) if replay else None, Selection(several(benchmarks), several(methods), seeds)
     part = (source and recorded_part(source, part, loaded)) or part
     folder = Path(out or f"results/{loaded.name}{'-replay' * bool(source)}")
-    options = Options(folder, jobs, source, reevaluate, retry_failed, discard_unfinished, cluster, part)
+    switches = (reevaluate, retry_failed, discard_unfinished)
+    options = Options(folder, jobs, source, *switches, cluster, part, step_limit)
     summary = watched(lambda status: run_study(loaded, text, options, status), progress=progress)
     _warn_of_problems(study := Study([folder], summary=summary), summary.total)
     return study

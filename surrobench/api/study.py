@@ -186,6 +186,7 @@ class Study:
         rope: float | None = None,
         partial: bool = False,
         mixed_settings: bool = False,
+        failed: str | None = None,
     ) -> Ranking:
         """Rank the methods, with tests against the control, as ``surrobench rank`` does.
 
@@ -209,6 +210,7 @@ class Study:
             rope: of the Bayesian tests, differences up to this are the same.
             partial: leave out benchmarks on which a run is missing.
             mixed_settings: show folders that were run under different settings, without tests.
+            failed: let failed runs count with their ``incumbent`` or the ``worst``, or ``leave out`` theirs.
 
         Raises:
             ResultsError: runs are missing, and ``partial`` is false; or settings differ.
@@ -225,10 +227,11 @@ class Study:
         study = self._load(
             self._limit(budget, equivalents, seconds), control=control, units=(unit,) if target else (),
             area=metric == "auc", test_metric=test_metric, partial=partial, mixed_settings=mixed_settings,
+            failed=failed,
         )  # fmt: skip
         rankings = rank_groups(study, wanted, group_by)
         whole = group_by is None and self._choice == RunFilter()
-        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=bool(study.left_out))
+        rankings[-1] = with_claims(rankings[-1], self._results, whole=whole, left_out=study.by_outcome)
         return Ranking(rankings)
 
     def claims(self, alpha: float | None = None) -> pl.DataFrame:

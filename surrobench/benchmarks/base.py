@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.benchmarks.context import without_context
 from surrobench.errors import UnknownName, UsageError
 from surrobench.seeding import Keys
 from surrobench.space.hyperparameter import Mask, Matrix
@@ -188,6 +189,8 @@ class Scenario(ABC):
     noisy: bool = True
     """Whether a configuration may have several repetitions. Where none has, the suite's ``noise`` changes
     nothing, and is no part of a run's identity."""
+    instance_key: str | None = None
+    """The name under which configurations may say of which instance they are, if there is one."""
     fidelities: tuple[Fidelity, ...] = ()
     """The fidelities. The first one is the one that multi-fidelity methods vary."""
     test_counterpart: Mapping[str, str] = MappingProxyType({})
@@ -378,20 +381,27 @@ class Benchmark:
                 ``space`` (as ``space.hyperparameter.sample`` draws them). A single mapping is a batch of one.
             noise: keys, shape (m,), see ``Scenario.evaluate``. Without keys, each value is the mean of the
                 benchmark's repetitions.
-            fidelity: name to value, such as ``{"epoch": 10}``. A fidelity that is not named is full.
+            fidelity: name to value, such as ``{"epoch": 10}``. A fidelity that is not named is full. A
+                mapping may name its fidelity itself, and its instance where the scenario has an
+                ``instance_key``, as yahpo-gym's dictionaries do.
 
         Raises:
-            UsageError: a configuration is not in the space, or the fidelity is not legal.
+            UsageError: a configuration is not in the space or says that it is of another instance or
+                fidelity, or the fidelity is not legal.
         """
         if isinstance(configurations, Mapping):
             configurations = [configurations]
         if isinstance(configurations, np.ndarray):
             X = self._checked(configurations)
+            each = [dict(fidelity or {})] * len(X)
         else:
-            X = self.space.encode(configurations)
+            names = {known.name for known in self.scenario.fidelities} - set(self.space.names)
+            asked = self.scenario.instance_key, self.instance
+            bare, each = without_context(configurations, asked, names, fidelity or {})
+            X = self.space.encode(bare)
         instances = np.full(len(X), self.index, dtype=np.intp)
-        row = self.scenario.fidelity_row(fidelity or {})
-        at = np.tile(row, (len(X), 1)) if fidelity else None
+        self.scenario.fidelity_row(fidelity or {})
+        at = np.array([self.scenario.fidelity_row(of) for of in each]) if any(each) else None
         columns = self.scenario.evaluate(X, instances, noise, at)
         named = {objective.name: columns.values[:, j] for j, objective in enumerate(self.scenario.objectives)}
         return {**named, "cost": columns.cost}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 REFUSED = {
     "target": "--target", "test_metric": "--test-metric", "intervals": "--intervals", "others": "--external",
-    "extra_tests": "--extra-test", "rope": "--rope",
+    "extra_tests": "--extra-test", "rope": "--rope", "failed": "--failed",
 }  # fmt: skip
 """Options of ``rank`` that mean nothing for conditions, which are shown with intervals anyway."""
 

@@ -71,6 +71,14 @@ FILTERS: tuple[Decorator, ...] = (
 PARTIAL: Decorator = option(
     "--partial", is_flag=True, section=_WHAT_COUNTS, help="Leave out benchmarks on which a run is missing."
 )
+FAILED: Decorator = option(
+    "--failed",
+    type=click.Choice(["incumbent", "worst", "leave-out"]),
+    metavar="RULE",
+    section=_WHAT_COUNTS,
+    help="Count a failed run with its incumbent, with the worst value (worst), or leave out its benchmark "
+    "(leave-out). Without a rule, failed runs are missing.",
+)
 _COUNTED: tuple[Decorator, ...] = (
     option(
         "--mixed-settings",
@@ -166,7 +174,7 @@ def decorated(*options: Decorator) -> Callable[[Function], Function]:
     return decorate
 
 
-of_study = decorated(MANY_RESULTS, *FILTERS, PARTIAL, *_COUNTED, *_COMPARED)
+of_study = decorated(MANY_RESULTS, *FILTERS, PARTIAL, FAILED, *_COUNTED, *_COMPARED)
 """Decorates a command with RESULTS, all options that ``load`` takes, and those of a comparison."""
 
 
@@ -217,6 +225,7 @@ def load(folders: list[Results], options: dict[str, Any], **more: Any) -> StudyD
         control=options["control"],
         others=read_others(options["others"]) if options["others"] else None,
         mixed_settings=options["mixed_settings"],
+        failed=options["failed"],
         **more,
     )
     different = study.incumbents.select(pl.col("method", "benchmark").n_unique())

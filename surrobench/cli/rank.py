@@ -281,7 +281,7 @@ def _rankings(
     )
     rankings = rank_groups(study, wanted, by, bar("sampling"))
     whole = not by and choice(options) == RunFilter()
-    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, left_out=bool(study.left_out))
+    rankings[-1] = with_claims(rankings[-1], folders, whole=whole, left_out=study.by_outcome)
     return rankings
 
 

@@ -12,7 +12,7 @@ import click
 
 from surrobench.cli import output
 from surrobench.cli.command import Command, option
-from surrobench.cli.options import COUNT, FILE, JOBS, ResultsFolder, patterns
+from surrobench.cli.options import COUNT, FILE, JOBS, POSITIVE, ResultsFolder, patterns
 
 if TYPE_CHECKING:
     from surrobench.llm.models import ModelSpec
@@ -68,6 +68,13 @@ log = logging.getLogger(__name__)
     help="Take all completions from this recording, a results folder or a journal, and ask no model.",
 )
 @option("--reevaluate", is_flag=True, help="Evaluate a replay anew and compare with the recorded values.")
+@option(
+    "--step-limit",
+    type=POSITIVE,
+    metavar="SECONDS",
+    show_default="3600",
+    help="Give a method this long between two requests; the run of one that takes longer fails.",
+)
 @option("--retry-failed", is_flag=True, help="Run again what has failed.")
 @option("--discard-unfinished", is_flag=True, help="Start half-finished runs from the beginning.")
 @option("--print-suite", is_flag=True, help="Print the suite as TOML and stop.")
@@ -205,6 +212,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
     """Run the study and print what was done; exit with status 1 where something is left to do."""
     from surrobench.cli.heartbeat import display
     from surrobench.cli.run_summary import print_problems, print_summary
+    from surrobench.engine.guard import STEP_SECONDS
     from surrobench.study.options import Options
     from surrobench.study.progress import Status
     from surrobench.study.session import run_study
@@ -220,6 +228,7 @@ def _run(suite: Suite, text: str, part: Selection, out: Path, options: dict[str,
         options["discard_unfinished"],
         options["cluster"],
         part,
+        options["step_limit"] or STEP_SECONDS,
     )
     log.info("Running suite %s with at most %d worker processes, into %s.", suite.name, how.jobs, out)
     console = output.errors()

@@ -98,4 +98,8 @@ def _where_the_time_went(summary: Summary) -> str:
         "starting and waiting": idle,
     }
     listed = ", ".join(f"{name} {duration(part)} ({part / whole:.1%})" for name, part in shares.items())
-    return f"Time on {count(summary.cores, 'core')}, {duration(whole)} in all: {listed}."
+    said = f"Time on {count(summary.cores, 'core')}, {duration(whole)} in all: {listed}."
+    proposals, referred = summary.timing.proposals, summary.timing.referred
+    if referred:
+        said += f" Optuna itself decided {referred:,} of {count(proposals, 'proposal')} of TPE."
+    return said

@@ -15,12 +15,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from surrobench.foreign_code import Interrupts, Raised, noticed_interrupts
 
 STEP_SECONDS = 3600.0
 """The default limit of a step: how long an optimizer may think between two requests."""
+LONGEST_STEP = 10_000_000
+"""The largest limit that can be set."""
 STUCK = 113
 """The exit status of a worker whose optimizer cannot be interrupted."""
 GRACE = 60.0
@@ -33,6 +35,10 @@ _TRIES = 3
 
 class StepLimitReached(BaseException):
     """An optimizer did not yield in time. Not an ``Exception``, so that few optimizers swallow it."""
+
+
+class ProcessLeft(BaseException):
+    """An optimizer called ``os._exit``, which would have ended the process without a word."""
 
 
 class Guard:
@@ -51,6 +57,7 @@ class Guard:
         self._interrupts = Interrupts()
         self._since: float | None = None
         self._swallowed = 0
+        self._leave: Callable[[int], NoReturn] = os._exit
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function of an optimizer returns.
@@ -76,9 +83,26 @@ class Guard:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the clock, and notice Ctrl-C, as long as the ``with`` block lasts."""
-        with noticed_interrupts() as self._interrupts, self._alarm():
+        """Watch the clock and the door, and notice Ctrl-C, as long as the ``with`` block lasts."""
+        with noticed_interrupts() as self._interrupts, self._alarm(), self._closed_door():
             yield
+
+    @contextlib.contextmanager
+    def _closed_door(self) -> Iterator[None]:
+        """Refuse to end this process from within a step; processes forked from it may end as they like."""
+        leave, here, thread = os._exit, os.getpid(), threading.get_ident()
+
+        def refuse(status: int) -> NoReturn:
+            if self._since is None or (os.getpid(), threading.get_ident()) != (here, thread):
+                leave(status)
+            raise ProcessLeft(f"The optimizer called os._exit({status}).")
+
+        os._exit = refuse
+        self._leave = leave
+        try:
+            yield
+        finally:
+            os._exit = leave
 
     @contextlib.contextmanager
     def _alarm(self) -> Iterator[None]:
@@ -105,8 +129,8 @@ class Guard:
             return
         self._swallowed += 1
         if self._swallowed > _TRIES and self._expendable:
-            os._exit(STUCK)
-        raise StepLimitReached(f"The optimizer did not yield a request within {self._seconds:g} s.")
+            self._leave(STUCK)
+        raise StepLimitReached(f"The optimizer did not yield a request within {self._seconds:,g} s.")
 
     def _await_next_look(self) -> None:
         """Have this process ended from outside of Python, unless Python gets to look again."""

@@ -139,6 +139,12 @@ def close_log(
     )
 
 
+def failed_without_trials(run: Run, scenario: Scenario, error: str) -> Outcome:
+    """Return the outcome of a run that failed with the process it was in: nothing of it is left."""
+    ledger = Ledger(scenario)
+    return close_log(run, TrialLog(), ledger, "failed", error, library_seconds=0.0, thinking=[], answers={})
+
+
 def _repeats(X: Matrix, log: TrialLog) -> NDArray[np.bool_]:
     """Shape (n,): rows equal to an earlier one. Invalid trials have no configuration and repeat none."""
     if not len(X):

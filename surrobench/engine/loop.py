@@ -24,6 +24,7 @@ from surrobench.engine.batch import PendingRows, ScenarioBatch
 from surrobench.engine.guard import Guard
 from surrobench.engine.in_flight import drain, give_up, together
 from surrobench.engine.ledger import close_log
+from surrobench.engine.model_calls import NothingUsable
 from surrobench.engine.outcome import Outcome, Progress, RunState
 from surrobench.engine.replay import Recorded, ending
 from surrobench.engine.run_state import BudgetSpent, RunInProgress
@@ -258,6 +259,11 @@ class Engine:
             self._end(run, "exhausted")
         except BudgetSpent:
             self._end(run, "ok")
+        except NothingUsable as nothing:
+            self._progress.note(
+                f"{run.run.name} on {run.run.benchmark}, seed {run.run.seed} ends: {nothing}."
+            )
+            self._end(run, "exhausted")
         except ContractViolation as violation:
             self._end(run, "failed", f"The optimizer {violation}", _traceback(violation))
         except Raised as raised:
@@ -311,7 +317,7 @@ class Engine:
             run.stop()
             return
         # All are numbered before any is sent: a wrong one must not leave others in flight.
-        calls = [Call(run.run.id, *run.number(request)) for request in requests]
+        calls = [Call(run.run.id, *run.model_calls.number(request)) for request in requests]
         jobs = [
             model.complete(call, request, run.slot) for call, request in zip(calls, requests, strict=True)
         ]
@@ -321,12 +327,12 @@ class Engine:
         run, alone = self._asking.pop(task)
         try:
             answers = task.result()
+            run.book_completions(answers)
         except ResultsError:
             raise  # what cannot be journalled must not be used: the study stops
         except SurrobenchError as error:
             self._end(run, *ending(run.context.recording, error))
             return
-        run.book_completions(answers)
         self._advance(run, answers[0] if alone else answers)
 
     # ------------------------------------------------------------------ computing

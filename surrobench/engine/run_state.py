@@ -17,6 +17,7 @@ from surrobench.benchmarks.base import Benchmark
 from surrobench.engine.account import Account
 from surrobench.engine.batch import PendingRows, RowContext, ScenarioBatch
 from surrobench.engine.ledger import TrialLog
+from surrobench.engine.model_calls import ModelCalls
 from surrobench.engine.outcome import NOTHING_SPENT, Origin, Progress, Spent
 from surrobench.engine.program import program
 from surrobench.engine.replay import Recording
@@ -26,7 +27,6 @@ from surrobench.optimizers.entry import Optimizer
 from surrobench.plan.run import Run
 from surrobench.protocol.budget import Floats
 from surrobench.protocol.requests import (
-    Complete,
     Completion,
     Evaluate,
     Evaluated,
@@ -89,6 +89,7 @@ class RunInProgress:
     batch: ScenarioBatch
     context: RowContext
     account: Account
+    model_calls: ModelCalls
     library: Stopwatch
     answers: Counter[str]
     slot: int | None
@@ -97,10 +98,6 @@ class RunInProgress:
     """The rows that it waits for."""
     log: TrialLog = field(default_factory=TrialLog)
     spent: Spent = NOTHING_SPENT
-    calls: int = 0
-    """Completions asked for, re-asks not counted: the ordinal of the next call."""
-    attempt: int = 0
-    """The last attempt of the last call."""
     overhead: float = 0.0
     """Seconds of thinking since the last trial was started."""
     thinking: list[float] = field(default_factory=list)
@@ -144,6 +141,7 @@ class RunInProgress:
             batch=batch,
             context=RowContext(run, benchmark.index, noise_key, account, recording),
             account=account,
+            model_calls=ModelCalls(run.budget),
             library=library,
             answers=answers,
             slot=slot,
@@ -164,6 +162,7 @@ class RunInProgress:
             raise ContractViolation(
                 "asked to evaluate while submitted trials are under way; wait with Next first."
             )
+        self.model_calls.trial()
         fidelity = batch.fidelity(request)
         share = batch.share(fidelity, request.continued_from)
         overhead = self._think()
@@ -186,6 +185,7 @@ class RunInProgress:
             raise ContractViolation(
                 f"submitted a trial, but all {account.workers} workers are busy; use Next first."
             )
+        self.model_calls.trial()
         x = batch.as_matrix([request.configuration])[0]
         if request.continued_from is not None and any(
             np.array_equal(x, y, equal_nan=True) for y in self._busy()
@@ -222,7 +222,11 @@ class RunInProgress:
         return self._pop()
 
     def waste(self, request: Waste) -> Evaluated:
-        """Book a trial without a configuration, which takes no simulated time."""
+        """Book a trial without a configuration, which takes no simulated time.
+
+        Raises:
+            NothingUsable: nothing else came for so long that the budget will not end the run.
+        """
         account, batch = self.account, self.batch
         if self.submitted or self.under_way:
             raise ContractViolation(
@@ -239,6 +243,7 @@ class RunInProgress:
         self._log(row, 1, origin, self._take_spent())
         if account.spent:
             raise BudgetSpent
+        self.model_calls.waste()
         return Evaluated(X, np.full(1, np.nan))
 
     def _need_submitted(self) -> None:
@@ -336,23 +341,14 @@ class RunInProgress:
         # With a model only its latency counts: that is journalled, so a resumed run is the same.
         return self.run.overhead and not self.run.asks_model
 
-    def number(self, request: Complete) -> tuple[int, int]:
-        """Return the ordinal of a request's call, and its attempt: no two requests have the same pair."""
-        if request.attempt == 0:
-            self.calls += 1
-        elif not self.calls or request.attempt <= self.attempt:
-            raise ContractViolation(
-                f"asked again with attempt = {request.attempt} after attempt {self.attempt}; "
-                "a call begins with 0 and counts up."
-            )
-        self.attempt = request.attempt
-        return self.calls - 1, request.attempt
-
     def book_completions(self, answers: Sequence[Sequence[Completion]]) -> None:
         """Book what the completions of one request, or of several in flight together, cost.
 
         The completions of one request came together, and the first has their latency. Where the server gives
         but one at a time they came one after the other, each with its own.
+
+        Raises:
+            ModelError: the server did not count tokens, which are limited.
         """
         for completion in (completion for completions in answers for completion in completions):
             if (how := completion.served) is not None and (how.model or how.fingerprint):
@@ -361,6 +357,7 @@ class RunInProgress:
             self.spent = self.spent.plus(
                 Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)
             )
+        self.model_calls.check_counted(answers, self.run.model)
         if self.run.overhead:
             self.overhead += max(sum(one.latency for one in completions) for completions in answers)
 

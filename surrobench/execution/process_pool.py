@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import IO, Any, NamedTuple
 
+from surrobench.engine.guard import STUCK
 from surrobench.execution import worker_start
 from surrobench.execution.worker import read_message, write_message
 
@@ -62,6 +63,10 @@ class WorkerDied(BrokenExecutor):
     """A worker process ended while it had work; the message says how it ended."""
 
 
+class WorkerEnded(Exception):
+    """A call ended the worker that it was made in; the message says how. Other calls are not concerned."""
+
+
 class _Work(NamedTuple):
     """A call to be made in a worker, and where its result goes."""
 
@@ -72,8 +77,9 @@ class _Work(NamedTuple):
 class WorkerPool(Executor):
     """Sends calls to fresh processes; each is started when there is work for it.
 
-    A thread per process hands out the work. When one process dies, all work that is left fails with
-    ``WorkerDied``.
+    A thread per process hands out the work. When one process is killed or cannot start, all work that is left
+    fails with ``WorkerDied``. Where a call itself ends its process (it exits, or compiled code crashes), that
+    call fails with ``WorkerEnded``, and another process is started for the rest.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -128,6 +134,9 @@ class WorkerPool(Executor):
                     process = process or self._start()
                     result = _call(process, work.call)
                 except Exception as error:
+                    if isinstance(error, WorkerEnded) and process is not None:
+                        _end(process)
+                        process = None
                     work.future.set_exception(error)
                     if isinstance(error, WorkerDied):
                         self._broken = self._broken or error
@@ -153,7 +162,11 @@ class WorkerPool(Executor):
                     env={**os.environ, **ENVIRONMENT, "PYTHONUTF8": str(sys.flags.utf8_mode)},
                 )
             self._processes.append(process)
-            return process
+        try:
+            read_message(_pipe(process.stdout))
+        except (OSError, EOFError) as error:
+            raise WorkerDied(_how_it_ended(process)) from error
+        return process
 
 
 @contextlib.contextmanager
@@ -169,18 +182,28 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
+"""Signals that a process brings upon itself. Others are sent to it, as by a system that is out of memory."""
+
+
+def _by_itself(status: int) -> bool:
+    return status >= 0 or any(-status == getattr(signal, name, None) for name in _CRASHES)
+
+
 def _call(process: subprocess.Popen[bytes], call: tuple[Callable[..., Any], Any, Any]) -> Any:
     """Return what a call returns in a worker, or raise what it raises there.
 
     Raises:
-        WorkerDied: the process ended.
+        WorkerDied: the process was killed.
+        WorkerEnded: the process ended by itself.
     """
     work = pickle.dumps(call)
     try:
         write_message(_pipe(process.stdin), work)
         raised, result, trace = pickle.loads(read_message(_pipe(process.stdout)))
     except (OSError, EOFError) as error:
-        raise WorkerDied(_how_it_ended(process)) from error
+        how = _how_it_ended(process)
+        raise (WorkerEnded if _by_itself(process.wait()) else WorkerDied)(how) from error
     if raised:
         result.add_note(f"In a worker process:\n{trace}")
         raise result
@@ -190,6 +213,8 @@ def _call(process: subprocess.Popen[bytes], call: tuple[Callable[..., Any], Any,
 def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     """Say how a worker ended, and no more than is known."""
     status = process.wait()
+    if status == STUCK:
+        return "Its optimizer took too long, and did not let itself be interrupted."
     if status >= 0:
         return f"A worker process ended by itself, with status {status}."
     name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")

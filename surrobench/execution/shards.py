@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
 from surrobench.benchmarks.yahpo.data import remember
+from surrobench.engine.guard import STEP_SECONDS, Guard
 from surrobench.engine.loop import drive
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
 from surrobench.engine.timing import Timing
 from surrobench.errors import ClusterError, ResultsError, SurrobenchError
-from surrobench.execution.process_pool import stop_workers
+from surrobench.execution.process_pool import WorkerEnded, stop_workers
 from surrobench.plan.plan import Plan
 from surrobench.plan.planning import check_unedited
 from surrobench.plan.run import Run
@@ -58,6 +60,7 @@ def execute(
     *,
     reevaluate: bool = False,
     recording: Path | None = None,
+    step_seconds: float = STEP_SECONDS,
 ) -> tuple[list[Outcome], Timing]:
     """Execute a shard.
 
@@ -67,6 +70,7 @@ def execute(
         recorded: see ``engine.loop.drive``.
         reevaluate: see ``engine.loop.drive``.
         recording: the folder that ``recorded`` is from; it may carry benchmarks whose data is not here.
+        step_seconds: see ``engine.guard``. A worker whose optimizer cannot be interrupted ends.
 
     Returns:
         outcomes: one for each run, in the order they ended.
@@ -77,40 +81,62 @@ def execute(
     """
     if recording is not None:
         remember(recording)
+    here = isinstance(runs, Plan)
     if isinstance(runs, Plan):
         check_unedited(runs)
     outcomes: list[Outcome] = []
-    timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate)
+    guard = Guard(step_seconds, expendable=not here)
+    timing = drive(runs, outcomes.append, recorded=recorded, reevaluate=reevaluate, guard=guard)
     return outcomes, timing
 
 
 async def finished_shards(
-    waiting: set[asyncio.Future[Any]], executor: Executor, lost: list[SurrobenchError]
-) -> AsyncIterator[tuple[list[Outcome], Timing]]:
-    """Yield what ``execute`` returned for each shard, as the shards are finished.
+    shards: Iterable[list[Run]],
+    submit: Callable[[list[Run]], Future[Any]],
+    executor: Executor,
+    lost: list[SurrobenchError],
+) -> AsyncIterator[tuple[list[Run], tuple[list[Outcome], Timing] | WorkerEnded]]:
+    """Submit shards, and yield each with what ``execute`` returned as soon as that is there.
+
+    A shard in which a method ends its process is executed again, run by run, to find out which run it is.
+    That run comes with ``WorkerEnded``.
 
     Args:
-        waiting: the shards under way.
+        shards: the runs.
+        submit: has a shard executed.
         executor: where they are executed; its processes end at once where this is cancelled.
         lost: takes an error for each shard whose worker died, or whose cluster was lost.
     """
-    while waiting:
+    waiting: dict[asyncio.Future[Any], list[Run]] = {}
+    left = deque(shards)
+    while left or waiting:
+        while left:
+            shard = left.popleft()
+            future = submit(shard)
+            if future.done():  # inline: it is stored before the next is executed
+                yield shard, future.result()
+            else:
+                waiting[wrapped := asyncio.wrap_future(future)] = shard
+                # Where the first error ends the study, nobody asks for those that follow from it.
+                wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            await asyncio.sleep(0)
+        if not waiting:
+            continue
         try:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             stop_workers(executor)
             raise
         for finished in done:
-            try:
-                result = finished.result()
-            except ClusterError as error:
+            shard, error = waiting.pop(finished), finished.exception()
+            if isinstance(error, WorkerEnded) and len(shard) > 1:
+                left.extend([run] for run in shard)
+            elif isinstance(error, WorkerEnded):
+                yield shard, error
+            elif isinstance(error, ClusterError):
                 lost.append(error)
-            except BrokenExecutor as error:
-                lost.append(
-                    ResultsError(
-                        str(error),
-                        "Repeat the command, with fewer --jobs if memory is short: it goes on where it was.",
-                    )
-                )
+            elif isinstance(error, BrokenExecutor):
+                remedy = "Repeat the command, with fewer --jobs if memory is short: it goes on where it was."
+                lost.append(ResultsError(str(error), remedy))
             else:
-                yield result
+                yield shard, finished.result()

@@ -15,8 +15,8 @@ import threading
 import traceback
 from typing import IO, Any
 
-from surrobench.errors import in_one_line
-
+READY = b"ready"
+"""What a worker says first. One that ends before could not start, whatever it was to do."""
 _LENGTH = 8
 
 
@@ -51,6 +51,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    write_message(answers, READY)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -94,4 +95,6 @@ def _failure(error: BaseException) -> bytes:
             return data
         except Exception:
             pass
+    from surrobench.errors import in_one_line
+
     return pickle.dumps((True, RuntimeError(in_one_line(error)), trace))

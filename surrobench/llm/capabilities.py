@@ -285,14 +285,22 @@ def _server(http: httpx.Client, url: str) -> str:
 # ---------------------------------------------------------------------- what a study makes of it
 
 
-def lacking(spec: ModelSpec, found: Capabilities, *, begun: bool = False) -> ModelError | None:
+def lacking(
+    spec: ModelSpec, found: Capabilities, *, begun: bool = False, counts: bool = False
+) -> ModelError | None:
     """Return the error for what a model's server cannot do, with the line that mends it, or None.
 
     Args:
         spec: the model.
         found: what its server can do.
         begun: whether runs of the model were begun with these settings. That line would start them anew.
+        counts: whether the suite limits tokens, which the server has to count then.
     """
+    if counts and found.usage is False:
+        return ModelError(
+            f"The server of {spec.model} does not count tokens, and the suite limits them.",
+            "Limit trials or seconds instead of tokens, or use a server that reports usage.",
+        )
     best = found.best(spec.structured)
     if best != spec.structured:
         problem = f"The server of {spec.model} does not take structured = {spec.structured!r}"

@@ -32,8 +32,8 @@ changes, because both shape the trials of a run that asks a model. It is part of
 
 A study keeps the rules that it was begun with (``results.manifest.text_rules_of``), and so does its replay.
 
-1. Numbers have three digits, metrics four. The first object of a reply counts, and whatever is wrong in it
-   makes the reply invalid.
+1. Numbers have three digits, metrics four. The first object of a reply counts, and little in it is mended
+   (``first_rules``).
 2. Numbers have as many more digits as it takes to tell values apart, and replies are read as
    ``docs/concepts/replies.md`` says.
 """

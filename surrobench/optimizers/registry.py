@@ -172,6 +172,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "proposals": Optimizer(
         "classical.proposals:proposals",
         "evaluates configurations from a file, such as those that another program proposed",
+        version=2,
         seconds=2e-4,
         reads="file",
     ),

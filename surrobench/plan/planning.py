@@ -40,7 +40,8 @@ def plan(
 
     Raises:
         UsageError: an unknown benchmark, optimizer or parameter, one method under two labels, or a method or
-            prompt variant that a benchmark has no use for; or the suite is only listed.
+            prompt variant that a benchmark has no use for; a benchmark without anything to search; or the
+            suite is only listed.
         DataError: the data of a benchmark is missing.
         MissingLibrary: an optional library that a method needs is not installed.
     """
@@ -58,6 +59,7 @@ def plan(
     benchmarks = {name: opened.get(name) or benchmark(name) for name in ids}
     runs: list[Run] = []
     for where in benchmarks.values():
+        _check_searchable(where)
         for label in narrowed.optimizers:
             runs += _runs(narrowed, where, label, origin)
     _check_distinct(runs)
@@ -134,6 +136,19 @@ def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> I
         run = replace(run, versions=versions, text_rules=origin.text_rules if model else run.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
         yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
+
+
+def _check_searchable(where: Benchmark) -> None:
+    """Check that a benchmark has something to search, so that no method has to find out.
+
+    Raises:
+        SuiteError: it has not.
+    """
+    if (where.space.levels == 1).all():
+        raise SuiteError(
+            f"There is nothing to search on {where.id}: each of its hyperparameters has one value only.",
+            "Leave it out; surrobench evaluate tells its values.",
+        )
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

@@ -16,6 +16,11 @@ UNLIMITED = sys.maxsize
 """The horizon of a run of which only time or tokens are limited."""
 MOST = 1_000_000
 """How many trials end a run whose trials are not limited."""
+MOST_WASTED = 100
+"""How many wasted trials in a row end a run of which only time or tokens are limited: a reply that is no
+configuration takes no simulated time, and a server may not count its tokens."""
+MOST_CALLS = 10_000
+"""How many calls of the model, without a trial between them, fail a run."""
 ROUNDING = 1e-9
 """The rounding error of sums of equivalents: three thirds make one trial."""
 
@@ -54,6 +59,11 @@ class Budget:
         """How many full-fidelity trials fit; ``UNLIMITED`` if only time or tokens are limited."""
         whole = UNLIMITED if self.equivalents is None else int(self.equivalents + ROUNDING)
         return whole if self.trials is None else min(self.trials, whole)
+
+    @property
+    def counts_trials(self) -> bool:
+        """Whether a wasted trial uses the budget up, too."""
+        return self.trials is not None or self.equivalents is not None
 
     def __str__(self) -> str:
         """Return the limits in words."""

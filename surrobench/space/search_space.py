@@ -256,21 +256,28 @@ class SearchSpace:
         return rows
 
     def encode(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Return mappings in the vector encoding, shape (m, d).
+        """Return mappings in the vector encoding, shape (m, d). Null stands for an inactive hyperparameter.
 
         Raises:
             UsageError: a hyperparameter is unknown, missing, inactive or illegal; the message names it.
         """
         X = np.full((len(configurations), self.d), np.nan)
-        for i, configuration in enumerate(configurations):
-            for name, value in configuration.items():
-                X[i, self.column(name)] = self.encode_value(name, value)
-            expected = self.deactivate(np.where(np.isnan(X[i]), 0.0, X[i])[None, :])[0]
+        for i, (x, configuration) in enumerate(zip(X, configurations, strict=True)):
+            for name in configuration:
+                self.column(name)
+            # Parents come before their children, so that it is known of each whether it is active.
             for j, name in enumerate(self.names):
-                if np.isnan(X[i, j]) != np.isnan(expected[j]):
-                    what = "is missing" if np.isnan(X[i, j]) else "is inactive and must be left out"
+                said = configuration.get(name)
+                given = said is not None or (name in configuration and self._null_is_a_value(j))
+                if given != self.is_active(j, x):
+                    what = "is inactive and must be left out, or null" if given else "is missing"
                     raise UsageError(f"Configuration {i}: {name!r} {what}.")
+                if given:
+                    x[j] = self.encode_value(name, said)
         return X
+
+    def _null_is_a_value(self, j: int) -> bool:
+        return any(choice is None for choice in values_of(self.hyperparameters[j]) or ())
 
     def from_columns(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
         """Invert ``columns``, shape (m, d): values that are known to be legal, and None where inactive."""

@@ -71,7 +71,7 @@ def choose_settings(
         started = set()
     asked, fallbacks = with_fallbacks(suite, servers, stored.fallbacks, note, started)
     judged = {
-        label: lacking(asked.models[label], server, begun=label in started)
+        label: lacking(asked.models[label], server, begun=label in started, counts=suite.tokens is not None)
         for label, server in servers.items()
     }
     problems = {label: problem for label, problem in judged.items() if problem is not None}

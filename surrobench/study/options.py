@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from surrobench.engine.guard import LONGEST_STEP, STEP_SECONDS
+from surrobench.errors import UsageError
 from surrobench.results.folder import Results
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
@@ -28,6 +30,17 @@ class Options:
     """Address of a Dask scheduler, whose workers take the place of ``jobs`` processes."""
     part: Selection = field(default_factory=Selection)
     """Which part of the suite is run."""
+    step_seconds: float = STEP_SECONDS
+    """How long a method may take between two requests, before its run fails."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise UsageError(f"jobs = {self.jobs} is no number of processes.", "Give 1 or more.")
+        if not 0 < self.step_seconds <= LONGEST_STEP:
+            raise UsageError(
+                f"The limit of a step cannot be {self.step_seconds} seconds.",
+                f"Give more than 0 and at most {LONGEST_STEP:,}.",
+            )
 
 
 def recorded_part(replay: Path, part: Selection, suite: Suite) -> Selection | None:

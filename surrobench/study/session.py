@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from surrobench.benchmarks.yahpo.data import copy_carried, remember
+from surrobench.engine.guard import Guard
+from surrobench.engine.ledger import failed_without_trials
 from surrobench.engine.loop import drive_async
 from surrobench.engine.outcome import Outcome
 from surrobench.engine.replay import Recorded
 from surrobench.engine.timing import Timing
 from surrobench.errors import SurrobenchError, UsageError
-from surrobench.execution.process_pool import InlineExecutor, process_pool, stop_workers
+from surrobench.execution.process_pool import InlineExecutor, WorkerEnded, process_pool, stop_workers
 from surrobench.execution.shards import execute, finished_shards, make_shards
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.plan.plan import Plan
@@ -250,7 +252,7 @@ class _Session:
         executor: Executor
         if self._cluster is not None:
             executor = self._cluster
-        elif self._options.jobs == 1 and not len(with_model):
+        elif self._options.jobs == 1 and not len(with_model) and not self._has_users_methods(without):
             executor = InlineExecutor()
         else:
             executor = process_pool(min(self._options.jobs, len(shards)) or 1)
@@ -284,28 +286,35 @@ class _Session:
             lost: takes the errors of workers that are gone. The caller raises the first at the end, since
                 runs with a model do not need these workers.
         """
-        waiting: set[asyncio.Future[Any]] = set()
         here = isinstance(executor, InlineExecutor)
-        for shard in shards:
-            recorded = {run.id: self._recorded[run.id] for run in shard if run.id in self._recorded}
-            future = executor.submit(
+
+        def submit(shard: list[Run]) -> Future[Any]:
+            return executor.submit(
                 execute,
                 self._work.pending.only(shard) if here else shard,
-                recorded,
+                {run.id: self._recorded[run.id] for run in shard if run.id in self._recorded},
                 reevaluate=self._options.reevaluate,
                 recording=self._options.replay,
+                step_seconds=self._options.step_seconds,
             )
-            if future.done():  # inline: store it before the next is executed
-                self._shard_done(*future.result())
+
+        async for shard, came in finished_shards(shards, submit, executor, lost):
+            if isinstance(came, WorkerEnded):
+                self._finished([self._lost(run, came) for run in shard])
             else:
-                waiting.add(wrapped := asyncio.wrap_future(future))
-                # Where the first error ends the study, nobody asks for those that follow from it.
-                wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            await asyncio.sleep(0)
-        async for outcomes, timing in finished_shards(waiting, executor, lost):
-            self._shard_done(outcomes, timing)
+                self._shard_done(*came)
         if lost and self._models:
             self._status.note(f"{lost[0].message} Runs with a model go on.")
+
+    def _has_users_methods(self, runs: Plan) -> bool:
+        """Whether a method is the user's: it may end the process that it is in, or never yield."""
+        return any(self._planned.optimizers[run.optimizer].user_defined for run in runs)
+
+    def _lost(self, run: Run, ended: WorkerEnded) -> Outcome:
+        scenario = self._planned.benchmarks[run.benchmark].scenario
+        return failed_without_trials(
+            run, scenario, f"The optimizer ended the process that it was in. {ended}"
+        )
 
     async def _execute_live(self, runs: Plan) -> None:
         try:
@@ -316,6 +325,7 @@ class _Session:
                 recorded=self._recorded,
                 reevaluate=self._options.reevaluate,
                 progress=self._status.live,
+                guard=Guard(self._options.step_seconds),
             )
             self._timing.add(timing)
         finally:

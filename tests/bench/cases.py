@@ -30,7 +30,7 @@ from surrobench.study.options import Options
 from surrobench.study.overhead import measure
 from surrobench.study.session import run_study
 from surrobench.suite.schema import Method, Suite
-from tests.bench import by_hand, journals, many, yahpo_cases
+from tests.bench import by_hand, journals, lockstep_cases, many, yahpo_cases
 from tests.bench.timing import Pair, seconds, side_by_side
 
 SCENARIO = "hpobench/mlp"
@@ -191,6 +191,24 @@ def libraries() -> Iterator[Row]:
         # A cheap library would make ten per cent of it a few microseconds: 50 a trial are granted to all.
         each = (pair.ours - pair.theirs) / (seeds * 100)
         yield replace(row, limit="<= 1.10, or 50 us a trial more", ok=row.ok or each <= 50e-6)
+
+
+def lockstep() -> Iterator[Row]:
+    """TPE, many runs together, against Optuna by hand on some of them."""
+    for runs, trials, hands, factor, most in ((1000, 100, 5, 40, 2.5e-4), (64, 1000, 1, 12, None)):
+        found = lockstep_cases.measure(runs, trials, hands)
+        if found is None:
+            return
+        times = found.theirs / found.ours
+        limit = f">= {factor} x" + (f", <= {most * 1e3:.2f} ms" if most else "")
+        yield Row(
+            f"tpe, {runs:,} runs x {trials:,} trials on lcbench, a trial, against Optuna on {hands} of them",
+            microseconds(found.ours),
+            microseconds(found.theirs),
+            f"{times:.1f} x; Optuna decided {found.referred:.3%}",
+            limit,
+            times >= factor and (most is None or found.ours <= most),
+        )
 
 
 def own_shares() -> Iterator[Row]:
@@ -367,6 +385,7 @@ CASES = (
     random_search,
     one_at_a_time,
     libraries,
+    lockstep,
     own_shares,
     ranking,
     many_trials,

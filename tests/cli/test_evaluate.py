@@ -95,6 +95,38 @@ def test_a_fidelity_is_given_by_name_or_as_the_first_one():
 
 
 @pytest.mark.yahpo
+def test_the_dictionaries_of_yahpo_gym_name_instance_and_fidelity_themselves():
+    low, full = (
+        lines(command("evaluate", VEHICLE, *options, "--config", json.dumps(NETWORK)))
+        for options in (["--fidelity", "10"], [])
+    )
+    named = {"OpenML_task_id": "167168", "epoch": 10, **NETWORK}
+    assert lines(command("evaluate", VEHICLE, "--config", json.dumps(named))) == low
+    assert lines(command("evaluate", VEHICLE, "--fidelity", "10", "--config", json.dumps(named))) == low
+    for other in ({"OpenML_task_id": 167168}, {"OpenML_task_id": 167168.0, "epoch": None}):
+        assert lines(command("evaluate", VEHICLE, "--config", json.dumps(NETWORK | other))) == full
+    both = surrobench.benchmark(VEHICLE).evaluate([named, NETWORK])
+    assert both["cost"].tolist() == [low[0]["cost"], full[0]["cost"]]
+
+
+@pytest.mark.yahpo
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"OpenML_task_id": "3945"}, [], "OpenML_task_id = '3945' is another instance than 167168"),
+        ({"epoch": 10}, ["--fidelity", "52"], "epoch = 10 is not the fidelity 52"),
+        ({"epoch": 53}, [], "It is an integer from 1 to 52"),
+        ({"epoch": "10"}, [], "It is an integer from 1 to 52"),
+        ({"task_id": "167168"}, [], "No hyperparameter 'task_id'"),
+    ],
+)
+def test_a_configuration_that_says_it_is_of_something_else_is_an_error(change, options, message):
+    done = command("evaluate", VEHICLE, *options, "--config", json.dumps(NETWORK | change))
+    assert done.status == 2
+    assert message in done.error
+
+
+@pytest.mark.yahpo
 def test_several_fidelities():
     default = surrobench.benchmark("yahpo/rbv2_rpart/14")
     text = json.dumps(default.space.decode(default.scenario.default())[0])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from surrobench.benchmarks.registry import benchmark
 from surrobench.engine.account import Account
+from surrobench.engine.model_calls import ModelCalls
 from surrobench.engine.outcome import NOTHING_SPENT
 from surrobench.engine.run_state import RunInProgress
 from surrobench.optimizers.base import Steps, Task
@@ -571,8 +572,11 @@ def test_a_model_is_waited_for_as_long_as_its_answers_took(
     latencies: list[list[float]], seconds: float
 ) -> None:
     answers = [[Completion("", "stop", 1, 1, latency) for latency in of] for of in latencies]
-    run = SimpleNamespace(overhead=True)
-    one: Any = SimpleNamespace(run=run, account=Account(Budget(5)), spent=NOTHING_SPENT, overhead=1.0)
+    run = SimpleNamespace(overhead=True, model="m")
+    calls = ModelCalls(Budget(5))
+    one: Any = SimpleNamespace(
+        run=run, account=Account(Budget(5)), model_calls=calls, spent=NOTHING_SPENT, overhead=1.0
+    )
     RunInProgress.book_completions(one, answers)
     assert one.overhead == 1.0 + seconds
     assert one.spent.calls == sum(map(len, latencies))
@@ -626,6 +630,7 @@ def test_time_alone_ends_a_run_that_takes_none(register: Register) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("surrobench.engine.account.MOST", 1000)
+        patch.setattr("surrobench.engine.model_calls.MOST_WASTED", 2000)
         outcome = only(run_of(register(free), trials=None, seconds=10.0))
     assert (outcome.state, outcome.n) == ("ok", 1000)
 

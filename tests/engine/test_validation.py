@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surrobench.benchmarks.registry import benchmark
-from surrobench.engine.validation import ContractViolation, validated
+from surrobench.engine.outcome import Origin
+from surrobench.engine.validation import ContractViolation, brief, origin_of, validated
 from surrobench.llm.scripted import ScriptedClient
 from surrobench.optimizers.base import Steps, Task
-from surrobench.protocol.requests import Complete, Evaluate, Message, Next, Submit, Waste
+from surrobench.protocol.requests import Complete, Compute, Evaluate, Message, Next, Submit, Waste
 from surrobench.results.schema import trials_frame
 from tests.engine.test_loop import (
     Register,
@@ -65,6 +66,7 @@ WRONG: dict[type, dict[str, list[Any]]] = {
         "fidelity": [5, {"epoch": "5"}, {"epoch": Hostile()}],
         "continued_from": ["5", True],
     },
+    Compute: {"kernel": [None, 3, "tpe", [len], {}]},
     Waste: {"reason": NO_TEXT, "source": NO_TEXT, "reply": NO_TEXT},
     Complete: {
         "messages": [
@@ -90,6 +92,7 @@ WRONG: dict[type, dict[str, list[Any]]] = {
 GOOD: dict[type, dict[str, Any]] = {
     Evaluate: {"configurations": X},
     Submit: {"configuration": X[0]},
+    Compute: {"kernel": len, "state": "abc"},
     Waste: {"reason": "no"},
     Complete: {"messages": ASK, "purpose": "propose"},
 }
@@ -114,7 +117,7 @@ def test_a_wrong_field_is_named_in_one_line(kind: type, name: str, value: Any) -
 def test_every_field_of_every_request_has_a_wrong_value_in_this_test() -> None:
     for kind, fields in WRONG.items():
         names = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-        assert names - set(fields) <= {"configurations", "configuration"}  # these are checked by the batch
+        assert names - set(fields) <= {"configurations", "configuration", "state"}  # the batch checks these
 
 
 def test_what_is_right_passes_as_it_is() -> None:
@@ -133,6 +136,19 @@ def test_what_is_right_passes_as_it_is() -> None:
     assert validated(asked) == asked
     assert validated([asked, asked]) == [asked, asked]
     assert validated(Complete(ASK, "predict", n=np.int64(2))).n == 2  # type: ignore[arg-type, union-attr]
+
+
+def test_the_origin_of_trials_says_all_that_their_request_does() -> None:
+    assert origin_of(Evaluate(X, "llm", ("snapped:a",), reply="0.0.1")) == Origin(
+        "llm", repairs=("snapped:a",), reply="0.0.1"
+    )
+    assert origin_of(Submit(X[0], "asha", reply="0.0.2")) == Origin("asha", reply="0.0.2")
+    assert origin_of(Evaluate(X, "tpe")) is origin_of(Evaluate(X + 1, "tpe"))
+
+
+@pytest.mark.parametrize(("length", "shown"), [(80, "'" + 78 * "a" + "'"), (81, "'" + 79 * "a" + "...")])
+def test_a_long_value_is_cut_where_it_is_shown(length: int, shown: str) -> None:
+    assert brief("a" * (length - 2)) == shown
 
 
 def test_text_that_no_file_can_hold_is_made_storable() -> None:

@@ -220,6 +220,9 @@ def test_a_shown_end_beyond_the_range_is_moved_to_the_end_and_recorded() -> None
     proposal = said(space, {"a": 1100.0})
     assert (proposal.configuration, proposal.repairs) == (np.array([1.0]), ("snapped:a",))
     assert said(space, {"a": 1100.0}, rules=1).repairs == ()
+    # However near the end lies to what is shown: 5e-9 is much on the scale of this range.
+    near = space_of(Float("a", (1.00049e-5, 1.0), log=True))
+    assert said(near, {"a": 1e-5}).repairs == ("snapped:a",)
     beyond = said(space, {"a": 1100.1})
     assert beyond.detail == "a = 1100.1 is out of range; it is between 0.000911 and 1100.0"
 

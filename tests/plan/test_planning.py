@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,3 +236,11 @@ def test_one_model_under_two_labels_is_refused_by_name() -> None:
 def test_a_method_is_named_with_its_model() -> None:
     assert method_name("agent", "tiny") == "agent (tiny)"
     assert method_name("random", None) == "random"
+
+
+@pytest.mark.parametrize("method", ["random", "grid", "cma-es", "tpe", "sobol"])
+def test_a_table_of_constants_is_refused_for_every_method_alike(tmp_path: Path, method: str) -> None:
+    (tmp_path / "flat.csv").write_text("config.a,config.b,minimize.loss\n3,relu,0.5\n")
+    text = CLASSICAL.replace("LABEL", method).replace("hpobench/mlp/car", f"table:{tmp_path}/flat.csv")
+    with pytest.raises(SuiteError, match=r"nothing to search on .*: each of its hyperparameters has one"):
+        plan(parse_suite(text))

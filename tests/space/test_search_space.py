@@ -556,8 +556,10 @@ def test_values_are_plain_python_of_the_right_type():
         ({"lr": 1.1}, "It is a number in [1e-06, 1.0] on a log scale."),
         ({"batch": 48}, "It is one of 16, 32, 64, 128."),
         ({"kind": "z"}, "It is one of a, b, c."),
-        ({"momentum": 0.5}, "Configuration 0: 'momentum' is inactive and must be left out."),
+        ({"momentum": 0.5}, "Configuration 0: 'momentum' is inactive and must be left out, or null."),
+        ({"momentum": 99}, "Configuration 0: 'momentum' is inactive and must be left out, or null."),
         ({"kind": "b"}, "Configuration 0: 'momentum' is missing."),
+        ({"kind": "b", "momentum": None}, "Configuration 0: 'momentum' is missing."),
     ],
 )
 def test_an_illegal_configuration_is_refused_by_name(change, message):
@@ -565,6 +567,15 @@ def test_an_illegal_configuration_is_refused_by_name(change, message):
     with pytest.raises(UsageError) as caught:
         space.encode([{**space.decode(space.default)[0], **change}])
     assert message in str(caught.value)
+
+
+def test_null_stands_for_an_inactive_hyperparameter_unless_it_is_a_value():
+    space = mixed()
+    [row] = space.decode(space.default)
+    assert np.array_equal(space.encode([{**row, "momentum": None}]), space.encode([row]), equal_nan=True)
+    choices = ConfigurationSpace()
+    choices.add(CS.CategoricalHyperparameter("depth", [None, 3]))
+    assert SearchSpace(choices).encode([{"depth": None}]).tolist() == [[0.0]]
 
 
 def test_a_missing_hyperparameter_is_refused_by_name():

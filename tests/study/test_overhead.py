@@ -26,7 +26,7 @@ def only(monkeypatch):
 
 
 def test_the_library_is_told_from_what_is_ours():
-    tpe = measure("tpe", seconds=0.1)
+    tpe = measure("tpe", seconds=0.009)
     assert tpe.trials == 30
     assert tpe.method > tpe.ours > 0
     assert tpe.share == tpe.ours / tpe.method
@@ -72,7 +72,7 @@ def test_small_is_a_tenth_of_the_library_or_fifty_microseconds(library, ours, sm
 
 def test_list_optimizers_bench_prints_a_row_for_each(only, monkeypatch):
     only("random", "tpe", AGENT)
-    monkeypatch.setattr(overhead.measure, "__defaults__", (0.05,))
+    monkeypatch.setattr(overhead.measure, "__defaults__", (0.009,))
     done = surrobench("list", "optimizers", "--bench")
     assert (done.status, done.err) == (0, "")
     rows = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}

@@ -36,6 +36,7 @@ from surrobench.benchmarks.yahpo.data import (
 )
 from surrobench.benchmarks.yahpo.inputs import Inputs
 from surrobench.benchmarks.yahpo.network import CHUNK, Network, NoNetwork
+from surrobench.benchmarks.yahpo.quantized import without_step
 from surrobench.benchmarks.yahpo.reference import cached_reference
 from surrobench.errors import DataError
 from surrobench.seeding import Keys, stream
@@ -74,6 +75,7 @@ class Surrogate(Scenario):
         }
         # YAHPO's suites optimize the objective that is first after the time.
         self.target = next(target for target in facts.objectives if target != facts.runtime)
+        self.instance_key = facts.instance
         self._space_file = read_json(folder / name / SPACE)
         self.published_entries = {entry["name"]: entry for entry in self._space_file["hyperparameters"]}
         if facts.instance is None:
@@ -102,7 +104,10 @@ class Surrogate(Scenario):
         gone = {self.facts.instance, *self.facts.fidelities}
         entries = [
             # An older ConfigSpace wrote the file. Its "default" is "default_value" now.
-            {("default_value" if key == "default" else key): value for key, value in entry.items()}
+            without_step(
+                {("default_value" if key == "default" else key): value for key, value in entry.items()},
+                self.name,
+            )
             for name, entry in self.published_entries.items()
             if name not in gone
         ]

@@ -25,6 +25,11 @@ from surrobench.optimizers.ask_tell import ask_tell
 from surrobench.optimizers.base import Steps, Task
 from surrobench.optimizers.classical.failures import WorstSeen
 from surrobench.space.hyperparameter import Matrix, is_integer, is_log
+from surrobench.space.search_space import SearchSpace
+
+MOST_LEVELS = 10_000
+"""The most values of a number that the library is told are discrete. No benchmark that comes with surrobench
+has as many."""
 
 
 def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
@@ -36,7 +41,8 @@ def cma_es(task: Task, rng: Generator, *, sigma: float = 1 / 6) -> Steps:
 
     Integers and ordinals have a margin (CMAwM). A space with categories uses CatCMAwM. So does a space with
     integers on a log scale, because CMAwM takes them for evenly spaced. Categories start equally probable,
-    whatever their weights.
+    whatever their weights. A range of more than ``MOST_LEVELS`` integers counts as continuous, because the
+    library lists all values of a discrete one, and a step of the search passes many of them anyway.
 
     A failed evaluation counts as the worst value seen. Where the library's stop rule fires, the search
     restarts with a doubled population from a uniformly drawn mean (IPOP). A table with gaps evaluates the
@@ -91,7 +97,7 @@ class Restarting:
     def __init__(self, task: Task, rng: Generator, sigma: float) -> None:
         self._space, self._rng, self._sigma = task.space, rng, sigma
         self._searched = task.space.levels != 1
-        self._values = [task.space.middles(int(j)) for j in np.flatnonzero(self._searched)]
+        self._values = [_values(task.space, int(j)) for j in np.flatnonzero(self._searched)]
         self._worst = WorstSeen()
         mean = np.full(task.space.d, 0.5)
         start = None
@@ -352,6 +358,12 @@ class _Mixed:
 
     def should_stop(self) -> bool:
         return self._has_stop_rule and bool(self.library.should_stop())
+
+
+def _values(space: SearchSpace, j: int) -> Matrix:
+    """Return the unit-cube coordinates of a hyperparameter's values; none where it counts as continuous."""
+    few = space.levels[j] <= MOST_LEVELS or space.is_categorical[j]
+    return space.middles(j) if few else np.empty(0)
 
 
 def _clipped(step: Matrix, sigma: float, covariance: Matrix) -> Matrix:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -78,9 +78,15 @@ def open_study(
     """
     space = tpe_space(task.space)
     numbers = int((space.choices == 0).sum())
-    covered = version("optuna").split(".")[0] == MAJOR and candidates * numbers < FEWEST_FOR_ANOTHER_ERF
+    covered = _installed() == MAJOR and candidates * numbers < FEWEST_FOR_ANOTHER_ERF
     kind = LockstepStudy if covered else LibraryStudy
     return kind(task, seed, startup=startup, candidates=candidates, multivariate=multivariate, group=group)
+
+
+@cache
+def _installed() -> str:
+    """Return the major version of the Optuna that is installed."""
+    return version("optuna").split(".")[0]
 
 
 class LibraryStudy(OptunaStudy):
@@ -123,32 +129,52 @@ class LockstepStudy:
         self._start, self._draws = RandomState(seed), RandomState(seed)
         self._history = TpeHistory(self._columns)
         self._joint: _Joint = _Groups() if group else _Common() if multivariate else _Joint()
-        self._asked = np.empty(0)
-        self._values = np.empty(0)
+        singles = [j for j, column in enumerate(self._columns.columns) if column.single]
+        self._single_values = np.full(task.space.d, np.nan)
+        self._single_values[singles] = np.where(self._columns.choices, 0.0, self._columns.low)[singles]
+        self._single = np.full(task.space.d, np.nan)
+        if singles:
+            self._single[singles] = self._columns.encode(singles, self._single_values[None, singles])[0]
+        self._all_at_once = not task.space.is_conditional and self._joint.everything
+        self._asked = self._values = np.empty(0)
+        self._scaled: Matrix | None = None
         self.add(task.initial.configurations, task.initial.losses)
 
     # ------------------------------------------------------------------ asking
 
     def ask(self) -> Generator[Compute, Any, Matrix]:
         """See ``Study``."""
-        columns, history = self._columns, self._history
-        d = len(columns.columns)
-        x, values = np.full(d, np.nan), np.full(d, np.nan)
-        self._asked, self._values = x, values
-        self._library.proposals += 1
-        referred = 0
+        history, library = self._history, self._library
+        library.proposals += 1
         random = history.n < self._startup
-        joint: dict[int, tuple[float, float]] = {}
-        if not random and (blocks := self._joint.blocks(history)):
-            proposal = yield self._compute(blocks)
-            referred += proposal.referred
-            joint = _by_column(columns, blocks, proposal)
-            if len(joint) == d and not self._space.is_conditional:
-                for j, (value, code) in joint.items():
-                    values[j], x[j] = value, code
-                self._library.referred += referred > 0
-                return x[None, :]
-        alone: list[int] = []
+        blocks = () if random else self._joint.blocks(history)
+        if not blocks:
+            return (yield from self._one_by_one(random, {}, 0))
+        proposal: TpeProposal = yield self._compute(blocks)
+        if self._all_at_once and proposal.inside:
+            order = _columns_of(blocks)
+            self._asked = x = self._single.copy()
+            self._values, self._scaled = self._single_values.copy(), self._single_values.copy()
+            x[order], self._values[order] = proposal.encoded, proposal.values
+            self._scaled[order] = proposal.scaled
+            library.referred += proposal.referred > 0
+            return x[None, :]
+        joint = _by_column(self._columns, blocks, proposal)
+        return (yield from self._one_by_one(random, joint, proposal.referred))
+
+    def _one_by_one(
+        self, random: bool, joint: dict[int, tuple[float, float]], referred: int
+    ) -> Generator[Compute, Any, Matrix]:
+        """Go through the hyperparameters in their order; only those are proposed that are active.
+
+        Args:
+            random: whether this is one of the random trials at the start.
+            joint: column -> value and code of what was proposed jointly.
+            referred: how many blocks Optuna has decided.
+        """
+        columns, alone = self._columns, list[int]()
+        d = len(columns.columns)
+        self._asked, self._values, self._scaled = x, values, _ = np.full(d, np.nan), np.full(d, np.nan), None
         for j in range(d):
             if self._space.conditions(j):
                 if self._space.parents(j).intersection(alone):
@@ -156,7 +182,7 @@ class LockstepStudy:
                 if not self._space.is_active(j, x):
                     continue
             if columns.columns[j].single:
-                values[j], x[j] = self._fixed(j)
+                values[j], x[j] = self._single_values[j], self._single[j]
             elif j in joint:
                 values[j], x[j] = joint[j]
             elif random:
@@ -181,11 +207,6 @@ class LockstepStudy:
         columns.clear()
         return proposal.referred
 
-    def _fixed(self, j: int) -> tuple[float, float]:
-        """Return the only value of a column, and its code."""
-        value = 0.0 if self._columns.columns[j].choices else self._columns.low[j]
-        return value, float(self._columns.encode([j], np.array([[value]]))[0, 0])
-
     # ------------------------------------------------------------------ telling
 
     def abandon(self) -> None:
@@ -201,7 +222,7 @@ class LockstepStudy:
             # A table with gaps evaluated its nearest configuration. That is another trial, instead of this.
             self.add(configurations, losses)
         elif np.isfinite(losses[0]):
-            self._history.add(self._values, float(losses[0]))
+            self._history.add(self._values, float(losses[0]), self._scaled)
 
     def add(self, configurations: Matrix, losses: NDArray[np.float64]) -> None:
         """Add trials that were not asked for here, except those that failed or have no configuration."""
@@ -213,6 +234,12 @@ class LockstepStudy:
                 self._history.add(values, float(loss))
 
 
+@cache
+def _columns_of(blocks: tuple[Block, ...]) -> NDArray[np.intp]:
+    """Return the columns of blocks, one block after the other."""
+    return np.array([j for block in blocks for j in block], dtype=np.intp)
+
+
 def _by_column(
     columns: TpeSpace, blocks: tuple[Block, ...], proposal: TpeProposal
 ) -> dict[int, tuple[float, float]]:
@@ -220,10 +247,12 @@ def _by_column(
 
     The last bit may be outside. Optuna then proposes that hyperparameter for itself.
     """
-    order = [j for block in blocks for j in block]
+    order = _columns_of(blocks)
     inside = (proposal.values >= columns.low[order]) & (proposal.values <= columns.high[order])
     inside |= columns.choices[order] > 0
-    listed = zip(order, proposal.values.tolist(), proposal.encoded.tolist(), inside.tolist(), strict=True)
+    listed = zip(
+        order.tolist(), proposal.values.tolist(), proposal.encoded.tolist(), inside.tolist(), strict=True
+    )
     return {j: (value, code) for j, value, code, is_inside in listed if is_inside}
 
 
@@ -231,7 +260,13 @@ def _by_column(
 
 
 class _Joint:
-    """Nothing is proposed jointly."""
+    """Nothing is proposed jointly.
+
+    Attributes:
+        everything: whether all that varies is proposed jointly where there are no conditions.
+    """
+
+    everything = False
 
     def blocks(self, history: TpeHistory) -> tuple[Block, ...]:
         """Return the blocks of columns that are proposed jointly, given the finished trials."""
@@ -246,6 +281,8 @@ class _Joint:
 
 class _Common(_Joint):
     """What all finished trials have in common is proposed jointly."""
+
+    everything = True
 
     def __init__(self) -> None:
         self._of: tuple[bytes, tuple[Block, ...]] = (b"", ())
@@ -263,6 +300,8 @@ class _Common(_Joint):
 
 class _Groups(_Joint):
     """What was always active together is proposed jointly, in groups that trials split further."""
+
+    everything = True
 
     def __init__(self) -> None:
         self._groups: list[set[int]] = []

@@ -32,6 +32,9 @@ from surrobench.optimizers.kernels.tpe_referred import proposed_by_optuna
 from surrobench.optimizers.kernels.tpe_space import TpeSpace
 from surrobench.optimizers.kernels.truncated_normal import quantile, steps_needed
 
+TOGETHER = 64
+"""So many runs fill the caches of a processor; more take longer."""
+
 
 def propose(states: Sequence[TpeState]) -> list[TpeProposal]:
     """Return the proposals for many runs; a kernel in the sense of ``protocol.requests``."""
@@ -39,9 +42,11 @@ def propose(states: Sequence[TpeState]) -> list[TpeProposal]:
     for i, (history, blocks, candidates, _) in enumerate(states):
         groups.setdefault((id(history.space), history.n, blocks, candidates), []).append(i)
     answers: list[TpeProposal | None] = [None] * len(states)
-    for members in groups.values():
-        for i, answer in zip(members, _alike([states[i] for i in members]), strict=True):
-            answers[i] = answer
+    for group in groups.values():
+        for first in range(0, len(group), TOGETHER):
+            members = group[first : first + TOGETHER]
+            for i, answer in zip(members, _alike([states[i] for i in members]), strict=True):
+                answers[i] = answer
     return [answer for answer in answers if answer is not None]
 
 
@@ -52,7 +57,8 @@ def _alike(states: list[TpeState]) -> list[TpeProposal]:
     scaled = np.stack([state.history.scaled for state in states])
     draws = np.stack([state.draws for state in states])
     good = np.zeros((len(states), n), dtype=bool)
-    ranking = np.stack([state.history.ranking[: good_group(n)] for state in states])
+    few = good_group(n)
+    ranking = np.array([state.history.ranking[:few] for state in states], dtype=np.intp)
     np.put_along_axis(good, ranking, True, axis=1)
     values, referred = [], np.zeros(len(states), dtype=np.intp)
     first = 0
@@ -66,8 +72,10 @@ def _alike(states: list[TpeState]) -> list[TpeProposal]:
         referred += unsure
     proposals = np.concatenate(values, axis=1)
     columns = [j for block in blocks for j in block]
-    encoded = space.encode(columns, proposals)
-    return [TpeProposal(*row) for row in zip(proposals, encoded, referred.tolist(), strict=True)]
+    encoded, on_scale = space.encode(columns, proposals), space.to_scale(proposals, columns)
+    inside = space.inside(columns, proposals)
+    rows = zip(proposals, on_scale, encoded, inside.tolist(), referred.tolist(), strict=True)
+    return list(map(TpeProposal._make, rows))
 
 
 class Drawn(NamedTuple):

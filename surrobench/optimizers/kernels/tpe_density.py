@@ -21,8 +21,14 @@ from surrobench.optimizers.kernels.truncated_normal import LOG_ROOT_2PI
 
 FEW = 32
 """A number with at most so many values has a table of them."""
-NEGLIGIBLE = 30.0
-"""A kernel whose logarithm is so much below the largest contributes nothing that shows."""
+NEGLIGIBLE = 20.0
+"""All kernels together contribute nothing that shows whose logarithms are so much below the largest, and
+that of their number."""
+LEAST = -690.0
+"""Stands for the logarithm of nothing."""
+GUARD = 1e-7
+"""Two candidates whose scores are nearer than that are not told apart by these approximations."""
+ROOT_2PI = math.sqrt(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -50,36 +56,54 @@ def log_density(
         candidates: of the block.
         mix: the kernels of the block.
     """
-    terms = mix.log_weights[:, None, :]
-    if len(categorical):
-        terms = terms + _categories(space, categorical, candidates.categories, mix)
     levels = space.levels[numeric]
-    few = np.flatnonzero((levels > 0) & (levels <= FEW))
-    if len(numeric):
-        terms = terms + _normalisation(space, numeric, mix)[:, None, :]
-        normal = np.flatnonzero((levels == 0) | (levels > FEW))
-        if len(normal):
-            terms = terms + _quadratic(space, numeric, normal, candidates, mix)
-        for i in few:
-            terms = terms + _from_table(space, int(numeric[i]), int(i), candidates, mix)
-    largest = terms.max(axis=2)
-    terms = terms - largest[:, :, None]
     fine = np.flatnonzero(levels > FEW)
+    # The logarithm of each kernel's density is a product of what depends on the candidate and what depends
+    # on the kernel: powers of the numbers, and for each value of the others whether the candidate has it.
+    constant = np.maximum(mix.log_weights, LEAST)
+    features: list[Floats] = []
+    factors: list[Floats] = []
+    if len(numeric):
+        constant = constant + _normalisation(space, numeric, mix)
+    normal = np.flatnonzero((levels == 0) | (levels > FEW))
+    if len(normal):
+        columns = numeric[normal]
+        centre = space.middle[columns][:, None]
+        place = _places(space, columns, candidates.numbers[:, normal]) - centre
+        mu = mix.mu[:, normal] - centre
+        scale = 0.5 / mix.sigma[:, normal] ** 2
+        linear = 2.0 * scale * mu
+        constant = constant - (0.5 * linear * mu).sum(axis=1)
+        features += [place * place, place]
+        factors += [-scale, linear]
+    for i in np.flatnonzero((levels > 0) & (levels <= FEW)).tolist():
+        column = numeric[i]
+        at = np.rint((candidates.numbers[:, i] - space.low[column]) / space.step[column])
+        features.append(_has_value(at, int(space.levels[column])))
+        factors.append(_table(space, int(column), i, mix))
+    for i, column in enumerate(categorical.tolist()):
+        features.append(_has_value(candidates.categories[:, i], int(space.choices[column])))
+        factors.append(_category_table(int(space.choices[column]), i, mix))
+    factors.append(constant[:, None, :])
+    features.append(np.ones((len(constant), 1, features[0].shape[2])))
+    terms = np.matmul(np.concatenate(features, axis=1).transpose(0, 2, 1), np.concatenate(factors, axis=1))
+    largest = terms.max(axis=2)
+    terms -= largest[:, :, None]
     if not len(fine):
         return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=2)) + largest)
     return np.asarray(_with_cells(space, numeric, fine, candidates, mix, terms) + largest)
 
 
-def _categories(space: TpeSpace, categorical: Indices, values: Indices, mix: Mixture) -> Floats:
-    """Return the log probability of each candidate's categories in each kernel, shape (R, C, K)."""
-    total = np.zeros(())
+def _has_value(at: Floats | Indices, levels: int) -> Floats:
+    """Return 1 where a candidate has a value, else 0: shape (R, levels, C)."""
+    return np.asarray(at[:, None, :] == np.arange(levels)[:, None], dtype=np.float64)
+
+
+def _category_table(choices: int, i: int, mix: Mixture) -> Floats:
+    """Return the log probability of each category in each kernel, shape (R, choices, K)."""
     numbers, which = np.unique(mix.trials, return_inverse=True)
-    for i, column in enumerate(categorical):
-        choices = int(space.choices[column])
-        tables = np.log(np.stack([category_weights(m, choices) for m in numbers.tolist()]))
-        flat = (which[:, None] * (choices + 1) + mix.category[:, i]) * choices
-        total = total + tables.ravel()[flat[:, None, :] + values[:, i, :, None]]
-    return total
+    tables = np.log(np.stack([category_weights(m, choices) for m in numbers.tolist()]))
+    return np.asarray(tables[which[:, None], mix.category[:, i]].transpose(0, 2, 1))
 
 
 def _normalisation(space: TpeSpace, numeric: Indices, mix: Mixture) -> Floats:
@@ -87,27 +111,10 @@ def _normalisation(space: TpeSpace, numeric: Indices, mix: Mixture) -> Floats:
     low, high = space.cut_low[numeric, None], space.cut_high[numeric, None]
     inverse = 1.0 / mix.sigma
     inside = ndtr((high - mix.mu) * inverse) - ndtr((low - mix.mu) * inverse)
-    out = -np.log(inside).sum(axis=1)
     continuous = np.flatnonzero(space.levels[numeric] == 0)
     if len(continuous):
-        out -= (np.log(mix.sigma[:, continuous]) + LOG_ROOT_2PI).sum(axis=1)
-    return np.asarray(out)
-
-
-def _quadratic(
-    space: TpeSpace, numeric: Indices, normal: Indices, candidates: Candidates, mix: Mixture
-) -> Floats:
-    """Return the sum of -z^2 / 2 over some columns, shape (R, C, K), z being the distance in bandwidths."""
-    columns = numeric[normal]
-    centre = space.middle[columns][:, None]
-    place = _places(space, columns, candidates.numbers[:, normal]) - centre
-    mu = mix.mu[:, normal] - centre
-    scale = 0.5 / mix.sigma[:, normal] ** 2
-    linear = 2.0 * scale * mu
-    features = np.concatenate([place * place, place], axis=1).transpose(0, 2, 1)
-    product: Floats = np.matmul(features, np.concatenate([-scale, linear], axis=1))
-    product -= (0.5 * linear * mu).sum(axis=1)[:, None, :]
-    return product
+        inside[:, continuous] *= mix.sigma[:, continuous] * ROOT_2PI
+    return np.asarray(-np.log(inside).sum(axis=1))
 
 
 def _places(space: TpeSpace, columns: Indices, values: Floats) -> Floats:
@@ -129,8 +136,8 @@ def cell(space: TpeSpace, column: int, values: Floats) -> tuple[Floats, Floats]:
     return (np.log(low), np.log(high)) if space.log[column] else (low, high)
 
 
-def _from_table(space: TpeSpace, column: int, i: int, candidates: Candidates, mix: Mixture) -> Floats:
-    """Return the log mass of each candidate's value in each kernel, shape (R, C, K), of a few values."""
+def _table(space: TpeSpace, column: int, i: int, mix: Mixture) -> Floats:
+    """Return the log mass of each value in each kernel, shape (R, levels, K), of a column with few values."""
     low, step, levels = space.low[column], space.step[column], int(space.levels[column])
     edges = low + (np.arange(levels + 1) - 0.5) * step
     if space.log[column]:
@@ -140,10 +147,7 @@ def _from_table(space: TpeSpace, column: int, i: int, candidates: Candidates, mi
     mass = tail[:, 1:] - tail[:, :-1]
     right, across = z[:, :-1] > 0, (z[:, :-1] <= 0) & (z[:, 1:] > 0)
     mass = np.where(right, -mass, np.where(across, 1.0 - tail[:, 1:] - tail[:, :-1], mass))
-    with np.errstate(divide="ignore"):
-        table = np.log(mass)
-    at = np.rint((candidates.numbers[:, i] - low) / step).astype(np.intp)
-    return np.take_along_axis(table, at[:, :, None], axis=1)
+    return np.asarray(np.log(np.maximum(mass, math.exp(LEAST))))
 
 
 def _with_cells(
@@ -165,7 +169,7 @@ def _with_cells(
         terms: shape (R, C, K), with the density in the cells' middles.
     """
     runs, count, kernels = terms.shape
-    flat = np.flatnonzero(terms.ravel() > -NEGLIGIBLE)
+    flat = np.flatnonzero(terms.ravel() > -(NEGLIGIBLE + math.log(terms.shape[2])))
     row, kernel = np.divmod(flat, kernels)
     run = row // count
     value = terms.ravel()[flat]
@@ -193,9 +197,3 @@ def _cell_mass(low: Floats, high: Floats, mu: Floats, inverse: Floats) -> Floats
         with np.errstate(divide="ignore"):
             out[hard] = np.log(ndtr(b) - ndtr(a)) + z2[hard] / 2
     return np.asarray(out)
-
-
-GUARD = 1e-7
-"""Two candidates whose scores are nearer than that are not told apart by these approximations."""
-
-assert math.exp(-NEGLIGIBLE) * 1000 < GUARD

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surrobench.arrays import Bools, Floats
 from surrobench.optimizers.kernels.tpe_space import TpeSpace
@@ -23,7 +24,7 @@ class TpeHistory:
         n: the number of trials.
         values: shape (n, d), NaN where a hyperparameter was inactive.
         scaled: shape (d, n), the same on the scale of the kernels.
-        ranking: shape (n,), the trials by their loss; of equal ones the older first.
+        ranking: the trials by their loss; of equal ones the older first.
         common: shape (d,), which hyperparameters were active in all trials.
     """
 
@@ -33,13 +34,12 @@ class TpeHistory:
         self.common: Bools = np.ones(len(space.columns), dtype=bool)
         d = len(space.columns)
         self._values, self._scaled = np.empty((16, d)), np.empty((d, 16))
-        self._losses, self._ranking = np.empty(16), np.empty(16, dtype=np.intp)
+        self._losses: list[float] = []
+        self.ranking: list[int] = []
 
     def _grow(self) -> None:
         self._values = np.concatenate([self._values, np.empty_like(self._values)])
         self._scaled = np.concatenate([self._scaled, np.empty_like(self._scaled)], axis=1)
-        self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-        self._ranking = np.concatenate([self._ranking, np.empty_like(self._ranking)])
 
     @property
     def values(self) -> Matrix:  # noqa: D102
@@ -49,22 +49,24 @@ class TpeHistory:
     def scaled(self) -> Matrix:  # noqa: D102
         return self._scaled[:, : self.n]
 
-    @property
-    def ranking(self) -> NDArray[np.intp]:  # noqa: D102
-        return self._ranking[: self.n]
+    def add(self, values: Floats, loss: float, scaled: Floats | None = None) -> None:
+        """Add a finished trial: its values, shape (d,), and a finite loss.
 
-    def add(self, values: Floats, loss: float) -> None:
-        """Add a finished trial: its values, shape (d,), and a finite loss."""
+        Args:
+            values: NaN where a hyperparameter was inactive.
+            loss: lower is better.
+            scaled: the values on the scale of the kernels, if they are known.
+        """
         n = self.n
-        if n == len(self._losses):
+        if n == len(self._values):
             self._grow()
         self._values[n] = values
-        self._scaled[:, n] = self.space.to_scale(values)
-        self.common &= values == values  # noqa: PLR0124 - not NaN
-        at = int(np.searchsorted(self._losses[:n], loss, side="right"))
-        self._losses[at + 1 : n + 1] = self._losses[at:n].copy()
-        self._ranking[at + 1 : n + 1] = self._ranking[at:n].copy()
-        self._losses[at], self._ranking[at] = loss, n
+        self._scaled[:, n] = self.space.to_scale(values) if scaled is None else scaled
+        if scaled is None:
+            self.common &= ~np.isnan(values)
+        at = bisect_right(self._losses, loss)
+        self._losses.insert(at, loss)
+        self.ranking.insert(at, n)
         self.n = n + 1
 
 
@@ -90,15 +92,20 @@ class TpeProposal(NamedTuple):
 
     Attributes:
         values: the values of the blocks' columns, one block after the other.
+        scaled: the same on the scale of the kernels.
         encoded: the same in the vector encoding.
+        inside: whether all values lie in their range; the last bit may be outside.
         referred: how many of the blocks Optuna's own classes decided.
     """
 
     values: Floats
+    scaled: Floats
     encoded: Floats
+    inside: bool
     referred: int
 
 
+@cache
 def draws_needed(blocks: tuple[Block, ...], candidates: int) -> int:
     """Return the number of uniform numbers that some blocks take."""
     return candidates * sum(1 + len(block) for block in blocks)

@@ -91,11 +91,18 @@ class TpeSpace:
         self.middle = 0.5 * (lower + upper)
         self.below_high = np.nextafter(self.high, self.high - 1)
 
-    def to_scale(self, values: Matrix) -> Matrix:
-        """Return values, shape (..., d), on the scale of the kernels."""
+    def to_scale(self, values: Matrix, columns: Sequence[int] | None = None) -> Matrix:
+        """Return values of all or some columns, shape (..., columns), on the scale of the kernels."""
+        log = self.log if columns is None else self.log[list(columns)]
         scaled: Matrix = values.copy()
-        scaled[..., self.log] = np.log(values[..., self.log])
+        scaled[..., log] = np.log(values[..., log])
         return scaled
+
+    def inside(self, columns: Sequence[int], values: Matrix) -> NDArray[np.bool_]:
+        """Return whether all values of some columns lie in their range, shape (R,)."""
+        mine = list(columns)
+        within = (values >= self.low[mine]) & (values <= self.high[mine])
+        return np.asarray((within | (self.choices[mine] > 0)).all(axis=1))
 
     def encode(self, columns: Sequence[int], values: Matrix) -> Matrix:
         """Return values, shape (R, number of columns), in the vector encoding."""

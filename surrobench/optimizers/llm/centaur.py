@@ -12,7 +12,7 @@ These differences are on purpose:
 - Units are stated.
 - CMA-ES's probabilities of categories are shown. The source draws categories at random.
 - The space is shown without the default configuration, which is a hidden warm start.
-- Numbers of configurations have three digits.
+- Numbers of configurations have few digits, see ``llm.shown_values``.
 - A hyperparameter that is left out makes a reply invalid instead of getting the default. The policy ``clip``
   gives it the default.
 - A reply has 2048 tokens, as in ``karpathy-agent``, instead of the 16384 of later versions.

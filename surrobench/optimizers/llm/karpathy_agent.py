@@ -32,7 +32,7 @@ def karpathy_agent(
     - The space is shown without the default configuration. The published prompt prints it, which is a hidden
       warm start.
     - The incumbent is repeated only when it has left the history shown.
-    - Numbers have three digits.
+    - Numbers have few digits, see ``llm.shown_values``.
     - A reply that is no configuration goes by the suite's policy instead of a uniform random draw. ``clip``
       is the published rule for values out of range and missing ones.
     """

@@ -49,8 +49,8 @@ def opro(
     - Every trial is counted, and a reply that is no configuration goes by the suite's policy. The published
       code drops it, which is a free retry with fewer trials in that step.
     - Failed trials, which the paper does not have, are listed apart, the newest ``pairs`` of them.
-    - Numbers are written as everywhere in this package. Configurations have three significant digits and
-      values have four. The published code writes integers.
+    - Numbers are written as everywhere in this package, with few digits (``llm.shown_values``, ``History``).
+      The published code writes integers.
     - Proposals are not rounded to what is written, except to the values that exist.
 
     ``order = "chronological"`` lists the same pairs in the order they were tried. Until there are more than

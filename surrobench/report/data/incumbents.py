@@ -25,17 +25,30 @@ def spent_for_area(plan: pl.DataFrame) -> Unit:
 
 
 def without_gaps(
-    incumbents: pl.DataFrame, usable: pl.Series, folders: Sequence[Results], *, partial: bool
+    incumbents: pl.DataFrame,
+    usable: pl.Series,
+    folders: Sequence[Results],
+    *,
+    partial: bool,
+    failed: pl.Series,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the incumbents without the benchmarks of missing runs, and these runs.
 
+    Args:
+        incumbents: of all runs.
+        usable: the runs that did not fail and are finished.
+        folders: the results.
+        partial: whether benchmarks may be left out.
+        failed: the runs whose benchmarks may be left out, even so.
+
     Raises:
-        ResultsError: runs are missing, and ``partial`` is false; or nothing is left.
+        ResultsError: other runs are missing, and ``partial`` is false; or nothing is left.
     """
     missing = _missing_runs(incumbents, usable)
     left = incumbents.filter(~pl.col("benchmark").is_in(missing["benchmark"].unique().implode()))
-    if len(missing) and (not partial or left.is_empty()):
-        raise missing_error(folders, missing)
+    unexpected = missing if partial else missing.filter(~pl.col("run").is_in(failed.implode()))
+    if len(missing) and (left.is_empty() or (not partial and len(unexpected))):
+        raise missing_error(folders, unexpected if len(unexpected) else missing)
     return left, missing
 
 
@@ -124,5 +137,6 @@ def missing_error(folders: Sequence[Results], missing: pl.DataFrame) -> ResultsE
     listed = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
     return ResultsError(
         f"{len(rows)} runs are missing, failed or observed nothing: {listed}.",
-        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out.",
+        f"See surrobench status {folders[0].folder}; --partial leaves their benchmarks out, and --failed "
+        "says how failed runs count.",
     )

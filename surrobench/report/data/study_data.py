@@ -17,6 +17,7 @@ from surrobench.optimizers.llm.control import control_named
 from surrobench.protocol.budget import Budget
 from surrobench.report.data.comparability import check_settings
 from surrobench.report.data.external_results import Beside, others_beside
+from surrobench.report.data.failed_runs import FailedRuns
 from surrobench.report.data.incumbents import (
     incumbents_of,
     missing_error,
@@ -61,6 +62,7 @@ class StudyData:
         steps: unit -> every change of incumbent.
         notes: what a reader must know of how the data came about.
         left_out: the benchmarks that are left out because a run is missing on them.
+        failed: how many failed runs count by a rule, see ``failed_runs``.
         untested: why methods may not be tested against each other; empty where they may.
         selected: the suites, and what was read of them, as JSON values.
         test_metrics: benchmark -> the name of its test metric; None where it has none.
@@ -81,6 +83,7 @@ class StudyData:
     after: Mapping[int, Mapping[Unit, Steps]] = field(default_factory=dict)
     test_metrics: Mapping[str, str | None] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    failed: int = 0
     untested: str = ""
     selected: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +101,11 @@ class StudyData:
             if steps["trials"].end.max() > after:
                 raise ValueError(f"No run was given {after} trials.")
         return anytime(self.runs, steps, self.references, anchor=anchor)
+
+    @property
+    def by_outcome(self) -> bool:
+        """Return whether runs that failed or are missing were left out, or count by a rule."""
+        return bool(self.left_out or self.failed)
 
     @property
     def common_trials(self) -> int | None:
@@ -154,6 +162,7 @@ def load_study(
     test_metric: bool = False,
     others: pl.DataFrame | None = None,
     mixed_settings: bool = False,
+    failed: str | None = None,
 ) -> StudyData:
     """Read the incumbents of all runs that suites name, within ``limit`` (default: the suites' budgets).
 
@@ -171,6 +180,7 @@ def load_study(
         test_metric: whether incumbents have the column ``test``.
         others: external results, see ``external_results.read_others``.
         mixed_settings: whether runs under different settings are accepted. Then nothing is tested.
+        failed: the rule by which failed runs count, see ``failed_runs.Failed``; None if they are missing.
 
     Raises:
         ResultsError: runs were made under different settings, and ``mixed_settings`` is false; runs are
@@ -184,10 +194,12 @@ def load_study(
     plan = limited((choice or RunFilter()).of(whole), limit).with_row_index("row")
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
+    by_rule = FailedRuns.of(folders, plan, failed)
     notes = [
         *_notes(folders, whole, limit),
         *mixed_makings(folders, plan),
         *replicate_notes(folders, plan),
+        *by_rule.notes(plan),
     ]
     beside: Beside | None = None
     spent = spent_for_area(plan)
@@ -198,22 +210,21 @@ def load_study(
         usable = pl.concat([usable, beside.runs["run"]])
         notes += beside.notes
         untested = untested or beside.untested
-    found = _portions(folders, plan, wanted, beside, tests=test_metric)
-    notes += _on_lower_fidelity(found)
-    incumbents = incumbents_of(plan, found, spent if area else None)
-    incumbents, missing = without_gaps(incumbents, usable, folders, partial=partial)
-    notes += on_what_is_left(missing, plan)
+    found = by_rule.curves(_portions(folders, plan, wanted, beside, tests=test_metric), plan)
+    usable, incumbents = by_rule.counted(usable, incumbents_of(plan, found, spent if area else None))
+    incumbents, missing = without_gaps(incumbents, usable, folders, partial=partial, failed=by_rule.ids)
+    notes += _on_lower_fidelity(found) + on_what_is_left(missing, plan)
     if partial and others is not None:
         incumbents = on_most_benchmarks(incumbents)
     study = _study(folders, plan, incumbents.drop("run"), found, control or _control(folders), notes)
     selected = {
         "selection": asdict(choice or RunFilter()), "budget": asdict(limit), "partial": partial,
-        "mixed_settings": mixed_settings, "external": others is not None,
+        "mixed_settings": mixed_settings, "failed": by_rule.rule, "external": others is not None,
     }  # fmt: skip
     left_out = tuple(missing["benchmark"].unique(maintain_order=True))
     selected["suites"] = [_suite(folder) for folder in folders]
-    study = replace(study, left_out=left_out, untested=untested, selected=selected)
-    return study.on(list(study.references)) if partial else study
+    study = replace(study, left_out=left_out, failed=len(by_rule.ids), untested=untested, selected=selected)
+    return study.on(list(study.references)) if left_out or partial else study
 
 
 def _suite(folder: Results) -> dict[str, Any]:

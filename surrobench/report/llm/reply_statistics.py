@@ -8,13 +8,14 @@ answers are valid by construction and cost nothing, but may be duplicates.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import get_args
 
 import polars as pl
 
 from surrobench.errors import ResultsError
+from surrobench.llm.parse import IN_REASONING
 from surrobench.optimizers.llm.control import PREFIX
 from surrobench.protocol.requests import Purpose
 from surrobench.report.data.load import RunFilter, joint_plan
@@ -25,6 +26,16 @@ VERDICTS = (
     "valid", "duplicate", "out-of-range", "missing", "unknown-name", "unparsable", "truncated", "refused",
 )  # fmt: skip
 """The verdicts on an answer, in the order of tables."""
+
+REPAIRS = {
+    "json": "JSON that was slightly wrong, such as a comma before a closing bracket",
+    "text": "a value of another type that says the same, such as text for a number",
+    "snapped": "a number between the values that exist",
+    "dropped": "a name that is unknown or inactive",
+    "clipped": "a value moved into its range (policy clip)",
+    "filled": "a missing value replaced by the default (policy clip)",
+}
+"""The kinds of repairs of a proposal, and what each of them mends; see ``llm.parse``."""
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 BY_MODEL = (pl.col("source") == "llm") | pl.col("source").str.starts_with(PREFIX)
@@ -54,6 +65,8 @@ class Replies:
         calls: the number of completions; a slot control has none.
         tokens_in, tokens_out: the tokens of all calls.
         latency: the seconds of all calls together.
+        in_reasoning: the trials wasted on a reply whose only configuration stood in the reasoning.
+        mended: kind of a repair -> the trials that the model proposed with such a repair.
     """
 
     method: str
@@ -72,6 +85,8 @@ class Replies:
     tokens_in: int
     tokens_out: int
     latency: float
+    in_reasoning: int = 0
+    mended: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, purpose: str) -> int:
         """Return the number of answers to questions of one purpose."""
@@ -108,6 +123,7 @@ def load_replies(folders: Sequence[Results], choice: RunFilter | None = None) ->
                 purpose, _, verdict = key.partition(":")
                 answers.setdefault(purpose, Counter())[verdict] += count
         of_trials = {key: value for key, value in spent.get(str(name), _NOTHING).items() if key != "method"}
+        of_trials["mended"] = {kind: of_trials.pop(f"mended:{kind}") for kind in REPAIRS}
         found.append(
             Replies(
                 first["optimizer"], first["llm"], first["variant"], len(mine), recorded, unrecorded, answers,
@@ -118,12 +134,18 @@ def load_replies(folders: Sequence[Results], choice: RunFilter | None = None) ->
 
 
 _COSTS = ("calls", "tokens_in", "tokens_out", "latency")
-_NOTHING = dict.fromkeys(("trials", "proposed", "wasted", "duplicates", "repaired", *_COSTS), 0)
+_COUNTS = ("trials", "proposed", "wasted", "duplicates", "repaired", "in_reasoning")
+_NOTHING = dict.fromkeys((*_COUNTS, *(f"mended:{kind}" for kind in REPAIRS), *_COSTS), 0)
+
+
+def _has(kind: str) -> pl.Expr:
+    """Return whether the model proposed a trial, with a repair of a kind."""
+    return BY_MODEL & pl.col("repairs").str.contains(f"(^|,){kind}:")
 
 
 def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
     """Return a row for each recorded run: method, run, and what its trials came to and cost."""
-    needed = ["run", "source", "status", "duplicate", "repairs", *_COSTS]
+    needed = ["run", "source", "status", "duplicate", "repairs", "error", *_COSTS]
     parts = []
     for number, folder in enumerate(folders):
         mine = plan.filter(pl.col("folder") == number).select("run", "method")
@@ -139,6 +161,8 @@ def _spent(folders: Sequence[Results], plan: pl.DataFrame) -> pl.DataFrame:
                     wasted=(own & (pl.col("status") == "invalid")).sum(),
                     duplicates=(own & pl.col("duplicate")).sum(),
                     repaired=(own & pl.col("repairs").is_not_null()).sum(),
+                    in_reasoning=(own & pl.col("error").str.contains(IN_REASONING, literal=True)).sum(),
+                    **{f"mended:{kind}": _has(kind).sum() for kind in REPAIRS},
                     calls=pl.col("calls").cast(pl.Int64).sum(),
                     tokens_in=pl.col("tokens_in").cast(pl.Int64).sum(),
                     tokens_out=pl.col("tokens_out").cast(pl.Int64).sum(),
@@ -159,7 +183,14 @@ def tables_of(found: Sequence[Replies]) -> list[Table]:
     others = [
         (one, purpose) for one in found for purpose in PURPOSES if purpose != "propose" and one.count(purpose)
     ]
-    return [_proposals(found), *([_others(others)] if others else []), _trials(found), _costs(found)]
+    repaired = [_repairs(found)] if any(sum(one.mended.values()) for one in found) else []
+    return [
+        _proposals(found),
+        *([_others(others)] if others else []),
+        _trials(found),
+        *repaired,
+        _costs(found),
+    ]
 
 
 def _names(one: Replies) -> tuple[Cell, ...]:
@@ -178,6 +209,12 @@ def _proposals(found: Sequence[Replies]) -> Table:
         notes.append(
             f"Not recorded: in {lacking:,} of {sum(one.runs for one in found):,} runs nobody counted what "
             "answers came to (an older surrobench, or a method that reads replies by itself)."
+        )
+    if hidden := sum(one.in_reasoning for one in found):
+        notes.append(
+            f"{hidden:,} trials were wasted although there was a configuration in what the server calls the "
+            "model's reasoning: its reasoning parser does not fit the model. Start the server without it, or "
+            "with another."
         )
     if missing := sum(one.planned - one.runs for one in found):
         notes.append(f"{missing:,} runs are not finished; they are left out.")
@@ -252,6 +289,24 @@ def _trials(found: Sequence[Replies]) -> Table:
             "configuration had been evaluated before. Repaired: a value was mended. To read the replies: "
             "surrobench show RUN --prompts.",
         ),
+        grouped=True,
+    )
+
+
+def _repairs(found: Sequence[Replies]) -> Table:
+    """Return the table of what was mended in the trials that the model proposed."""
+    kinds = [kind for kind in REPAIRS if any(one.mended.get(kind) for one in found)]
+    rows = [
+        (*_names(one), *(_ratio(one.mended.get(kind, 0), one.proposed, _percent) for kind in kinds))
+        for one in found
+    ]
+    said = "; ".join(f"{kind}: {REPAIRS[kind]}" for kind in kinds)
+    return Table(
+        "repairs",
+        "Repairs: what was mended in the proposals",
+        (*_NAMES, *(Column(kind, kind) for kind in kinds)),
+        tuple(rows),
+        (f"Shares of the trials that the model proposed. {said[0].upper()}{said[1:]}.",),
         grouped=True,
     )
 

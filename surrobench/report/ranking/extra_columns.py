@@ -268,7 +268,8 @@ def with_claims(
         ranking: the ranking of the study.
         results: the folders that hold the study.
         whole: whether the whole study is ranked. A claim is about all of it.
-        left_out: whether benchmarks are left out on which a run is missing. A claim is about all of them.
+        left_out: whether runs that failed or are missing were left out, or count by a rule that the suite
+            does not state. A claim is about all of them.
     """
     stated = [stated_claims(folder) for folder in results]
     if not any(stated):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surrobench.benchmarks.base import Benchmark
 from surrobench.benchmarks.registry import benchmark, expand, known, scenario, scenarios
 from surrobench.benchmarks.yahpo import data as yahpo_data
 from surrobench.benchmarks.yahpo.data import find_folder, read_facts, shipped
@@ -17,6 +18,7 @@ from surrobench.benchmarks.yahpo.network import CHUNK, PADDINGS
 from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.benchmarks.yahpo.verify import compare, questions
 from surrobench.errors import DataError, UnknownName, UsageError
+from surrobench.space.hyperparameter import bounds_of, is_log, values_of
 from surrobench.suite.loading import load_suite
 from tests.studies import suite_text, surrobench
 
@@ -485,3 +487,44 @@ def test_a_study_on_a_damaged_model_is_one_line(copy, tmp_path):
     done = surrobench("run", suite, "--out", tmp_path / "r", "--jobs", 1)
     assert done.status == 1
     assert "model.onnx is damaged or not that of version 1.0.2" in done.err.splitlines()[-1]
+
+
+def stepped(copy, **steps):
+    """The scenario of the copied data, with steps for some hyperparameters."""
+    path = copy / "rbv2_rpart" / "config_space.json"
+    space = json.loads(path.read_text())
+    for entry in space["hyperparameters"]:
+        entry.update(steps.get(entry["name"], {"q": None}))
+    path.write_text(json.dumps(space))
+    return open_scenario("rbv2_rpart")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hyperparameter_with_a_step_exists_in_steps_only(copy):
+    plain = open_scenario("rbv2_rpart")
+    cp = {"lower": 0.1, "upper": 1.0, "q": 0.1, "log": False, "default": 0.32}
+    opened = stepped(copy, cp=cp, maxdepth={"q": 1}, minsplit={"lower": 4, "q": 8, "log": True})
+    space = opened.space
+    assert values_of(space["cp"]) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert space["cp"].default_value == 0.3
+    assert values_of(space["minsplit"]) == list(range(4, 101, 8))
+    assert is_log(space["minsplit"])
+    assert bounds_of(space["maxdepth"]) == (1, 30)
+    assert values_of(space["maxdepth"]) is None
+    # The network gets the values themselves.
+    where = Benchmark(opened, "41138")
+    [configuration] = space.decode(space.sample(1, np.random.default_rng(0)))
+    found = where.evaluate(configuration)
+    same = Benchmark(plain, "41138").evaluate(configuration)
+    assert {name: column.tolist() for name, column in found.items()} == {
+        name: column.tolist() for name, column in same.items()
+    }
+    with pytest.raises(UsageError, match=r"cp = 0\.25 is not in the space\. It is one of 0\.1, 0\.2"):
+        where.evaluate({**configuration, "cp": 0.25})
+
+
+@pytest.mark.parametrize("step", [0, -1, 1000, "1", True, 1e-9])
+def test_a_step_that_makes_no_list_of_values_is_one_line(copy, step):
+    opened = stepped(copy, cp={"q": step})
+    with pytest.raises(DataError, match=r"^The search space of yahpo/rbv2_rpart is damaged: cp has the step"):
+        _ = opened.space

@@ -118,11 +118,11 @@ def test_what_is_off_the_grid_is_moved_and_said_so_and_what_is_illegal_costs_its
         (CAR, 0, 3, FIRST),
     ]
     asked = requests(write(tmp_path / "odd.csv", rows))
-    assert [type(request) for request in asked] == [Evaluate, Waste, Waste, Evaluate]
+    assert [type(request) for request in asked] == [Evaluate, Waste, Evaluate, Evaluate]
     assert asked[0].repairs == ("snapped:width",)
     assert decoded(asked)[0]["width"] == 16
     assert "width" in asked[1].reason
-    assert "wdith" in asked[2].reason
+    assert asked[2].repairs == ("dropped:'wdith'",)
     assert {request.source for request in asked} == {"recorded"}
 
 

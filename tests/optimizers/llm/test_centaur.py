@@ -14,7 +14,8 @@ from surrobench.optimizers.base import Task
 from surrobench.optimizers.classical.cma_es import Restarting, cma_es
 from surrobench.optimizers.llm import centaur as module
 from surrobench.optimizers.llm.centaur import centaur, is_models_turn
-from surrobench.protocol.requests import Waste
+from surrobench.optimizers.llm.history import History
+from surrobench.protocol.requests import Evaluated, Waste
 from surrobench.seeding import stream
 from tests.optimizers.chatting import (
     INVALID,
@@ -212,12 +213,10 @@ def test_the_state_shown_is_that_of_the_optimizer_now_and_its_proposal_is_the_sa
 
 def test_the_best_and_the_last_trials_are_shown():
     turns = trials(CAR, 40, history=7, top=4, fails=lambda i, source: i == 33)
-    task = task_of(CAR)
-    lines = [
-        f"{json.dumps(task.shown.write(turn.x))} -> "
-        + ("failed" if np.isnan(turn.loss) else f"{-turn.loss:.4g}")
-        for turn in turns
-    ]
+    past = History(task_of(CAR))
+    for turn in turns[:39]:
+        past.add(Evaluated(turn.x[None, :], np.array([turn.loss])))
+    lines = [past.line(i) for i in range(39)]
     prompt = turns[39].prompt
     order = np.argsort([turn.loss for turn in turns[:39]], kind="stable")[:4]
     best = "\n".join(f"{i}. {lines[j]}" for i, j in enumerate(order, 1))

@@ -17,10 +17,10 @@ import pytest
 from surrobench.errors import ResultsError
 from surrobench.llm.journal import Journal
 from surrobench.report.data.load import RunFilter
-from surrobench.report.llm.reply_statistics import Replies, load_replies, tables_of
+from surrobench.report.llm.reply_statistics import REPAIRS, Replies, load_replies, tables_of
 from surrobench.report.render.formats import Format, render
 from surrobench.results.folder import Results
-from tests.llm.faulty_server import Behaviour, FaultyServer, ok
+from tests.llm.faulty_server import Behaviour, FaultyServer, ok, raw
 from tests.old_results import as_version_3
 from tests.studies import AGENT, MLP, configuration, run, suite_text, surrobench
 
@@ -37,11 +37,12 @@ def reply(kind: str, body: Mapping[str, Any], first: dict[str, Any]) -> Behaviou
     elif kind == "same":
         values = dict(first)
     elif kind == "unknown":
-        values["momentum"] = 0.9
+        values = {"momentum": 0.9}
     elif kind == "range":
         values["alpha"] = 1e6
     elif kind == "snap":
-        values["batch_size"] = 5
+        values |= {"batch_size": 5, "reasoning": "smaller, [json:] and text:"}
+        return ok(json.dumps(values)[:-1] + ",}")
     if kind == "valid":
         first.clear()
         first.update(values)
@@ -100,8 +101,10 @@ def test_every_format_has_all_models(folder: Path, form: Format) -> None:
 def test_exact_shares_are_in_csv_and_json(folder: Path) -> None:
     sheets = tables_of(load_replies([Results(folder)]))
     rows = [row for row in csv.DictReader(io.StringIO(render(sheets, "csv"))) if row["model"] == "m"]
-    assert [row["sheet"] for row in rows] == ["proposals", "trials", "cost"]
-    proposals, spent, cost = rows
+    assert [row["sheet"] for row in rows] == ["proposals", "trials", "repairs", "cost"]
+    proposals, spent, repairs, cost = rows
+    assert [kind for kind in REPAIRS if repairs.get(kind)] == ["json", "snapped", "dropped"]
+    assert float(repairs["dropped"]) == pytest.approx(1 / 7)
     assert float(proposals["valid"]) == pytest.approx(2 / 7)
     assert (float(proposals["truncated"]), proposals["answers"]) == (0.0, "7")
     assert float(spent["wasted"]) == pytest.approx(4 / 7)
@@ -109,6 +112,18 @@ def test_exact_shares_are_in_csv_and_json(folder: Path) -> None:
     document = json.loads(render(sheets, "json"))
     control = document["cost"]["rows"][1]
     assert (control["calls_per_trial"], control["latency"]) == (0.0, None)
+
+
+def test_configurations_that_stand_in_the_reasoning_alone_are_said(tmp_path: Path) -> None:
+    def behaviour(body: dict[str, Any]) -> Behaviour:
+        message = {"content": "", "reasoning": json.dumps(configuration(body))}
+        return raw({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    with FaultyServer(behaviour) as server:
+        run(suite_text(MLP, models={"m": server.url}, trials=3, seeds=1), tmp_path / "r", jobs=1)
+    assert of(load_replies([Results(tmp_path / "r")]), "m").in_reasoning == 2
+    note = "although there was a configuration in what the server calls the model's reasoning"
+    assert f"2 trials were wasted {note}" in " ".join(surrobench("replies", tmp_path / "r").out.split())
 
 
 def test_a_terminal_shows_what_occurred_and_leaves_out_what_did_not(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Change the code a little, and see whether a test notices: ``make mutants``."""
