@@ -64,11 +64,13 @@ class TrialFiles:
 
     def records(self) -> dict[str, RunRecord]:
         """Return the record of each run by the run's id, from the file that counts."""
-        return {
-            self.held[path].ids[i]: self.held[path][i]
-            for path, places in self.counted().items()
-            for i in places
-        }
+        out: dict[str, RunRecord] = {}
+        for path, places in self.counted().items():
+            try:
+                out |= {self.held[path].ids[i]: self.held[path][i] for i in places}
+            except (LookupError, ValueError, TypeError) as error:
+                raise damaged_file(path, DELETE_AND_REPEAT) from error
+        return out
 
     def endings(self) -> dict[str, Ending]:
         """Return how each recorded run ended, by its id; the records themselves are not built."""

@@ -118,7 +118,11 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
 
 def _recording(replay: Path | None) -> Results | None:
     """Return the results that a replay serves; a journal alone has none, and the benchmarks are asked."""
-    return Results(replay) if replay and (replay / "manifest.json").is_file() else None
+    if replay is None or not (replay / "manifest.json").is_file():
+        return None
+    recording = Results(replay)
+    recording.check()
+    return recording
 
 
 def _of_other_parts(planned: Plan, opened: Results | None, earlier: EarlierRuns) -> list[Run]:

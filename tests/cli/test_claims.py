@@ -122,9 +122,7 @@ def test_check_succeeds_where_all_claims_hold(results):
 
 def test_check_fails_and_names_the_claims_that_do_not_hold(results, tmp_path):
     strict = shutil.copytree(results, tmp_path / "strict")
-    manifest = json.loads((strict / "manifest.json").read_text())
-    manifest["suite"]["alpha"] = 0.001
-    (strict / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(strict, lambda manifest: manifest["suite"].update(alpha=0.001))
     done = surrobench("rank", strict, "--check", "--format", "csv")
     assert done.status == 1
     assert done.error == (
