@@ -133,7 +133,7 @@ def _server(spec: ModelSpec, log: Path, host: str, port: int) -> AbstractContext
 
 def _say(spec: ModelSpec, server: Server, log: Path) -> None:
     """Print how a suite, or the command line, uses the server."""
-    from surrobench.llm.capabilities import capabilities
+    from surrobench.llm.probe import capabilities
 
     label = EMBEDDED if spec.serve == "embedded" else _label(spec.model)
     keys = ["model", *(key for key in ("revision", "size") if getattr(spec, key))]

@@ -281,10 +281,11 @@ class Engine:
             ContractViolation: what it yields is no valid request.
         """
         counts = run.thinking_counts
-        start = time.perf_counter() if counts else 0.0
+        # The time of this thread: what other processes and threads do at the same time is no thinking.
+        start = time.thread_time() if counts else 0.0
         request = self._guard.call(run.program.send, answer)
         if counts:
-            run.overhead += time.perf_counter() - start
+            run.overhead += time.thread_time() - start
         return validated(request)
 
     def _take(self, run: RunInProgress, request: Request) -> Any:
@@ -340,13 +341,14 @@ class Engine:
     def _compute(self, kernel: Kernel, key: str) -> None:
         """Answer all runs that wait for a kernel on a scenario, by one call."""
         waiting = self._computing.pop((kernel, key))
-        start = time.perf_counter()
+        start, thought = time.perf_counter(), time.thread_time()
         answers = answers_of(kernel, [state for _, state in waiting], self._guard)
         share = (time.perf_counter() - start) / len(waiting)
+        thought = (time.thread_time() - thought) / len(waiting)
         for (run, _), answer in zip(waiting, answers, strict=True):
             run.library.seconds += share
             if run.thinking_counts:
-                run.overhead += share
+                run.overhead += thought
             if answer.error is None:
                 self._advance(run, answer.value)
             else:

@@ -1,4 +1,4 @@
-"""Find out what a server can do, with one cheap request, and what a study does about the rest.
+"""Say what a server can do, and what a study does about the rest.
 
 How decoding is constrained and whether seeds are sent is part of a run's identity, so a fallback must not be
 silent. What a suite says explicitly is never changed. If a server cannot do it, that is an error, and the
@@ -8,53 +8,20 @@ message has the line to write. What a suite leaves to the defaults falls back *b
 The manifest keeps the fallbacks. The study is thus the same one tomorrow, when its server may not answer, and
 in a replay. For the same reason nothing falls back once runs of the model were begun. If its server lost a
 feature since, that is an error, and does not lead to other runs.
-
-The number of completions per request is no part of the identity. If a server refuses several completions of
-one request, they are asked for one by one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import httpx
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from surrobench.errors import ModelError
-from surrobench.llm.chat import THINK, UNTHINK
-from surrobench.llm.client import authorization, is_here
-from surrobench.llm.models import ModelSpec
+from surrobench.llm.models import ModelSpec, Shape, Structured
 
-Structured = Literal["json_schema", "json_object", "none"]
-
-QUESTION = "Say hello, in JSON."
-"""The question of the probe. Only a server that decodes by the schema answers as the schema says."""
-TOKENS = 64
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-REFUSALS = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY)
-"""The status codes with which a server says that it will never answer a request.
-
-Any other status may pass, or is about something else.
-"""
-_SCHEMA = {
-    "type": "object",
-    "properties": {"surrobench": {"enum": ["probe"]}},
-    "required": ["surrobench"],
-    "additionalProperties": False,
-}
-_BY_SCHEMA = {
-    "response_format": {
-        "type": "json_schema",
-        "json_schema": {"name": "reply", "strict": True, "schema": _SCHEMA},
-    }
-}
-_AS_OBJECT = {"response_format": {"type": "json_object"}}
-_SAMPLES = {"n": 2}
-_LOGPROBS = {"logprobs": True, "top_logprobs": 1}
-_SEED = {"seed": 1}
-
+SCHEMAS: tuple[Structured, ...] = ("json_schema", "strict", "strict_unbounded")
+"""The ways of constraining replies that need a schema."""
 
 _LABELS = {
     "json_schema": "JSON schemas",
@@ -77,6 +44,12 @@ class Capabilities:
         samples: whether one request gets several completions.
         logprobs: whether the server tells the probabilities of tokens.
         usage: whether the server counts tokens.
+        thinks: whether the model thought before its reply.
+        limit: the name of the limit of tokens that the server takes, if it is another than asked with.
+        omit: sampling parameters of the methods that the server refuses.
+        shapes: shape of replies -> the best way of constraining them, where the server refuses schemas that
+            the study will send.
+        model, fingerprint: what the server states of the model.
     """
 
     server: str = ""
@@ -86,11 +59,46 @@ class Capabilities:
     samples: bool | None = None
     logprobs: bool | None = None
     usage: bool | None = None
+    thinks: bool | None = None
+    limit: str = ""
+    omit: tuple[str, ...] = ()
+    shapes: Mapping[Shape, Structured] = field(default_factory=dict)
+    model: str = ""
+    fingerprint: str = ""
 
-    def best(self, wanted: Structured) -> Structured:
+    def best(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the settings of a model that its server does not support, with the best that it does."""
+        changed: dict[str, Any] = {}
+        if (structured := self._structured(spec)) != spec.structured:
+            changed["structured"] = structured
+        if spec.seed and self.seed is False:
+            changed["seed"] = False
+        if self.limit and self.limit != spec.limit:
+            changed["limit"] = self.limit
+        if not set(self.omit) <= set(spec.omit):
+            changed["omit"] = sorted({*spec.omit, *self.omit})
+        return changed
+
+    def _structured(self, spec: ModelSpec) -> Structured | dict[Shape, Structured]:
+        wanted = spec.structured
+        if isinstance(wanted, dict):
+            return wanted | {shape: self._weaker(mode, shape) for shape, mode in wanted.items()}
+        whole = self._weaker(wanted)
+        if whole != wanted or not self.shapes:
+            return whole
+        by_shape = {shape: self._weaker(wanted, shape) for shape in self.shapes}
+        changed = {shape: mode for shape, mode in by_shape.items() if mode != wanted}
+        if not changed:
+            return wanted
+        return changed if wanted == "json_schema" else {**dict.fromkeys(get_args(Shape), wanted), **changed}
+
+    def _weaker(self, wanted: Structured, shape: Shape | None = None) -> Structured:
         """Return the wanted way of constraining replies, or the next weaker one that the server has."""
-        if wanted == "json_schema" and self.json_schema is False:
+        if wanted in SCHEMAS and self.json_schema is False:
             wanted = "json_object"
+        if shape is not None and wanted in SCHEMAS and shape in self.shapes:
+            order = get_args(Structured)
+            wanted = max(wanted, self.shapes[shape], key=order.index)
         if wanted == "json_object" and self.json_object is False:
             wanted = "none"
         return wanted
@@ -114,177 +122,6 @@ They say nothing of ``samples``, because a request that is pinned to a slot is f
 """
 
 
-def capabilities(spec: ModelSpec) -> Capabilities:
-    """Return what a model's server can do; a server that is not running yet is not started for it."""
-    if spec.serve == "embedded":
-        return EMBEDDED
-    if spec.serve == "vllm":
-        return _of_vllm(spec)
-    if spec.url is None:  # a package provides its server
-        return Capabilities()
-    return probe(spec, spec.url)
-
-
-def _of_vllm(spec: ModelSpec) -> Capabilities:
-    from surrobench.llm.servers.vllm import find_vllm
-
-    known = Capabilities("vLLM", json_schema=True, json_object=True, samples=True, logprobs=True, usage=True)
-    try:
-        found = find_vllm(spec.python)
-    except ModelError:  # the error is reported when the server is to be started
-        return known
-    return replace(known, server=f"vLLM {found.version}", seed=found.takes_seeds)
-
-
-def probe(spec: ModelSpec, url: str) -> Capabilities:
-    """Ask a running server what it can do.
-
-    One request suffices if the server can do everything. If it refuses that request, there is one for each
-    feature.
-
-    Only a status 400 or 422 refuses a feature, so that no passing trouble changes what a study asks for.
-    Errors are not reported here: the first real request will report them, after its retries.
-
-    Seeds are not tried with vLLM. Builds without GPU accept a seed, and their engine ends later, under load
-    (``Installation.takes_seeds``). A server does not say which build it is. Users of such a build write
-    ``seed = false``.
-
-    Args:
-        spec: the model.
-        url: the base URL of its server, up to and including ``/v1``.
-
-    Raises:
-        ModelError: the URL is not valid, or the API key is missing.
-    """
-    url = url.rstrip("/")
-    with httpx.Client(headers=authorization(spec), timeout=TIMEOUT, trust_env=not is_here(url)) as http:
-        try:
-            server = _server(http, url)
-            ask = _Asking(http, url, spec)
-            return _probe(ask, server, sends_seed=spec.seed and not server.startswith("vLLM"))
-        except httpx.HTTPError:
-            return Capabilities()
-
-
-@dataclass(frozen=True)
-class _Asking:
-    http: httpx.Client
-    url: str
-    spec: ModelSpec
-
-    def __call__(self, *features: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the server's reply to a small request with some features.
-
-        The reply is empty if the server refuses the features. It is None if neither a reply nor a refusal
-        came. That says nothing of the features: a server may be busy, starting, or behind a gateway that is.
-        """
-        body: dict[str, Any] = dict(self.spec.sampling)
-        # Some models take only this name of the parameter, and the suite then uses it.
-        body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = TOKENS
-        body |= {"model": self.spec.model, "messages": [{"role": "user", "content": QUESTION}]}
-        for feature in features:
-            body |= feature
-        response = self.http.post(f"{self.url}/chat/completions", json=body)
-        if response.status_code in REFUSALS:
-            return {}
-        try:
-            reply = response.json()
-        except ValueError:
-            return None
-        usable = response.is_success and isinstance(reply, dict) and reply.get("choices")
-        return reply if usable else None
-
-    def has(self, feature: Mapping[str, Any], shows: Callable[[dict[str, Any]], bool]) -> bool | None:
-        """Return whether a request with a feature is answered and the reply shows it; None: not known."""
-        reply = self(feature)
-        return None if reply is None else bool(reply) and shows(reply)
-
-
-def _probe(ask: _Asking, server: str, *, sends_seed: bool) -> Capabilities:
-    seeds = [_SEED] if sends_seed else []
-    reply = ask(_BY_SCHEMA, _SAMPLES, _LOGPROBS, *seeds)
-    if reply:
-        found = Capabilities(
-            server,
-            json_schema=_obeys_schema(reply),
-            samples=_has_samples(reply),
-            logprobs=_has_logprobs(reply),
-            seed=True if seeds else None,
-            usage=_counts(reply),
-        )
-    else:
-        plain = ask()
-        if not plain:  # the server is busy, has a model of another name, or got a wrong key
-            return Capabilities(server)
-        found = Capabilities(
-            server,
-            json_schema=ask.has(_BY_SCHEMA, _obeys_schema),
-            samples=ask.has(_SAMPLES, _has_samples),
-            logprobs=ask.has(_LOGPROBS, _has_logprobs),
-            seed=ask.has(_SEED, bool) if seeds else None,
-            usage=_counts(plain),
-        )
-    if found.json_schema is not False:
-        return found
-    as_object = ask.has(_AS_OBJECT, _is_object)
-    if as_object is None:  # the fallback is not known, and a study must not rest on a guess
-        return replace(found, json_schema=None)
-    return replace(found, json_object=as_object)
-
-
-def _obeys_schema(reply: dict[str, Any]) -> bool:
-    return _obeys(reply, schema=True)
-
-
-def _is_object(reply: dict[str, Any]) -> bool:
-    return _obeys(reply, schema=False)
-
-
-def _obeys(reply: dict[str, Any], *, schema: bool) -> bool:
-    """Return whether a reply shows that decoding was constrained, or at least not the contrary.
-
-    A reasoning model may not get as far as the reply. It must then suffice that the server accepted the
-    request.
-    """
-    try:
-        choice = reply["choices"][0]
-        text = (choice["message"].get("content") or "").rpartition(UNTHINK)[2].lstrip()
-        cut_off: bool = choice.get("finish_reason") == "length"
-        value: object = json.loads(text)
-    except (KeyError, TypeError, AttributeError):
-        return False
-    except ValueError:
-        return cut_off and (not text or text.startswith(("{", THINK)))
-    return value == {"surrobench": "probe"} if schema else isinstance(value, dict)
-
-
-def _has_samples(reply: dict[str, Any]) -> bool:
-    return len(reply["choices"]) > 1
-
-
-def _has_logprobs(reply: dict[str, Any]) -> bool:
-    choice = reply["choices"][0]
-    return isinstance(choice, dict) and bool(choice.get("logprobs"))
-
-
-def _counts(reply: dict[str, Any]) -> bool:
-    usage = reply.get("usage")
-    return isinstance(usage, dict) and bool(usage.get("completion_tokens"))
-
-
-def _server(http: httpx.Client, url: str) -> str:
-    """Return a server's name and version, as far as it tells them."""
-    response = http.get(f"{url.removesuffix('/v1')}/version")
-    try:
-        version = response.json()["version"] if response.is_success else None
-    except (ValueError, KeyError, TypeError):
-        version = None
-    return f"vLLM {version}" if isinstance(version, str) else response.headers.get("server", "")
-
-
-# ---------------------------------------------------------------------- what a study makes of it
-
-
 def lacking(
     spec: ModelSpec, found: Capabilities, *, begun: bool = False, counts: bool = False
 ) -> ModelError | None:
@@ -301,14 +138,14 @@ def lacking(
             f"The server of {spec.model} does not count tokens, and the suite limits them.",
             "Limit trials or seconds instead of tokens, or use a server that reports usage.",
         )
-    best = found.best(spec.structured)
-    if best != spec.structured:
-        problem = f"The server of {spec.model} does not take structured = {spec.structured!r}"
-        line = f'structured = "{best}"'
-    elif spec.seed and found.seed is False:
-        problem, line = f"The server of {spec.model} takes no seed", "seed = false"
-    else:
+    changed = found.best(spec)
+    if not changed:
         return None
+    line = as_toml(changed)
+    refused = {key: getattr(spec, key) for key in changed}
+    problem = f"The server of {spec.model} does not take {as_toml(refused)}"
+    if list(changed) == ["seed"]:
+        problem = f"The server of {spec.model} takes no seed"
     if begun:
         return ModelError(
             f"{problem}, with which its runs here were begun.",
@@ -316,3 +153,12 @@ def lacking(
             "and all of them start anew.",
         )
     return ModelError(f"{problem}.", f"Write {line} into its table in the suite.")
+
+
+def as_toml(settings: Mapping[str, Any]) -> str:
+    """Return settings of a model as a suite writes them, on one line."""
+    return ", ".join(f"{key} = {_value(value)}" for key, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    return f"{{ {as_toml(value)} }}" if isinstance(value, Mapping) else json.dumps(value)

@@ -1,29 +1,50 @@
 """Ask every server with one client: OpenAI-compatible HTTP, asynchronous, with bounded concurrency.
 
-Errors that can disappear by themselves are tried again with back-off: a server restarts, is busy or answers
-rubbish. An error that cannot (a prompt longer than the context) fails at once, with the server's own words.
+What comes back decides what happens:
+
+- Trouble that can pass by itself (a server restarts, drips, or answers rubbish) is tried again with
+  back-off. A request that is out of tries ends alone. Whether the server is dead, a probe decides.
+- "Too many requests" shows that the server lives. It uses up no try. All requests of the model pause for as
+  long as the server asks, and fewer are in flight afterwards.
+- A request that will never be answered (a prompt longer than the context) fails at once, with the server's
+  words.
+- What is about the key, the account, the model's name or the address ends all requests of the model.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
+import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
-from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
-from surrobench.llm.chat import NotACompletion, chat_body, completions_of
+from surrobench.errors import ModelUnavailable, RequestRefused
+from surrobench.llm.address import endpoint, shown
+from surrobench.llm.chat import QUESTION, NotACompletion, chat_body, completions_of
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.pace import Pace
+from surrobench.llm.transport import Answer, NoAnswer, Transport
+from surrobench.llm.verdicts import (
+    RESUME,
+    clock,
+    line_to_write,
+    problem_of,
+    remedy_of,
+    retry_after,
+    verdict,
+)
 from surrobench.protocol.requests import Complete, Completion
-from surrobench.untrusted import load_json
 
 LONGEST_PAUSE = 20.0
-"""The most seconds between two tries, whatever the server asks for."""
+"""The most seconds between two tries, unless the server asks for more."""
+WORTH_SAYING = 30.0
+"""A pause of more seconds is said."""
+PROBE_SECONDS = 60.0
+"""The most seconds that a server may take to show that it lives."""
 
 
 class Client:
@@ -38,31 +59,45 @@ class Client:
         backoff: seconds before the second try. They are doubled before each further try.
         samples: whether the server gives several completions for one request. If not, each is asked for
             alone.
+        note: takes a line worth saying at once; called in another thread.
 
     Raises:
         ModelError: the URL is not valid, or the environment variable of the key is not set.
     """
 
     def __init__(
-        self, spec: ModelSpec, base_url: str | None = None, *, backoff: float = 0.5, samples: bool = True
+        self,
+        spec: ModelSpec,
+        base_url: str | None = None,
+        *,
+        backoff: float = 0.5,
+        samples: bool = True,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec = spec
-        self.url = f"{(base_url or spec.url or '').rstrip('/')}/chat/completions"
-        self.in_flight = 0
+        self.url = endpoint(base_url or spec.url or "", "/chat/completions")
         self.tokens_in = 0
         self.tokens_out = 0
         self.completions = 0
         self._backoff = backoff
         self._samples = samples
-        self._gate = asyncio.Semaphore(spec.concurrency)
+        self._note = note
+        self._pace = Pace(spec.concurrency)
+        self._tickets = itertools.count()
         self._gone: ModelUnavailable | None = None
-        self._http = httpx.AsyncClient(
-            headers=authorization(spec),
-            timeout=httpx.Timeout(spec.timeout, connect=10),
-            # The semaphore is the only bound. The default pool of 100 would be a second, hidden one.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=spec.concurrency),
-            trust_env=not is_here(self.url),
-        )
+        self._busy = 0
+        """How often in a row the server has said that it is busy."""
+        self._answered: float | None = None
+        """When the server last answered, or refused, a request (``time.monotonic``)."""
+        self._first: float | None = None
+        """When the first request was sent."""
+        self._probing: asyncio.Task[ModelUnavailable | None] | None = None
+        self._transport = Transport(spec, self.url)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many requests the server has now."""
+        return self._pace.in_flight
 
     def body(self, request: Complete, seed: int | None) -> dict[str, Any]:
         """Return everything in the request that determines the answer, and nothing else (it is hashed)."""
@@ -83,7 +118,7 @@ class Client:
                 another seed.
 
         Raises:
-            ModelUnavailable: there was no usable answer after all tries.
+            ModelUnavailable: there was no usable answer after all tries, or the server answers no request.
             RequestRefused: the server will never answer this request.
         """
         sent = self.body(request, seed)
@@ -93,12 +128,7 @@ class Client:
             # llama.cpp puts further samples into other runs' slots. It refuses more samples than it has
             # slots.
             sent.pop("n", None)
-        async with self._gate:
-            self.in_flight += 1
-            try:
-                completions = await self._retrying(sent)
-            finally:
-                self.in_flight -= 1
+        completions = await asyncio.wrap_future(self._transport.submit(self._retrying(sent)))
         completions = completions[: request.n]
         self.completions += len(completions)
         self.tokens_in += sum(completion.tokens_in for completion in completions)
@@ -107,11 +137,11 @@ class Client:
 
     def stop(self) -> None:
         """Send no further request: what waits for its turn, or to be tried again, is given up."""
-        self._gone = self._gone or ModelUnavailable("The study was interrupted.")
+        self._transport.call(lambda: self._end("The study was interrupted."))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,127 +151,162 @@ class Client:
     ) -> None:
         await self.aclose()
 
-    async def _retrying(self, sent: dict[str, Any]) -> list[Completion]:
-        tries = self.spec.retries + 1
-        for number in range(tries):
-            if self._gone is not None:  # another request has waited long enough for all requests
-                raise ModelUnavailable(self._gone.message, self._gone.remedy)
-            asked_to_wait = 0.0
-            start = time.perf_counter()
+    # ------------------------------------------------------------------ in the transport's thread
+
+    async def _retrying(self, sent: Mapping[str, Any]) -> list[Completion]:
+        """Return the completions of one request, with as many tries as it takes and may."""
+        content = json.dumps(sent, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        ticket, failures = next(self._tickets), 0
+        while True:
+            if self._gone is not None:
+                raise _again(self._gone)
             try:
-                response = await self._http.post(self.url, json=sent)
-                latency = time.perf_counter() - start
-                if response.status_code == httpx.codes.OK:
-                    return completions_of(response, latency)
-                problem = f"status {response.status_code}: {_message(response)}"
-                if not _may_recover(response.status_code):
-                    raise self._refusal(response.status_code, problem, sent)
-                asked_to_wait = _retry_after(response)
-            except httpx.RequestError as error:
-                problem = f"{type(error).__name__} {error}".strip()
-            except NotACompletion as error:
-                problem = f"not a chat completion: {error}"
-            if number + 1 < tries:
+                return await self._try(content, ticket, sent)
+            except _Busy:
+                continue
+            except _Trouble as trouble:
+                failures += 1
+                if failures > self.spec.retries:
+                    raise await self._out_of_tries(str(trouble), failures, trouble.started) from None
                 # Jitter prevents requests that failed together from coming back together.
-                pause = self._backoff * 2**number * random.uniform(0.5, 1.0)
-                await asyncio.sleep(min(max(pause, asked_to_wait), LONGEST_PAUSE))
-        self._gone = ModelUnavailable(
-            f"No answer from {self.url} after {tries} tries (last: {problem}).",
-            "Start the server and repeat the command; it resumes where it stopped.",
-        )
-        raise self._gone
+                pause = self._backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(min(pause, LONGEST_PAUSE))
 
-    def _refusal(self, status: int, problem: str, sent: Mapping[str, Any]) -> RequestRefused:
-        remedy = ""
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            variable = self.spec.key_env
-            remedy = (
-                f"Put a valid API key in the environment variable {variable}."
-                if variable
-                else "Name the environment variable that holds the API key: key_env of the model."
+    async def _try(self, content: bytes, ticket: int, sent: Mapping[str, Any]) -> list[Completion]:
+        """Send a request once, when it is its turn.
+
+        Raises:
+            _Busy: the server has too many requests; the pause that it asks for has begun.
+            _Trouble: there was no usable answer, which may pass.
+            ModelUnavailable, RequestRefused: see ``complete``.
+        """
+        in_flight = await self._pace.enter(ticket)
+        started = time.monotonic()
+        if self._first is None:
+            self._first = started
+        try:
+            answer = await self._transport.send(self.url, content, self.spec.timeout)
+            status = answer.status
+            if verdict(status, answer.content) == "reply":
+                try:
+                    completions = completions_of(answer, in_flight)
+                except NotACompletion as error:
+                    if error.status is None:
+                        raise _Trouble(f"not a chat completion: {error}", started) from None
+                    status = error.status
+                else:
+                    self._answered, self._busy = time.monotonic(), 0
+                    self._pace.answered()
+                    return completions
+            self._raise_for(status, answer, started, sent)
+            raise AssertionError("every other answer is an error")
+        except NoAnswer as error:
+            raise _Trouble(str(error), started) from None
+        finally:
+            self._pace.leave()
+
+    def _raise_for(self, status: int, answer: Answer, started: float, sent: Mapping[str, Any]) -> None:
+        problem, wait = problem_of(status, answer.content), retry_after(answer)
+        judged = verdict(status, answer.content)
+        if judged == "closed":
+            raise self._end(
+                f"{shown(self.url)} answers no request: {problem}.",
+                remedy_of(status, answer.headers, self.spec),
             )
-        elif status == httpx.codes.NOT_FOUND:
-            remedy = "Check the URL (it ends in /v1) and the model's name."
-        elif status in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY) and (
-            weaker := _takes_any_root(sent)
-        ):
-            remedy = (
-                "If it takes only schemas of objects, "
-                f"write structured = {weaker} into the model's table in the suite."
+        if judged == "busy" or wait > 0:
+            self._pause(wait, started, problem)
+        if judged == "busy":
+            raise _Busy
+        if judged == "refused":
+            self._answered = time.monotonic()
+            remedy = remedy_of(status, answer.headers, self.spec) or line_to_write(sent, problem)
+            raise RequestRefused(f"{shown(self.url)} refused the request, {problem}.", remedy)
+        raise _Trouble(problem, started)
+
+    def _pause(self, wait: float, started: float, problem: str) -> None:
+        """Pause all requests, and have fewer of them in flight afterwards.
+
+        Raises:
+            ModelUnavailable: the pause is longer than the suite has patience for, or pauses are all there is.
+        """
+        now, patience = time.monotonic(), self.spec.patience
+        if wait > patience:
+            raise self._end(
+                f"{shown(self.url)} asks to wait until {clock(wait)} ({problem}).",
+                "Repeat the command then; it resumes where it stopped.",
             )
-        return RequestRefused(f"{self.url} refused the request, {problem}.", remedy)
+        since = self._answered or self._first or started
+        if now - since > patience:
+            raise self._end(
+                f"{shown(self.url)} has asked to wait for {now - since:,.0f} seconds and answered no "
+                f"request ({problem}).",
+                "Repeat the command later; it resumes where it stopped.",
+            )
+        if started >= self._pace.resumes:  # the first of those that were in flight together
+            self._busy += 1
+            if wait > WORTH_SAYING:
+                self._note(f"{shown(self.url)} asks to wait until {clock(wait)} ({problem}). Requests pause.")
+        self._pace.slow_down(started)
+        self._pace.pause(wait or min(self._backoff * 2 ** (self._busy - 1), LONGEST_PAUSE))
 
-
-def _takes_any_root(sent: Mapping[str, Any]) -> str:
-    """Return how else decoding could be constrained for a schema of an array or of a single value.
-
-    Several configurations can also be read from an object. A number or a class can only be read from text.
-    The result is empty if the request's schema is of an object, or if there is none.
-    """
-    schema = sent.get("response_format", {}).get("json_schema", {}).get("schema", {})
-    if not schema or schema.get("type") == "object":
-        return ""
-    return '"json_object" or "none"' if schema.get("type") == "array" else '"none"'
-
-
-def _may_recover(status: int) -> bool:
-    return status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or status >= 500
-
-
-def _retry_after(response: httpx.Response) -> float:
-    try:
-        return float(response.headers.get("retry-after", "0"))
-    except ValueError:  # the header may also be a date; then only the back-off decides
-        return 0.0
-
-
-def _message(response: httpx.Response) -> str:
-    """Return what the server says is wrong, on one line."""
-    try:
-        data = load_json(response.content)
-    except ValueError:
-        data = None
-    error = data.get("error", data) if isinstance(data, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    text = message if isinstance(message, str) else response.text
-    return " ".join(text.split())[:300].rstrip(".") or response.reason_phrase
-
-
-def is_here(url: str) -> bool:
-    """Return whether a URL is of this machine.
-
-    A proxy from the environment must not be asked for such a URL.
-
-    Raises:
-        ModelError: the URL is not valid.
-    """
-    return _host(url) in ("localhost", "127.0.0.1", "::1")
-
-
-def _host(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ModelError(
-            f"{url!r} is not the URL of a model server.", "Give it as http://host:port/v1 (url of the model)."
+    async def _out_of_tries(self, problem: str, tries: int, started: float) -> ModelUnavailable:
+        """Return the error that ends a request; where the server is dead, it ends all of them."""
+        if self._answered is None or self._answered <= started:
+            if self._probing is None:
+                self._probing = asyncio.ensure_future(self._probe(problem, tries))
+            gone = await asyncio.shield(self._probing)
+            if gone is not None:
+                return _again(gone)
+        return ModelUnavailable(
+            f"{shown(self.url)} answers, but not this request after {tries} tries (last: {problem}).",
+            "Repeat the command to try again; the server's log may say more.",
         )
-    return parsed.host
+
+    async def _probe(self, problem: str, tries: int) -> ModelUnavailable | None:
+        """Find out whether the server answers anything; if not, return the error that ends all requests."""
+        limit = {
+            "max_completion_tokens" if "max_completion_tokens" in self.spec.sampling else "max_tokens": 16
+        }
+        asked = {**limit, "model": self.spec.model, "messages": [{"role": "user", "content": QUESTION}]}
+        try:
+            answer = await self._transport.send(
+                self.url, json.dumps(asked).encode(), min(self.spec.timeout, PROBE_SECONDS)
+            )
+            judged = verdict(answer.status, answer.content)
+            if judged == "reply":
+                completions_of(answer)
+            if judged in ("reply", "busy", "refused"):
+                return None
+            if judged == "closed":
+                stated = problem_of(answer.status, answer.content)
+                remedy = remedy_of(answer.status, answer.headers, self.spec)
+                return self._end(f"{shown(self.url)} answers no request: {stated}.", remedy)
+        except (NoAnswer, NotACompletion):
+            pass
+        finally:
+            self._probing = None
+        return self._end(f"No answer from {shown(self.url)} after {tries} tries (last: {problem}).", RESUME)
+
+    def _end(self, message: str, remedy: str = "") -> ModelUnavailable:
+        """End all requests of the model, those that wait for their turn included."""
+        if self._gone is None:
+            self._gone = gone = ModelUnavailable(self._transport.clean(message), remedy)
+            self._pace.close(lambda: _again(gone))
+        return _again(self._gone)
 
 
-def authorization(spec: ModelSpec) -> dict[str, str]:
-    """Return the header that carries a model's API key, if the model has a key.
+def _again(error: ModelUnavailable) -> ModelUnavailable:
+    """Return a copy: each request that ends with an error has its own traceback."""
+    return ModelUnavailable(error.message, error.remedy)
 
-    Raises:
-        ModelError: the environment variable that should hold the key does not.
-    """
-    if spec.key_env is None:
-        return {}
-    key = os.environ.get(spec.key_env, "").strip()
-    if not (key and key.isascii() and key.isprintable()):
-        raise ModelError(
-            f"The environment variable {spec.key_env} holds no API key for {spec.model}.",
-            f"Set it (export {spec.key_env}=...) and repeat the command.",
-        )
-    return {"Authorization": f"Bearer {key}"}
+
+class _Busy(Exception):
+    """The server has too many requests."""
+
+
+class _Trouble(Exception):
+    """There was no usable answer, which may pass; the text says why, ``started`` when the try was sent."""
+
+    def __init__(self, problem: str, started: float) -> None:
+        super().__init__(problem)
+        self.started = started

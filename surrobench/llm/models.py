@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from surrobench.errors import ModelError
+from surrobench.llm.address import checked
+from surrobench.llm.sampling import checked_sampling, flat
 from surrobench.llm.server_flags import telling_flags
 from surrobench.llm.weights_folder import weights_identity
 
@@ -19,6 +23,27 @@ EMBEDDED_SIZE = "135M"
 PROVIDERS = "surrobench.models"
 """Entry points of this group provide servers of models, see ``llm.servers.providers``."""
 SERVED = ("embedded", "vllm")
+KEY_OPTIONS = ("--api-key", "--hf-token", "--ssl-keyfile-password", "--token")
+"""Options of servers whose values are secrets."""
+
+
+Structured = Literal["json_schema", "strict", "strict_unbounded", "json_object", "none"]
+"""How decoding is constrained, from the strongest way to the weakest."""
+Shape = Literal["object", "array", "value"]
+"""What a reply is: one configuration, several, or a number or a class."""
+
+
+def shape_of(schema: Mapping[str, Any]) -> Shape:
+    """Return what the replies are that a JSON schema describes."""
+    kind = schema.get("type")
+    return "object" if kind == "object" else "array" if kind == "array" else "value"
+
+
+def weaker_than(structured: Structured, shape: Shape) -> list[Structured]:
+    """Return the weaker ways of constraining replies, the strongest first. No object holds a single value."""
+    order: tuple[Structured, ...] = get_args(Structured)
+    below = order[order.index(structured) + 1 :]
+    return [mode for mode in below if not (mode == "json_object" and shape == "value")]
 
 
 _REACHED = frozenset(
@@ -56,15 +81,28 @@ class ModelSpec(BaseModel):
     size: str = ""
     """The number of parameters as people say it (``135M``). It is shown beside the method's name."""
     sampling: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of each request that override the method's own, such as temperature and max_tokens."""
-    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """Parameters of each request that override the method's own, such as temperature and max_tokens.
+
+    Names that are not known are refused. Put what only your server knows into a table ``extra_body`` of it.
+    """
+    structured: Structured | dict[Shape, Structured] = "json_schema"
     """How decoding is constrained. It is part of a run's identity, since constraints hide mistakes.
 
+    ``json_schema`` sends the schema as it is. ``strict`` sends it as OpenAI's strict mode takes it: all
+    properties required, optional ones nullable, an object around everything. ``strict_unbounded`` also leaves
+    out the ends of ranges. ``json_object`` asks for any object, ``none`` for text.
+
     Not all replies are objects. Several configurations at once (``zero-shot``, the start of ``llambo`` and
-    ``llinbo``) are an array. LLAMBO's surrogates ask for a number or a class. A server that takes only
-    schemas of objects (OpenAI's strict mode) refuses these requests, although it passes the probe. Write
-    ``"json_object"`` for arrays, and ``"none"`` for numbers and classes.
+    ``llinbo``) are an array. LLAMBO's surrogates ask for a number or a class. A table says it for each of
+    the three: ``{ object = "json_schema", array = "strict", value = "none" }``. What is left out is
+    ``json_schema``.
     """
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The name under which a method's limit of tokens is sent. Some servers take only one of them."""
+    omit: list[Literal["temperature", "top_p", "max_tokens"]] = Field(default_factory=list)
+    """Parameters of the methods that are not sent, because the server refuses them."""
+    thinking: int = Field(default=0, ge=0, le=10**7)
+    """Tokens for thinking, which are added to every limit: what a model thinks counts as output."""
     seed: bool = True
     """Whether a seed is sent with each request. Turn it off for a server that takes none."""
     key_env: str | None = None
@@ -111,9 +149,17 @@ class ModelSpec(BaseModel):
     ``--gpu-memory-utilization``.
     """
     timeout: float = Field(default=600.0, gt=0)
-    """How many seconds to wait for one answer."""
+    """How many seconds to wait for the last byte of one answer."""
     retries: int = Field(default=6, ge=0)
-    """How often a request is tried again after a transport error or a status 408, 429 or 5xx."""
+    """How often a request is tried again after a transport error or a status 408 or 5xx.
+
+    A status 429 ("too many requests") is waited for and uses up no try.
+    """
+    patience: float = Field(default=3600.0, gt=0)
+    """How many seconds the server may do nothing but ask for patience (status 429, ``Retry-After``).
+
+    After that, its runs are parked.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +167,32 @@ class ModelSpec(BaseModel):
         if isinstance(values, dict) and values.get("serve") == "embedded":
             return {"revision": EMBEDDED_REVISION, "size": EMBEDDED_SIZE, **values}
         return values
+
+    @field_validator("sampling")
+    @classmethod
+    def _known_parameters(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        return checked_sampling(sampling)
+
+    @field_validator("extra")
+    @classmethod
+    def _no_keys(cls, extra: list[str]) -> list[str]:
+        for option in extra:
+            if option.partition("=")[0] in KEY_OPTIONS:
+                raise ValueError(
+                    f"{option.partition('=')[0]} would be stored with the results: name the environment "
+                    "variable that holds the key by key_env"
+                )
+        return extra
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        try:
+            if url is not None:
+                checked(url)
+        except ModelError as error:
+            raise ValueError(f"{error.message} {error.remedy}") from None
+        return url
 
     @model_validator(mode="after")
     def _one_server(self) -> ModelSpec:
@@ -133,6 +205,14 @@ class ModelSpec(BaseModel):
         if (self.url is None) == (self.serve is None):
             raise ValueError('give either url = "http://host:port/v1" or serve = "embedded" or "vllm"')
         return self
+
+    def structured_for(self, shape: Shape) -> Structured:
+        """Return how replies of a shape are constrained."""
+        return (
+            self.structured.get(shape, "json_schema")
+            if isinstance(self.structured, dict)
+            else self.structured
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine the answers, and so belong to a run's identity.
@@ -152,6 +232,10 @@ class ModelSpec(BaseModel):
         }
         # The default of a field is whatever this version says; the model is always named.
         identity["model"] = self.model
+        if self.sampling:
+            identity["sampling"] = flat(identity["sampling"])
+        if self.omit:
+            identity["omit"] = sorted(set(self.omit))
         if self.weights is not None and self.weights != self.model:
             identity["weights"] = weights_identity(self.weights)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os.path
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,7 +110,14 @@ class Asked(NamedTuple):
     written: int
 
 
-def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) -> Asked:
+def rehearse(
+    run: Run,
+    plan: Plan | None = None,
+    *,
+    one_by_one: bool = False,
+    most: int | None = None,
+    asks: Callable[[Complete], None] = lambda request: None,
+) -> Asked:
     """Return what a run asks whose model proposes at random.
 
     A method that raises, or asks for what it may not, is counted as far as it came: the run itself will say
@@ -120,13 +127,17 @@ def rehearse(run: Run, plan: Plan | None = None, *, one_by_one: bool = False) ->
         run: which.
         plan: the one that the run is of; without, the names of the run are resolved first.
         one_by_one: whether each of several completions is a request of its own, with its prompt.
+        most: stop after so many trials.
+        asks: called with each request.
     """
     plan, guard = plan or resolved([run]), Guard()
     with guard.watching():
-        return _rehearse(run, plan, guard, one_by_one)
+        return _rehearse(run, plan, guard, one_by_one, most, asks)
 
 
-def _rehearse(run: Run, plan: Plan, guard: Guard, one_by_one: bool) -> Asked:
+def _rehearse(
+    run: Run, plan: Plan, guard: Guard, one_by_one: bool, most: int | None, asks: Callable[[Complete], None]
+) -> Asked:
     where, entry = plan.benchmarks[run.benchmark], plan.optimizers[run.optimizer]
     task = task_of(run, where, nothing(where), Stopwatch(), Counter())
     stand_in = StandIn(task, "random", stream("rehearsal", run.benchmark))
@@ -136,6 +147,7 @@ def _rehearse(run: Run, plan: Plan, guard: Guard, one_by_one: bool) -> Asked:
     submitted: list[Submit] = []
     answer: Any = None
     expected = plan.expected_trials(run)
+    expected = expected if most is None else min(expected, most)
     while trials < expected and calls < MOST_CALLS:
         try:
             request = validated(guard.call(steps.send, answer))
@@ -146,6 +158,7 @@ def _rehearse(run: Run, plan: Plan, guard: Guard, one_by_one: bool) -> Asked:
             answers = [stand_in.answer(part) for part in batch]
             calls += sum(part.n for part in batch)
             for part in batch:
+                asks(part)
                 prompt = "".join(message.content for message in part.messages)
                 read += len(prompt) * (part.n if one_by_one else 1)
                 fresh += len(prompt) - len(os.path.commonprefix([before, prompt]))  # noqa: RUF071 - of characters

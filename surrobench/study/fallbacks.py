@@ -7,12 +7,11 @@ may not answer, and in a replay. What a suite says explicitly never falls back.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from surrobench.llm.capabilities import Capabilities
+from surrobench.llm.capabilities import Capabilities, as_toml
 from surrobench.suite.schema import Suite
 from surrobench.untrusted import load_json
 
@@ -48,17 +47,13 @@ def with_fallbacks(
             key: value for key, value in before.get(label, {}).items() if key not in spec.model_fields_set
         }
         wanted = spec.model_copy(update=kept)
-        changed: dict[str, Any] = dict(kept)
-        if "structured" not in spec.model_fields_set and server.best(wanted.structured) != wanted.structured:
-            changed["structured"] = server.best(wanted.structured)
-        if "seed" not in spec.model_fields_set and wanted.seed and server.seed is False:
-            changed["seed"] = False
+        found_now = server.best(wanted).items()
+        changed = kept | {key: value for key, value in found_now if key not in spec.model_fields_set}
         if not changed:
             continue
         models[label] = spec.model_copy(update=changed)
         fallbacks[label] = changed
-        lines = ", ".join(f"{key} = {json.dumps(value)}" for key, value in changed.items())
-        note(f"{label} falls back to what its server can do, as if [models.{label}] said: {lines}")
+        note(f"{label} falls back to what its server can do, as if [models.{label}] said: {as_toml(changed)}")
     return suite.model_copy(update={"models": models}), fallbacks
 
 
@@ -85,7 +80,7 @@ def with_recorded_weights(suite: Suite, recording: Path) -> Suite:
     Weights in a folder are known by their content. A replay needs the digits of the content alone.
     """
     try:
-        manifest = json.loads((recording / "manifest.json").read_text())
+        manifest = load_json((recording / "manifest.json").read_text())
         known = {
             label: spec.model_copy(update={"weights": manifest["weights"][label]})
             for label, spec in suite.models.items()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from surrobench.errors import ModelError, ModelUnavailable
-from surrobench.llm.capabilities import capabilities, lacking
+from surrobench.llm.address import shown
+from surrobench.llm.capabilities import Capabilities, lacking
 from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.probe import capabilities
 from surrobench.plan.plan import Plan
+from surrobench.plan.run import Run
 from surrobench.protocol.requests import Complete, Completion
 from surrobench.results.folder import Results
+from surrobench.seeding import content_hash
+from surrobench.study.expected_requests import expected_requests
 from surrobench.study.fallbacks import Fallbacks, with_fallbacks
 from surrobench.suite.schema import Suite
 
@@ -32,12 +38,14 @@ class ModelSettings:
         fallbacks: what of it fell back to what the servers support.
         servers: label of a model -> what its server can do, as the manifest keeps it, of those probed.
         problems: label of a model -> what its server cannot do, though the suite or earlier runs ask for it.
+        counted: labels of the models with runs whose budget is tokens.
     """
 
     suite: Suite
     fallbacks: Fallbacks
     servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[str, ModelError] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
 
 
 def choose_settings(
@@ -51,15 +59,16 @@ def choose_settings(
         plan: of the suite with the stored fallbacks.
         results: of earlier sessions, if there are any.
         note: takes a line for each server that lacks something, and for each fallback.
+
+    Raises:
+        ModelError: a server will answer no request (a wrong key, say).
     """
     asking = [run for run in plan if run.asks_model] if suite.models else []
     pending = results.unfinished(asking) if results is not None else asking
-    servers = {}
-    for label in sorted({run.model for run in pending if run.model}):
-        with contextlib.suppress(ModelError):  # it is said where the model is opened, and its runs are parked
-            servers[label] = capabilities(suite.models[label])
-            if servers[label].lacks:
-                note(f"{label}: {servers[label]}")
+    servers = {
+        label: _probed(label, suite.models[label], _asking(label, pending), plan, results, note)
+        for label in sorted({run.model for run in pending if run.model})
+    }
     if not servers:
         return stored
     _, fallbacks = with_fallbacks(suite, servers, stored.fallbacks, _say_nothing)
@@ -76,7 +85,61 @@ def choose_settings(
     }
     problems = {label: problem for label, problem in judged.items() if problem is not None}
     records = {label: asdict(server) for label, server in servers.items()}
-    return ModelSettings(asked, fallbacks, records, problems)
+    counted = frozenset(run.model for run in pending if run.model and run.tokens is not None)
+    return ModelSettings(asked, fallbacks, records, problems, counted)
+
+
+def _probed(
+    label: str,
+    spec: ModelSpec,
+    runs: Sequence[Run],
+    plan: Plan,
+    results: Results | None,
+    note: Callable[[str], None],
+) -> Capabilities:
+    """Return what a model's server can do, and note what a user should know of it."""
+    requests = expected_requests(runs, plan) if spec.url else []
+    waited = f"Waiting for the server of {label} ({shown(spec.url or '')}) to answer a probe"
+    server = capabilities(spec, requests, lambda seconds: note(f"{waited}: {seconds:.0f} seconds so far."))
+    if server.lacks:
+        note(f"{label}: {server}")
+    limits = sorted(
+        {request.sampling["max_tokens"] for request in requests if "max_tokens" in request.sampling}
+    )
+    if server.thinks and not spec.thinking and limits:
+        note(
+            f"{label} thinks before it replies, and its thinking counts as output: the limits of this study "
+            f"({', '.join(f'{limit:,}' for limit in limits)} tokens) may leave no reply. "
+            f"Write, for example, thinking = 8192 into [models.{label}]."
+        )
+    before = _stated_before(label, results)
+    for key, words in STATED.items():
+        was, now = before.get(key), getattr(server, key)
+        if was and now and was != now:
+            note(f"{label}: since the last session, the {words} changed from {was} to {now}.")
+    return server
+
+
+def _asking(label: str, runs: Iterable[Run]) -> list[Run]:
+    """Return the runs that ask a model."""
+    return [run for run in runs if run.asks_model and run.model == label]
+
+
+STATED = {
+    "server": "server's version",
+    "model": "name of the model",
+    "fingerprint": "fingerprint of the model",
+}
+"""What a server states that must not change within a study, in words."""
+
+
+def _stated_before(label: str, results: Results | None) -> Mapping[str, Any]:
+    """Return what the server of a model could do when it was last probed."""
+    for session in reversed(results.manifest["sessions"] if results is not None else []):
+        servers = session.get("servers")
+        if isinstance(servers, dict) and isinstance(known := servers.get(label), dict) and known.get("model"):
+            return known
+    return {}
 
 
 def open_models(
@@ -113,12 +176,19 @@ def _open_model(
     from surrobench.llm.client import Client
 
     spec = settings.suite.models[label]
-    model = JournalledModel(spec, journal, slots=spec.slots if spec.serve == "embedded" else None)
+    model = JournalledModel(
+        spec,
+        journal,
+        slots=spec.slots if spec.serve == "embedded" else None,
+        note=note,
+        needs_counts=label in settings.counted,
+    )
     try:
         if label in settings.problems:
             raise settings.problems[label]
         url = spec.url or _start_server(label, spec, folder, note, stack)
-        model.client = Client(spec, url, samples=settings.servers.get(label, {}).get("samples") is not False)
+        samples = settings.servers.get(label, {}).get("samples") is not False
+        model.client = Client(spec, url, samples=samples, note=note)
     except ModelError as error:
         note(str(error))
         log.info("model %s cannot be asked: %s", label, error)
@@ -135,7 +205,7 @@ def _start_server(
     from surrobench.llm.servers.providers import provided_server
     from surrobench.llm.servers.vllm import vllm_server
 
-    server_log = folder / f"server-{label}.log"
+    server_log = folder / f"server-{file_name(label)}.log"
     if spec.serve == "embedded":
         note(f"Starting the embedded model {spec.model} ...")
         return stack.enter_context(embedded_server(spec, server_log)).url
@@ -144,6 +214,12 @@ def _start_server(
         return stack.enter_context(provided_server(spec, server_log))
     note(f"Starting vLLM with {spec.model}; its log: {server_log} ...")
     return stack.enter_context(vllm_server(spec, server_log)).url
+
+
+def file_name(label: str) -> str:
+    """Return a label as a part of a file's name: whatever may stand in a path is replaced."""
+    name = re.sub(r"[^\w.-]", "_", label, flags=re.ASCII).strip(".")[:50]
+    return name if name == label else f"{name}-{content_hash(label)[:8]}"
 
 
 class NoServer:

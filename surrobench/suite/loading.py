@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from surrobench.benchmarks.registry import expand, located
 from surrobench.errors import DataError, SuiteError, UsageError
+from surrobench.llm.address import without_secrets
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompt_variants import is_folder
 from surrobench.optimizers import registry as optimizers
@@ -171,7 +172,8 @@ def _first_problem(error: ValidationError, text: str) -> str:
     if isinstance(raised, Misfit):
         nearest = (_line(list(raised.keys[:n]), text) for n in range(len(raised.keys), 0, -1))
         return str(raised) + _at(next(filter(None, nearest), None), text)
-    keys = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    # Where a value may be of several types, pydantic names the type after the key.
+    keys = [part for part in problem["loc"] if isinstance(part, str) and "[" not in part]
     key = ".".join(keys) or "the suite"
     if problem["type"] == "extra_forbidden":
         message = unknown_name("key", key, _keys_beside(keys))
@@ -186,7 +188,7 @@ def _first_problem(error: ValidationError, text: str) -> str:
             known = re.findall("'([^']+)'", problem["ctx"]["expected"])
             near = difflib.get_close_matches(str(problem["input"]), known, n=1, cutoff=0.5)
             message += f"; did you mean {near[0]!r}?" if near else ""
-    return message.rstrip(".") + _at(_line(keys, text), text)
+    return without_secrets(message.rstrip(".") + _at(_line(keys, text), text))
 
 
 def _at(number: int | None, text: str) -> str:

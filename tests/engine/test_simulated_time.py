@@ -525,6 +525,17 @@ def test_thinking_is_simulated_time_only_where_the_suite_says_so(tmp_path: Path)
     assert files(again) == files(folder)
 
 
+def test_waiting_is_no_thinking(register: Register, tmp_path: Path) -> None:
+    def waits(task: Task, rng: np.random.Generator) -> Steps:
+        while True:
+            time.sleep(0.2)  # as where other processes have the processor
+            yield Evaluate(task.space.sample(1, rng), source="random")
+
+    label = register(waits)
+    assert run(suite_text(MLP, methods=["random", label], seeds=1, head="overhead = true"), tmp_path).complete
+    assert trials(tmp_path).filter(optimizer=label)["overhead"].sum() < 0.2
+
+
 @pytest.mark.parametrize("budget", ["trials = 40", "seconds = 60.0"])
 @pytest.mark.parametrize("name", ["asynchronous", "random"])
 def test_thinking_is_replayed_where_time_decides_what_is_dropped(

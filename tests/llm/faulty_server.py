@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from surrobench.llm.capabilities import QUESTION
+from surrobench.llm.chat import QUESTION
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Behaviour:
     """Never answer (until the server is closed)."""
     drop: bool = False
     """Close the connection without an answer."""
+    wire: bytes | None = None
+    """These bytes in the place of an answer in HTTP."""
+    drip: bytes = b""
+    """After ``wire`` or the headers: these bytes again and again, each within any time-out of a read."""
 
 
 Plan = Sequence[Behaviour] | Callable[[dict[str, Any]], Behaviour]
@@ -104,6 +108,22 @@ def capable(body: dict[str, Any]) -> Behaviour:
     return raw({"choices": [choice] * body.get("n", 1), "usage": usage})
 
 
+def packed(payload: bytes, encoding: str = "gzip") -> Behaviour:
+    """A body that is said to be packed."""
+    return Behaviour(payload=payload, headers={"Content-Encoding": encoding})
+
+
+def dripping_body() -> Behaviour:
+    """A reply whose bytes come one by one, for ever."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    return Behaviour(wire=head, drip=b"1\r\n \r\n")
+
+
+def dripping_headers() -> Behaviour:
+    """Headers that come one by one, for ever."""
+    return Behaviour(wire=b"HTTP/1.1 200 OK\r\n", drip=b"x-a: b\r\n")
+
+
 class FaultyServer:
     """The server; runs in threads while its context is open.
 
@@ -112,6 +132,7 @@ class FaultyServer:
         bodies: the JSON body of every request so far, in order of arrival.
         probes: those of requests that only find out what the server can do; ``probed`` answers them.
         headers: the headers of every request so far.
+        paths: their paths, with what follows the ``?``.
         peak: the largest number of requests that were open at once.
     """
 
@@ -119,6 +140,7 @@ class FaultyServer:
         self.bodies: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.peak = 0
         self._open = 0
         self._plan, self._probed = plan, probed
@@ -140,7 +162,7 @@ class FaultyServer:
         self._http.server_close()
         self._thread.join()
 
-    def _next(self, headers: dict[str, str], body: dict[str, Any]) -> Behaviour:
+    def _next(self, headers: dict[str, str], body: dict[str, Any], path: str) -> Behaviour:
         with self._lock:
             self._open += 1
             if body["messages"][-1]["content"] == QUESTION:
@@ -148,6 +170,7 @@ class FaultyServer:
                 return self._probed(body)
             self.peak = max(self.peak, self._open)
             self.headers.append(headers)
+            self.paths.append(path)
             self.bodies.append(body)
             if callable(self._plan):
                 return self._plan(body)
@@ -163,7 +186,7 @@ class FaultyServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                behaviour = server._next(dict(self.headers), body)
+                behaviour = server._next(dict(self.headers), body, self.path)
                 try:
                     if behaviour.hang:
                         server._closing.wait()
@@ -175,6 +198,11 @@ class FaultyServer:
 
             def _answer(self, behaviour: Behaviour) -> None:
                 with contextlib.suppress(OSError):  # the client gave up and left
+                    if behaviour.wire is not None:
+                        self.wfile.write(behaviour.wire)
+                        while behaviour.drip and not server._closing.wait(0.02):
+                            self.wfile.write(behaviour.drip)
+                        return
                     self.send_response(behaviour.status)
                     for name, value in behaviour.headers.items():
                         self.send_header(name, value)

@@ -7,17 +7,22 @@ from typing import Any
 import pytest
 
 from surrobench.errors import ModelError
-from surrobench.llm.capabilities import EMBEDDED, Capabilities, capabilities, lacking, probe
+from surrobench.llm.capabilities import EMBEDDED, Capabilities, lacking
 from surrobench.llm.journal import Journal
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.probe import capabilities, probe
 from surrobench.results.folder import Results
 from surrobench.study.fallbacks import with_fallbacks
 from surrobench.suite.loading import parse_suite
 from tests.studies import AGENT, MLP, files, run, suite_text, surrobench
 
-from .faulty_server import Behaviour, FaultyServer, capable, drop, error, ok, raw, rubbish
+from .faulty_server import Behaviour, FaultyServer, busy, capable, drop, error, ok, raw, rubbish
 
 EVERYTHING = {"json_schema": True, "seed": True, "samples": True, "logprobs": True, "usage": True}
+
+
+def spec(**settings: Any) -> ModelSpec:
+    return ModelSpec(**{"url": "http://127.0.0.1:9/v1", "model": "m", **settings})
 
 
 def seen(answer: Any, **settings: Any) -> tuple[Capabilities, FaultyServer]:
@@ -67,7 +72,7 @@ def test_what_to_fall_back_to_is_not_guessed() -> None:
     refused = without("json_schema")
     found, _ = seen(lambda body: refused(body) if "json_schema" in str(body) else busy(body))
     assert (found.json_schema, found.json_object) == (None, None)
-    assert found.best("json_schema") == "json_schema"
+    assert found.best(spec()) == {}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,8 @@ def test_what_to_fall_back_to_is_not_guessed() -> None:
 )
 def test_the_best_way_of_constraining(answer: Any, best: str) -> None:
     found, _ = seen(answer)
-    assert found.best("json_schema") == best
-    assert found.best("none") == "none"
+    assert found.best(spec()) == ({} if best == "json_schema" else {"structured": best})
+    assert found.best(spec(structured="none")) == {}
 
 
 @pytest.mark.parametrize("content", [None, "", "<think>They want me to", '{"surrobench": "pr'])
@@ -99,11 +104,12 @@ def test_a_server_that_gives_fewer_completions_and_counts_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [error(503), error(401), error(404, "no such model"), rubbish(), drop(), raw({"choices": []})]
+    "trouble",
+    [error(503), error(408), busy("0"), rubbish(), drop(), raw({"choices": []}), raw(b"[" * 100_000)],
 )
 def test_trouble_leaves_everything_unknown(trouble: Behaviour) -> None:
     found, _ = seen(lambda body: trouble)
-    assert found.best("json_schema") == "json_schema"
+    assert found.best(spec()) == {}
     assert {getattr(found, name) for name in EVERYTHING} == {None}
 
 
@@ -111,13 +117,17 @@ def test_no_server_is_unknown_and_no_url_is_an_error() -> None:
     assert capabilities(ModelSpec(url="http://127.0.0.1:9/v1", model="m")) == Capabilities()
     assert capabilities(ModelSpec(serve="embedded")) == EMBEDDED
     with pytest.raises(ModelError, match="not the URL"):
-        capabilities(ModelSpec(url="nonsense", model="m"))
+        probe(spec(), "nonsense")
 
 
 def test_a_seed_that_is_not_wanted_or_could_end_vllm_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     _, server = seen(capable, seed=False)
     assert "seed" not in server.probes[0]
-    monkeypatch.setattr("surrobench.llm.capabilities._server", lambda http, url: "vLLM 0.31.0")
+
+    async def vllm(self: Any) -> str:
+        return "vLLM 0.31.0"
+
+    monkeypatch.setattr("surrobench.llm.probe._Probe._server", vllm)
     found, server = seen(capable)
     assert "seed" not in server.probes[0]
     assert found.seed is None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from surrobench.errors import ModelError, ModelUnavailable, RequestRefused
 from surrobench.llm.client import Client
@@ -17,6 +18,7 @@ from .faulty_server import (
     FaultyServer,
     Plan,
     busy,
+    capable,
     drop,
     error,
     hang,
@@ -36,14 +38,25 @@ def spec(**settings: Any) -> ModelSpec:
 
 
 def ask(
-    plan: Plan, request: Complete = ASK, *, seed: int | None = 7, slot: int | None = None, **settings: Any
+    plan: Plan,
+    request: Complete = ASK,
+    *,
+    seed: int | None = 7,
+    slot: int | None = None,
+    probed: Any = capable,
+    **settings: Any,
 ) -> tuple[list[Completion], FaultyServer]:
     async def go(url: str) -> list[Completion]:
         async with Client(spec(**settings), url, backoff=0.001) as client:
             return await client.complete(request, seed, slot)
 
-    with FaultyServer(plan) as server:
+    with FaultyServer(plan, probed=probed) as server:
         return asyncio.run(go(server.url)), server
+
+
+def dead(body: dict[str, Any]) -> Any:
+    """How a dead server answers a probe."""
+    return error(500)
 
 
 def test_a_completion_carries_text_tokens_and_latency() -> None:
@@ -182,7 +195,7 @@ def test_passing_trouble_is_tried_again(trouble: Any) -> None:
 
 def test_lasting_trouble_ends_in_one_line() -> None:
     with pytest.raises(ModelUnavailable) as caught:
-        ask([error(500, "out\nof memory")])
+        ask([error(500, "out\nof memory")], probed=dead)
     line = str(caught.value)
     assert "after 4 tries" in line
     assert "status 500: out of memory" in line
@@ -201,22 +214,8 @@ def test_no_server_at_all() -> None:
 
 
 def test_a_server_that_hangs_times_out() -> None:
-    with pytest.raises(ModelUnavailable, match="ReadTimeout"):
+    with pytest.raises(ModelUnavailable, match=r"no whole answer within 0\.05 seconds"):
         ask([hang()], timeout=0.05, retries=1)
-
-
-def test_retry_after_is_honoured_and_capped(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    sleep = asyncio.sleep
-
-    async def note(seconds: float) -> None:
-        pauses.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr("surrobench.llm.client.asyncio.sleep", note)
-    ask([busy("3"), busy("86400"), busy("nan"), ok("x")])
-    assert pauses[:2] == [3.0, 20.0]
-    assert 0 < pauses[2] < 1
 
 
 def test_a_prompt_that_is_too_long_is_refused_at_once() -> None:
@@ -234,17 +233,25 @@ def test_a_prompt_that_is_too_long_is_refused_at_once() -> None:
 @pytest.mark.parametrize(
     ("schema", "structured", "line"),
     [
-        ({"type": "array", "items": {"type": "object"}}, "json_schema", '"json_object" or "none"'),
-        ({"type": "number"}, "json_schema", '"none"'),
-        ({"enum": [0, 1]}, "json_schema", '"none"'),
-        ({"type": "object"}, "json_schema", None),
+        (
+            {"type": "array", "items": {"type": "object", "properties": {}}},
+            "json_schema",
+            'array = MODE } into the model\'s table in the suite (MODE is "strict", "strict_unbounded", '
+            '"json_object" or "none").',
+        ),
+        (
+            {"type": "number"},
+            "json_schema",
+            "value = MODE } into the model's table in the suite "
+            '(MODE is "strict", "strict_unbounded" or "none").',
+        ),
+        ({"enum": [0, 1]}, "json_schema", "{ value = MODE }"),
+        ({"type": "object"}, "json_schema", "{ object = MODE }"),
         ({"type": "number"}, "json_object", None),
         (None, "json_schema", None),
     ],
 )
-def test_a_refused_schema_that_is_of_no_object_says_what_to_write(
-    schema: Any, structured: str, line: str | None
-) -> None:
+def test_a_refused_schema_says_what_to_write(schema: Any, structured: str, line: str | None) -> None:
     asked = replace(ASK, schema=schema)
     with FaultyServer([error(400, "schema must be of type object")]) as server:
 
@@ -254,7 +261,8 @@ def test_a_refused_schema_that_is_of_no_object_says_what_to_write(
 
         with pytest.raises(RequestRefused, match="schema must be of type object") as caught:
             asyncio.run(go())
-    assert (f"write structured = {line} into" in str(caught.value)) == (line is not None)
+    assert ("write structured = {" in str(caught.value)) == (line is not None)
+    assert line is None or line in str(caught.value)
     assert bool(caught.value.remedy) == (line is not None)
 
 
@@ -267,9 +275,10 @@ def test_a_long_refusal_is_cut() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_wrong_key_is_named(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "secret-word")
-    with pytest.raises(RequestRefused, match="SOME_KEY") as caught:
-        ask([error(status, "no")], key_env="SOME_KEY")
+    with pytest.raises(ModelUnavailable, match="SOME_KEY") as caught:
+        ask([error(status, "no: Bearer secret-word")], key_env="SOME_KEY")
     assert "secret-word" not in str(caught.value)
+    assert "Bearer [key]" in str(caught.value)
 
 
 def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,10 +290,22 @@ def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         ask([ok("x")], key_env="SOME_KEY")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000/v1",
+        "ftp://host/v1",
+        "http://",
+        "nonsense",
+        "http://127.0.0.1:99999/v1",
+        "http://[::1/v1",
+    ],
+)
 def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(ValidationError, match="not the URL"):
+        spec(url=url)
     with pytest.raises(ModelError, match="not the URL"):
-        Client(spec(url=url))
+        Client(spec(), url)
 
 
 def test_a_proxy_is_not_asked_for_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,6 +339,10 @@ def test_a_cancelled_request_is_not_in_flight() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await client.complete(ASK, 1)
+            for _ in range(100):  # the thread that sends learns of it in its own time
+                if not client.in_flight:
+                    break
+                await asyncio.sleep(0.01)
             return client.in_flight
 
     with FaultyServer([hang()]) as server:

@@ -244,10 +244,18 @@ def session(path: Path, server: FaultyServer, calls: int) -> list[Any]:
 
 
 def test_a_dead_server_is_not_asked_again(path: Path) -> None:
-    with FaultyServer([error(500)]) as server:
+    with FaultyServer([error(500)], probed=lambda body: error(500)) as server:
         results = session(path, server, calls=5)
     assert [type(result) for result in results] == [ModelUnavailable] * 5
     assert len(server.bodies) == 1
+
+
+def test_a_request_that_gets_no_answer_does_not_close_the_way_for_others(path: Path) -> None:
+    with FaultyServer([error(500), ok("fine")]) as server:
+        parked, fine = session(path, server, calls=2)
+    assert isinstance(parked, ModelUnavailable)
+    assert "answers, but not this request" in str(parked)
+    assert fine.text == "fine"
 
 
 def test_recorded_answers_are_served_though_the_server_is_dead(path: Path) -> None:

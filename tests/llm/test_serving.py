@@ -18,8 +18,9 @@ import pytest
 
 from surrobench.cli.serve import _label, _spec
 from surrobench.errors import ModelError, UsageError
-from surrobench.llm.capabilities import capabilities, lacking
+from surrobench.llm.capabilities import lacking
 from surrobench.llm.models import EMBEDDED_MODEL, ModelSpec
+from surrobench.llm.probe import capabilities
 from surrobench.llm.servers import supervisor as keeper
 from surrobench.llm.servers.llama_cpp import embedded_server
 from surrobench.llm.servers.process import free_port

@@ -27,7 +27,7 @@ from surrobench.study import session as study
 from surrobench.study.options import Options
 from surrobench.study.progress import Status
 from surrobench.suite.loading import parse_suite
-from tests.llm.faulty_server import FaultyServer, drop, error, hang, ok, rubbish, too_long, truncated
+from tests.llm.faulty_server import FaultyServer, capable, drop, error, hang, ok, rubbish, too_long, truncated
 from tests.llm.templates import forget_templates
 from tests.studies import (
     AGENT,
@@ -93,6 +93,11 @@ class Model:
             self.answered.append(asked(body))
             return answer(body)
 
+    def probed(self, body):
+        """A server that fell ill answers no probe; one that refuses some requests only does."""
+        ill = self.fault and self.fault.status != 400 and len(self.answered) >= self.healthy
+        return self.fault if ill else capable(body)
+
 
 @pytest.fixture
 def model():
@@ -101,7 +106,7 @@ def model():
 
 @pytest.fixture
 def server(model):
-    with FaultyServer(model) as running:
+    with FaultyServer(model, probed=model.probed) as running:
         yield running
 
 
@@ -327,7 +332,7 @@ def test_a_fault_that_mends_itself_leaves_no_trace_in_the_results(tmp_path, faul
         (error(500, "out of memory"), "last: status 500: out of memory"),
         (rubbish(), "last: not a chat completion: no JSON: '<html>"),
         (drop(), "last: RemoteProtocolError"),
-        (hang(), "last: ReadTimeout"),
+        (hang(), "last: no whole answer within 0.7 seconds"),
     ],
     ids=["500", "rubbish", "drop", "hang"],
 )
@@ -397,11 +402,31 @@ def test_a_dead_model_leaves_the_runs_of_another_untouched(tmp_path, model, serv
     assert agent_rows(tmp_path)["status"].to_list() == ["ok"] * 8
 
 
-def test_a_server_that_was_given_up_is_not_asked_again(tmp_path):
-    def one_of_two(body):
-        return error(500) if "learning_rate" in body["messages"][0]["content"] else answer(body, delay=1.0)
+def one_of_two(body):
+    return error(500) if "learning_rate" in body["messages"][0]["content"] else answer(body, delay=1.0)
 
+
+def test_a_prompt_that_always_fails_parks_its_run_alone(tmp_path):
     with FaultyServer(one_of_two) as server:
+        text = suite_text(MLP, NAS, models={"m": server.url}, seeds=1, model="retries = 0")
+        for states in ({"ok": 3, "parked": 1}, {"parked": 1}):
+            summary = run(text, tmp_path)
+            assert summary.states == states
+            [problem] = summary.problems
+            assert "answers, but not this request after 1 tries (last: status 500" in problem
+
+
+def test_a_server_that_was_given_up_is_not_asked_again(tmp_path):
+    healthy = [True]
+
+    def probed(body):
+        return capable(body) if healthy.pop() else error(500)
+
+    def falls_ill(body):
+        healthy[:] = [False]
+        return one_of_two(body)
+
+    with FaultyServer(falls_ill, probed) as server:
         text = suite_text(MLP, NAS, models={"m": server.url}, seeds=1, model="retries = 0")
         assert run(text, tmp_path).states == {"ok": 2, "parked": 2}
         assert len(server.bodies) == 2

@@ -43,6 +43,7 @@ def embedded_server(
     XLLAMACPP.require("The embedded model", ModelError)
     settings = {
         "weights": str(find_weights()),
+        "name": spec.model,
         "slots": spec.slots,
         "context": spec.context,
         # The server does not get all threads of the machine. llama.cpp's threads spin while they wait for
@@ -56,5 +57,5 @@ def embedded_server(
     # The script is run by path, so that the child needs no installed package. Without -P, the child would see
     # this folder's modules.
     command = [sys.executable, "-P", embedded.__file__, json.dumps(settings)]
-    with running_server("The embedded model", command, host, port, log, START_LIMIT) as server:
+    with running_server("The embedded model", command, host, port, log, START_LIMIT, spec) as server:
         yield server

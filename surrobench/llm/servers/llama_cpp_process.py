@@ -21,12 +21,14 @@ def main() -> None:
 
 
 def _serve(
-    weights: str, slots: int, context: int, threads: int, host: str, port: int, *, pinned: bool
+    weights: str, name: str, slots: int, context: int, threads: int, host: str, port: int, *, pinned: bool
 ) -> Any:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = weights
+    # The list of models tells this server from another one that took its port.
+    params.model_alias = {name}
     params.hostnames = [host]
     params.port = port
     params.n_parallel = slots

@@ -23,7 +23,10 @@ from pathlib import Path
 import httpx
 
 from surrobench.errors import ModelError
+from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers import supervisor
+from surrobench.llm.transport import api_key, authorization
+from surrobench.untrusted import load_json
 
 STOP_LIMIT = supervisor.GRACE + 5.0
 """The most seconds that the supervisor may take to end a server, before it is killed itself."""
@@ -57,6 +60,7 @@ def running_server(
     port: int,
     log: Path,
     start_limit: float,
+    spec: ModelSpec,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run a server while the context is open; the context opens once the server is healthy.
@@ -68,10 +72,12 @@ def running_server(
         port: the port that it listens on.
         log: the file that its output is appended to.
         start_limit: how many seconds it may take to become healthy.
+        spec: the model that it serves.
         environment: variables that it gets unless they are set already.
 
     Raises:
-        ModelError: the server did not start; the message has the line of its log that says best why.
+        ModelError: the server did not start (the message has the line of its log that says best why), or
+            another one answers in its place.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     before = log.stat().st_size if log.exists() else 0
@@ -91,6 +97,12 @@ def running_server(
         try:
             if not wait_until_healthy(child, url, start_limit):
                 raise ModelError(f"{name} did not start: {_problem(log, before)}.", f"Its log: {log}")
+            if spec.model not in (names := models_of(url, spec)):
+                raise ModelError(
+                    f"Another server answers at {url} in the place of {name}: "
+                    f"it offers {', '.join(names)[:200] or 'no model'}, and not {spec.model}.",
+                    "Repeat the command, or name another port.",
+                )
             yield Server(url, child)
         finally:
             stop(child)
@@ -115,6 +127,16 @@ def is_healthy(url: str) -> bool:
         return httpx.get(f"{url.removesuffix('/v1')}/health", timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
+
+
+def models_of(url: str, spec: ModelSpec) -> list[str]:
+    """Return the names of the models that a server offers; empty if it does not say."""
+    headers = authorization(api_key(spec), url)
+    try:
+        answer = httpx.get(f"{url}/models", timeout=5, trust_env=False, headers=headers)
+        return [str(model["id"]) for model in load_json(answer.content)["data"]]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return []
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from surrobench.errors import ModelError
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.servers.process import Server, free_port, running_server
+from surrobench.llm.transport import api_key
 
 PYTHON = "SURROBENCH_VLLM_PYTHON"
 """The environment variable that names the Python of vLLM's environment."""
@@ -154,5 +155,7 @@ def vllm_server(
     port = free_port(host, port or 0)
     command = server_command(find_vllm(spec.python), spec, host, port)
     environment = {"VLLM_NO_USAGE_STATS": "1"}
-    with running_server("vLLM", command, host, port, log, START_LIMIT, environment) as server:
+    if key := api_key(spec):
+        environment["VLLM_API_KEY"] = key
+    with running_server("vLLM", command, host, port, log, START_LIMIT, spec, environment) as server:
         yield server

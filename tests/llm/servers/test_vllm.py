@@ -18,10 +18,10 @@ import httpx
 import jsonschema
 import pytest
 
-from surrobench.llm.capabilities import probe
 from surrobench.llm.journal import Journal
 from surrobench.llm.journalled_model import JournalledModel
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.probe import probe
 from surrobench.llm.servers.process import Server, free_port
 from surrobench.llm.servers.vllm import PYTHON, vllm_server
 from surrobench.optimizers.entry import Optimizer
