@@ -195,12 +195,7 @@ def load_study(
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     by_rule = FailedRuns.of(folders, plan, failed)
-    notes = [
-        *_notes(folders, whole, limit),
-        *mixed_makings(folders, plan),
-        *replicate_notes(folders, plan),
-        *by_rule.notes(plan),
-    ]
+    notes = [*_notes(folders, whole, limit), *_on_runs(folders, plan), *by_rule.notes(plan)]
     beside: Beside | None = None
     spent = spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
@@ -264,6 +259,11 @@ def _on_lower_fidelity(found: Portion) -> list[str]:
         f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the "
         "best at the highest fidelity they reached, scored at the full one."
     ]
+
+
+def _on_runs(folders: Sequence[Results], plan: pl.DataFrame) -> list[str]:
+    """Return what is to be said of how the runs were made, and of runs that only repeat each other."""
+    return [*mixed_makings(folders, plan), *replicate_notes(folders, plan)]
 
 
 def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:
