@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import cache
 
 VERSION = "0.1.0"
+
+
+@cache
+def installed_version(name: str) -> str | None:
+    """Return the version of an installed package, or None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of some packages that are installed, by name."""
+    found = {name: installed_version(name) for name in names}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def usable_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def forget() -> None:
     """Let the registry look anew at what is installed."""
     registry.offered.cache_clear()
     registry.scenario.cache_clear()
+    registry.source_digits.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +97,23 @@ def test_benchmarks_are_found_and_evaluated(key: str) -> None:
     X = ours.space.default[None, :]
     name = ours.objective.name
     np.testing.assert_array_equal(theirs.evaluate(X)[name], ours.evaluate(X)[name])
+
+
+@pytest.mark.parametrize("key", ["toy/table", "toys/mlp"])
+def test_an_edit_of_their_source_makes_other_runs_and_ours_stay(key: str, tmp_path: Path) -> None:
+    def ids() -> tuple[str, str]:
+        names = [f"{key}/australian", MLP]
+        text = f'name = "n"\nbenchmarks = {json.dumps(names)}\ntrials = 4\nseeds = 1\n[optimizers.random]\n'
+        theirs, ours = plan(parse_suite(text))
+        return theirs.id, ours.id
+
+    before = ids()
+    assert ids() == before
+    source = tmp_path / "fake_offers" / "__init__.py"
+    source.write_text(MODULE + "\n# edited\n")
+    forget()
+    after = ids()
+    assert (after[0] != before[0], after[1] == before[1]) == (True, True)
 
 
 def test_an_unknown_benchmark_of_theirs_has_a_near_miss() -> None:

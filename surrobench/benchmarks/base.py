@@ -184,6 +184,8 @@ class Scenario(ABC):
     """The source of the default configuration."""
     can_evaluate: bool = True
     """Whether the data that evaluation needs is here. Without it, only recorded values are available."""
+    libraries: tuple[str, ...] = ()
+    """The packages whose versions can change what is observed. A run's record says which they were."""
     noisy: bool = True
     """Whether a configuration may have several repetitions. Where none has, the suite's ``noise`` changes
     nothing, and is no part of a run's identity."""

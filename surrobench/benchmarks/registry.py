@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from surrobench.errors import DataError, UnknownName, UsageError, in_one_line
 from surrobench.foreign_code import Raised, foreign_code
+from surrobench.source_files import sources_of_module
 
 if TYPE_CHECKING:
     from surrobench.benchmarks.base import Benchmark, Scenario
@@ -84,6 +85,17 @@ def _loaded(point: EntryPoint) -> Any:
             f"The benchmarks {point.name!r} of {point.value} cannot be imported: {why}.",
             "Upgrade that package, or uninstall it.",
         ) from None
+
+
+@cache
+def source_digits(key: str) -> str | None:
+    """Return the digits of the source files behind a package's scenario; None for a scenario that is ours.
+
+    They are part of a run's identity, since a package that is installed in place can be edited.
+    """
+    point = offered().get(key) or offered().get(key.partition("/")[0])
+    sources = None if point is None else sources_of_module(point.module)
+    return None if sources is None else sources.digits
 
 
 @cache

@@ -80,6 +80,7 @@ class Table(Scenario):
     default_configuration: dict[str, Any]
     default_origin: str
     version: int = 1
+    libraries: tuple[str, ...] = (PACKAGE,)
     instances: tuple[str, ...] = field(init=False)
     objectives: tuple[Objective, ...] = field(init=False)
 

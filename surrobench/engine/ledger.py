@@ -118,6 +118,7 @@ def close_log(
     library_seconds: float,
     thinking: list[float],
     answers: dict[str, int],
+    served: list[tuple[str, str]] | None = None,
 ) -> Outcome:
     """A run's log as arrays."""
     columns = ledger.gather(log.rows())
@@ -133,6 +134,7 @@ def close_log(
         library_seconds=library_seconds,
         thinking=thinking,
         answers=answers,
+        served=served or [],
         **columns,
     )
 

@@ -233,6 +233,7 @@ class Engine:
             library_seconds=run.library.seconds,
             thinking=run.thinking,
             answers=_counts(run.answers),
+            served=sorted(run.served),
         )
         recording = run.context.recording
         if recording is not None and not error and not recording.has(outcome.proposal).all():

@@ -82,6 +82,7 @@ class Outcome:
         library_seconds: time inside an optimization library.
         thinking: seconds before each request that began trials, where the run counts them; for a replay.
         answers: how many of the model's replies came to what, see ``optimizers.base.Task``.
+        served: the name and the fingerprint of each model that answered, as its server stated them.
         error: why the run failed or is parked.
         traceback: of what the optimizer raised, for the log; it is not stored with the results.
     """
@@ -105,6 +106,7 @@ class Outcome:
     library_seconds: float
     thinking: list[float] = field(default_factory=list)
     answers: dict[str, int] = field(default_factory=dict)
+    served: list[tuple[str, str]] = field(default_factory=list)
     traceback: str = ""
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from surrobench.optimizers.base import Stopwatch, Task
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import controlled
 from surrobench.plan.run import Run
+from surrobench.protocol.budget import UNLIMITED
 from surrobench.protocol.requests import (
     Evaluate,
     Evaluated,
@@ -36,6 +38,9 @@ def program(
     if run.initial != "none":
         initial = yield Evaluate(initial_design(run, where), source="initial")
     task = task_of(run, where, initial, library, answers)
+    if entry.user_defined and not entry.knows_horizon(run.parameters):
+        # It says that it does not look at the budget, so its trials cannot depend on it.
+        task = replace(task, horizon=UNLIMITED)
     name, parameters = entry.stream(run.optimizer, run.parameters)
     rng = stream("optimizer", run.benchmark, name, parameters, run.seed)
     steps = entry.function(task, rng, **run.arguments)

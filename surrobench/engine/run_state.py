@@ -102,6 +102,8 @@ class RunInProgress:
     """Seconds of thinking since the last trial was started."""
     thinking: list[float] = field(default_factory=list)
     """Seconds of thinking before each request that starts trials, one that the budget refused included."""
+    served: set[tuple[str, str]] = field(default_factory=set)
+    """The names and fingerprints of the model, as its server stated them."""
     last: bool = False
     """Whether its last request was cut at the budget, or its budget refused a submission."""
     submitted: list[SubmittedTrial] = field(default_factory=list)
@@ -349,6 +351,8 @@ class RunInProgress:
             ModelError: the server did not count tokens, which are limited.
         """
         for completion in (completion for completions in answers for completion in completions):
+            if (how := completion.served) is not None and (how.model or how.fingerprint):
+                self.served.add((how.model, how.fingerprint))
             self.account.tokens += completion.tokens_in + completion.tokens_out
             self.spent = self.spent.plus(
                 Spent(1, completion.tokens_in, completion.tokens_out, completion.latency)

@@ -90,7 +90,8 @@ class Task:
         default: shape (d,), the benchmark's default configuration.
         initial: the initial design that every method of the study was granted, already evaluated and paid for
             (possibly empty). A method that builds a model puts it into its model.
-        horizon: the trials at full fidelity that are left after the initial design.
+        horizon: the trials at full fidelity that are left after the initial design; without end for a method
+            that says that it does not use it (``uses_horizon = False``).
         invalid: what to do with a model's reply that is no legal configuration (``waste``, ``retry:n``,
             ``clip``), see ``optimizers.llm.propose``.
         variant: how much a prompt may show, see ``llm.prompt_variants``. Prompts show configurations as

@@ -14,10 +14,13 @@ from surrobench.libraries import Library
 from surrobench.optimizers.first_parameters import FIRST_PARAMETERS
 from surrobench.optimizers.parameters import annotated, check, is_json, settled
 from surrobench.seeding import canonical
+from surrobench.system import installed_versions
 
 if TYPE_CHECKING:
     from surrobench.optimizers.base import Steps
 
+EVERY = ("numpy", "ConfigSpace")
+"""The libraries that every method's trials depend on: they draw, and define search spaces."""
 _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -50,6 +53,9 @@ class Optimizer:
     follower: Callable[[str], Optimizer] | None = None
     """The function that finds the method that ``then`` names, see ``registry.follower``. It is set together
     with ``then``."""
+    libraries: tuple[str, ...] = ()
+    """The packages, beside those of every method, whose versions can change the method's trials. A run's
+    record says which they were."""
     needs: Library | None = None
     """An optional library, without which the method is unavailable."""
     user_defined: bool = False
@@ -58,6 +64,15 @@ class Optimizer:
     file: str | None = None
     """The absolute path of the user's file. Runs know the optimizer as ``target``, which is the same
     in every folder."""
+
+    def library_versions(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of the libraries that the method's trials depend on.
+
+        Args:
+            parameters: those of the run; the method that it hands over to counts, too.
+        """
+        after = self.after(parameters)
+        return installed_versions((*EVERY, *self.libraries, *(after.libraries if after else ())))
 
     @property
     def version_1(self) -> int | str:

@@ -139,6 +139,7 @@ def sampler_entry(name: str) -> OptunaSampler:
         summary=f"{found.__name__} of Optuna",
         seconds=3e-1 if needs else 4e-3,
         needs=needs,
+        libraries=("optuna", "optuna-integration", "scipy", "cmaes", "torch"),
         sampler=found,
     )
 

@@ -48,18 +48,23 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "classical.grid:grid", "goes through a full grid in random order", version=2, uses_horizon=True
     ),
     "sobol": Optimizer(
-        "classical.sobol:sobol", "takes the points of a scrambled Sobol' sequence (scipy)", seconds=2e-5
+        "classical.sobol:sobol",
+        "takes the points of a scrambled Sobol' sequence (scipy)",
+        seconds=2e-5,
+        libraries=("scipy",),
     ),
     "latin-hypercube": Optimizer(
         "classical.latin_hypercube:latin_hypercube",
         "evaluates one Latin hypercube design that fills the budget (scipy)",
         seconds=1e-5,
         uses_horizon=True,
+        libraries=("scipy",),
     ),
     "local-search": Optimizer(
         "classical.local_search:local_search",
         "changes one hyperparameter at a time, keeps the first improvement, and restarts at random",
         seconds=1.5e-4,
+        libraries=("scipy",),
     ),
     "regularized-evolution": Optimizer(
         "classical.regularized_evolution:regularized_evolution",
@@ -81,24 +86,28 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "tree-structured Parzen estimator: models where good and bad trials lie (Optuna)",
         seconds=3e-4,
         lockstep=True,
+        libraries=("optuna", "scipy"),
     ),
     "tpe-multivariate": Optimizer(
         "classical.tpe:tpe_multivariate",
         "TPE that models all hyperparameters jointly, conditional ones included (Optuna)",
         seconds=3e-4,
         lockstep=True,
+        libraries=("optuna", "scipy"),
     ),
     "tpe-univariate": Optimizer(
         "classical.tpe:tpe_univariate",
         "TPE that models each hyperparameter by itself (Optuna)",
         seconds=6e-4,
         lockstep=True,
+        libraries=("optuna", "scipy"),
     ),
     "cma-es": Optimizer(
         "classical.cma_es:cma_es",
         "CMA-ES with margin: adapts a normal distribution to good trials (cmaes)",
         version=2,
         seconds=8e-4,
+        libraries=("cmaes",),
     ),
     "smac": Optimizer(
         "classical.smac:smac",
@@ -106,6 +115,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=7e-2,
         uses_horizon=True,
         needs=SMAC,
+        libraries=("smac", "scikit-learn", "scipy"),
     ),
     "gp": Optimizer(
         "classical.gp:gp",
@@ -113,12 +123,14 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=8e-1,
         uses_horizon=True,
         needs=SMAC,
+        libraries=("smac", "scikit-learn", "scipy"),
     ),
     "optuna-gp": Optimizer(
         "classical.optuna_gp:optuna_gp",
         "Bayesian optimization with a Gaussian process (Optuna)",
         seconds=3e-1,
         needs=TORCH,
+        libraries=("optuna", "torch", "scipy"),
     ),
     "ngopt": Optimizer(
         "classical.ngopt:ngopt",
@@ -126,6 +138,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         seconds=5e-3,
         uses_horizon=True,
         needs=NEVERGRAD,
+        libraries=("nevergrad", "cma", "scipy"),
     ),
     "successive-halving": Optimizer(
         "multi_fidelity.successive_halving:successive_halving",
@@ -148,6 +161,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "Hyperband that draws configurations where good trials are dense",
         seconds=5e-4,
         multi_fidelity=True,
+        libraries=("scipy",),
     ),
     "dehb": Optimizer(
         "multi_fidelity.dehb:dehb",
@@ -194,18 +208,21 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "a coin decides for each trial whether a language model, in one chat, or TPE proposes it",
         seconds=0.8,
         prompts="sllmbo",
+        libraries=("optuna", "scipy"),
     ),
     "centaur": Optimizer(
         "llm.centaur:centaur",
         "CMA-ES, in which a language model that sees its state proposes every third trial",
         seconds=5e-1,
         prompts="centaur",
+        libraries=("cmaes",),
     ),
     "centaur-tpe": Optimizer(
         "llm.centaur_tpe:centaur_tpe",
         "TPE, in which a language model that sees its state proposes every third trial",
         seconds=5e-1,
         prompts="centaur-tpe",
+        libraries=("optuna", "scipy"),
     ),
     "llinbo": Optimizer(
         "llm.llinbo:llinbo",
@@ -214,18 +231,21 @@ OPTIMIZERS: dict[str, Optimizer] = {
         uses_horizon=True,
         prompts="llinbo",
         needs=SKLEARN,
+        libraries=("scikit-learn", "scipy"),
     ),
     "llambo": Optimizer(
         "llm.llambo:llambo",
         "a language model samples candidates towards a target and predicts which is best",
         seconds=100.0,
         prompts="llambo",
+        libraries=("scipy",),
     ),
     "llambo-optunahub": Optimizer(
         "llm.llambo_optunahub:llambo_optunahub",
         "LLAMBO as on OptunaHub: starts at random, classifies candidates, draws categories",
         seconds=15.0,
         prompts="llambo-optunahub",
+        libraries=("scipy",),
     ),
 }
 

@@ -38,6 +38,7 @@ from surrobench.optimizers.optuna_samplers import is_sampler
 from surrobench.optimizers.parameters import annotated, is_json
 from surrobench.paths import find_file
 from surrobench.plain_files import read_bytes
+from surrobench.source_files import Sources, sources_of_file, sources_of_module
 
 GROUP = "surrobench.optimizers"
 """Entry points of this group offer optimizers: the name of a method -> its function or class."""
@@ -51,11 +52,24 @@ class UserOptimizer(Optimizer):
 
     made_by: Callable[..., Any] = lambda: None
     """What the user wrote."""
+    before: str = ""
+    """The version under identity scheme 1: of a package, its name and version."""
+    sources: Sources | None = None
+    """The source files of the optimizer, whose digits are the version; None if there are none."""
+
+    @property
+    def version_1(self) -> str:
+        """Return the version that was part of a run's identity under scheme 1."""
+        return self.before
 
     @property
     def function(self) -> Callable[..., Steps]:
         """Return the generator function, made of what the user wrote."""
         return _as_steps(self.target, self.made_by)
+
+    def library_versions(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of what the source files import."""
+        return super().library_versions(parameters) | (self.sources.versions if self.sources else {})
 
     def signature(self) -> dict[str, inspect.Parameter]:
         """Return all parameters after task and generator; each has a default.
@@ -141,7 +155,8 @@ def from_file(name: str) -> UserOptimizer:
         source = read_bytes(path)
     except OSError as error:
         raise UsageError(f"The optimizer's file {path} cannot be read: {error.strerror}.") from None
-    module, version = _module(path, source)
+    sources = sources_of_file(path, source)
+    module, version_1 = _module(path, source, sources.digits)
     made_by = getattr(module, function, None)
     if made_by is None:
         own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -149,12 +164,14 @@ def from_file(name: str) -> UserOptimizer:
         guess = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{path} has no {function!r}.{guess}", f"It has {', '.join(own) or 'no function'}.")
     summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
-    return _entry(f"{path.name}:{function}", summary, version, made_by, str(path))
+    return _entry(f"{path.name}:{function}", summary, sources.digits, version_1, made_by, sources, str(path))
 
 
 @cache
-def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
-    """Return a user's file as a module, and the digits of its content and of the neighbours it imports.
+def _module(path: Path, source: bytes, version: str) -> tuple[ModuleType, str]:
+    """Return a user's file as a module, and its version under identity scheme 1.
+
+    That version is the digits of its content and of the neighbours that it imports at once.
 
     The module is in a package made for it. ``from . import neighbour`` therefore works, and neither module
     takes the name of another. The file is compiled from the bytes that were hashed, since bytecode left
@@ -163,7 +180,7 @@ def _module(path: Path, source: bytes) -> tuple[ModuleType, str]:
     Raises:
         UsageError: the file raises an error when it is imported.
     """
-    digits = hashlib.blake2b(str(path).encode() + source, digest_size=8).hexdigest()
+    digits = hashlib.blake2b(f"{path}\0{version}".encode(), digest_size=8).hexdigest()
     package = ModuleType(f"surrobench_user_{digits}")
     package.__path__ = [str(path.parent)]
     sys.modules[package.__name__] = package
@@ -212,24 +229,54 @@ def from_package(point: EntryPoint) -> UserOptimizer:
             f"Upgrade that package, or uninstall it ({point.value}).",
         ) from None
     summary = (inspect.getdoc(made_by) or "").partition("\n")[0]
-    return _entry(point.name, f"{summary} ({package})".lstrip(), package, made_by)
+    sources = sources_of_module(point.module)
+    version = package if sources is None else sources.digits
+    return _entry(point.name, f"{summary} ({package})".lstrip(), version, package, made_by, sources)
 
 
 def _entry(
-    target: str, summary: str, version: str, made_by: Callable[..., Any], file: str | None = None
+    target: str,
+    summary: str,
+    version: str,
+    version_1: str,
+    made_by: Callable[..., Any],
+    sources: Sources | None,
+    file: str | None = None,
 ) -> UserOptimizer:
     entry = UserOptimizer(
         target,
         summary,
         version,
         seconds=1e-3,
-        uses_horizon=True,  # it may, and then another budget has other trials
+        uses_horizon=_uses_horizon(target, made_by),
         user_defined=True,
         file=file,
         made_by=made_by,
+        before=version_1,
+        sources=sources,
     )
     entry.signature()  # refuse now what cannot be called
     return entry
+
+
+def _uses_horizon(target: str, made_by: Callable[..., Any]) -> bool:
+    """Return whether the trials of a user's optimizer depend on the budget.
+
+    The optimizer says so by its attribute ``uses_horizon``. If it says nothing, it may look at the budget,
+    and another budget is another run. Only what is called with a seed alone never sees the budget.
+
+    Raises:
+        UsageError: the attribute is neither true nor false.
+    """
+    said = getattr(made_by, "uses_horizon", None)
+    if said is None:
+        try:
+            return not _takes_seed(annotated(made_by))
+        except (TypeError, ValueError):  # it cannot be called, as ``UserOptimizer.signature`` will say
+            return True
+    if not isinstance(said, bool):
+        raise UsageError(f"{target}.uses_horizon is {said!r}.", "It must be True or False.")
+    return said
 
 
 # ---------------------------------------------------------------------- as a generator

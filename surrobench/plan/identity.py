@@ -10,15 +10,17 @@ The scheme before is in ``identity_1``. A run that was begun under it keeps its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from surrobench.benchmarks.base import Scenario
+from surrobench.benchmarks.registry import source_digits
 from surrobench.llm.models import ModelSpec
 from surrobench.llm.prompts import prompts_hash
 from surrobench.optimizers.entry import Optimizer
 from surrobench.optimizers.llm.control import CONTROL_VERSION
+from surrobench.optimizers.llm.toy_task import Rehearsed, rehearse, toy_task
 from surrobench.plan.run import Run
 from surrobench.seeding import canonical, plain
 
@@ -55,10 +57,11 @@ def identified(
     """
     identity = canonical(run_identity(run, scenario, entry, model))
     digest = hashlib.blake2b(identity.encode(), digest_size=8)
+    _ = run.budget  # which all seeds share
     for seed in seeds:
         of_seed = digest.copy()
         of_seed.update(b"\0%d" % seed)
-        yield replace(run, seed=seed, id=of_seed.hexdigest(), scheme=SCHEME)
+        yield run.with_seed(seed, of_seed.hexdigest(), SCHEME)
 
 
 def run_identity(run: Run, scenario: Scenario, entry: Optimizer, model: ModelSpec | None) -> dict[str, Any]:
@@ -72,6 +75,8 @@ def run_identity(run: Run, scenario: Scenario, entry: Optimizer, model: ModelSpe
         "optimizer": [run.optimizer, entry.version, entry.changed(run.parameters)],
         **_settings(run, without=set() if asks else _OF_MODELS),
     }
+    if source := source_digits(scenario.key):
+        identity["source"] = source
     if not scenario.noisy:
         identity.pop("noise", None)
     if after := entry.after(run.parameters):
@@ -81,13 +86,37 @@ def run_identity(run: Run, scenario: Scenario, entry: Optimizer, model: ModelSpe
     if run.control:
         identity["control"] = [run.control, CONTROL_VERSION]
     elif asks:
-        identity["model"] = model.identity() if model else None
-        if entry.prompts:
-            identity["prompts"] = prompts_hash(entry.prompts, run.prompts)
+        rehearsed = _rehearsed(run, entry)
+        identity["model"] = _model(model, rehearsed.sampling) if model else None
+        # The text of the templates, and what Python writes into them.
+        templates = prompts_hash(entry.prompts, run.prompts) if entry.prompts else None
+        identity["prompts"] = [templates, rehearsed.digits]
         if run.shows != "full":
             identity["variant"] = run.shows
     found: dict[str, Any] = plain(identity)
     return found
+
+
+_known: dict[str, Rehearsed] = {}
+"""The rehearsals of this process, by what they depend on."""
+
+
+def _rehearsed(run: Run, entry: Optimizer) -> Rehearsed:
+    """Return what the method of a run sends to a model on a fixed task."""
+    method = [run.optimizer, entry.version, run.parameters]
+    key = canonical([method, run.shows, run.invalid, run.text_rules, run.prompts])
+    if key not in _known:
+        task = toy_task(run.shows, run.invalid, run.prompts, run.text_rules)
+        _known[key] = rehearse(entry, run.parameters, task)
+    return _known[key]
+
+
+def _model(model: ModelSpec, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of a model, without the sampling parameters that all requests have already."""
+    identity = model.identity()
+    said = identity.pop("sampling", {})
+    own = {name: value for name, value in said.items() if name not in sampling or sampling[name] != value}
+    return {**identity, "sampling": own} if own else identity
 
 
 def _settings(run: Run, without: set[str]) -> dict[str, Any]:

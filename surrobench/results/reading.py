@@ -61,6 +61,7 @@ class TrialFiles:
         self._checked: set[Path] = set()
         self._fitting: set[Path] = set()
         self._last_counted: tuple[_State, dict[Path, Sequence[int]]] | None = None
+        self._last_endings: tuple[Mapping[Path, Sequence[int]], dict[str, Ending]] | None = None
         for path in sorted(folder.glob("trials/*/*.parquet")):
             version, self.held[path] = _read_records(path)
             if version <= WITHOUT_VARIANTS:
@@ -78,9 +79,11 @@ class TrialFiles:
 
     def endings(self) -> dict[str, Ending]:
         """Return how each recorded run ended, by its id; the records themselves are not built."""
-        return dict(
-            ending for path, places in self.counted().items() for ending in self.held[path].endings(places)
-        )
+        counted = self.counted()
+        if self._last_endings is None or self._last_endings[0] is not counted:
+            found = (ending for path, places in counted.items() for ending in self.held[path].endings(places))
+            self._last_endings = counted, dict(found)
+        return dict(self._last_endings[1])
 
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
         """Return those of some runs that have something left to do within their budgets."""
@@ -95,6 +98,19 @@ class TrialFiles:
             for frame in [self.held[path].frame()]
         ]
         return pl.concat(frames) if frames else Records.of([]).frame()
+
+    def made_with(self) -> pl.DataFrame:
+        """Return a row per recorded run, with the columns of ``Records.made_with``."""
+        frames = [self.held[path].made_with()[list(places)] for path, places in self.counted().items()]
+        return pl.concat(frames) if frames else Records.of([]).made_with()
+
+    def versions(self) -> dict[str, Mapping[str, str]]:
+        """Return the versions of the libraries of each recorded run, by its id; empty where unknown."""
+        found: dict[str, Mapping[str, str]] = {}
+        for path, places in self.counted().items():
+            ids, versions = self.held[path].ids, self.held[path].versions()
+            found |= {ids[i]: versions[i] for i in places}
+        return found
 
     def run_settings(self) -> pl.DataFrame:
         """Return a row per recorded run, with the columns of ``Records.settings``."""

@@ -22,6 +22,8 @@ from surrobench.plan.run import OPTIONAL, Run
 from surrobench.protocol.budget import Budget
 from surrobench.results.stored import check_records
 
+_LIMITS = ("trials", "equivalents", "seconds", "tokens")
+
 
 class Ending(NamedTuple):
     """Says how a recorded run ended, and which budget it had."""
@@ -50,7 +52,8 @@ class RunRecord:
     """How many trials the run has spent."""
     thinking: tuple[float, ...] = ()
     answers: Mapping[str, int] = field(default_factory=dict)
-    """For ``thinking`` and ``answers``, see ``engine.outcome.Outcome``."""
+    served: tuple[tuple[str, str], ...] = ()
+    """For ``thinking``, ``answers`` and ``served``, see ``engine.outcome.Outcome``."""
 
     def finishes(self, budget: Budget) -> bool:
         """Return whether nothing is left to do within a budget, see ``Ending``."""
@@ -98,9 +101,25 @@ class Records(Sequence[RunRecord]):
         return {"n": len(self), "columns": {name: _encoded(column) for name, column in self._columns.items()}}
 
     @property
-    def has_schemes(self) -> bool:
-        """Return whether a run's id is of a later scheme than the first."""
-        return "scheme" in self._columns
+    def is_newer(self) -> bool:
+        """Return whether a record says what older versions of surrobench do not know."""
+        return any(name in self._columns for name in _OPTIONAL if name != "prompts")
+
+    def made_with(self) -> pl.DataFrame:
+        """Return per run what is no part of its id: run, versions and served, as JSON; null where unknown."""
+        return pl.DataFrame(
+            {
+                "run": pl.Series(self.ids, dtype=pl.String),
+                **{
+                    name: pl.Series(_as_texts(self._columns.get(name), len(self)), dtype=pl.String)
+                    for name in ("versions", "served")
+                },
+            }
+        )
+
+    def versions(self) -> list[Mapping[str, str]]:
+        """Return the versions of the libraries of each run; empty where they are unknown."""
+        return self._columns.get("versions") or [{}] * len(self)
 
     @cached_property
     def spent(self) -> NDArray[np.int64]:
@@ -164,20 +183,26 @@ class Records(Sequence[RunRecord]):
         entry["prompts"] = entry.get("prompts") or {}  # null in older records
         state, error, spent = entry.pop("state"), entry.pop("error"), entry.pop("spent")
         thinking, answers = tuple(entry.pop("thinking", ())), entry.pop("answers", {})
-        return RunRecord(Run(**entry), state, error, spent, thinking, answers)
+        served = tuple((model, fingerprint) for model, fingerprint in entry.pop("served", None) or ())
+        return RunRecord(Run(**entry), state, error, spent, thinking, answers, served)
 
     def endings(self, indices: Iterable[int]) -> Iterator[tuple[str, Ending]]:
-        """Yield the id and the ending of some of the runs, without building their records."""
-        states, errors = self._columns["state"], self._columns["error"]
-        shared: dict[Budget, Budget] = {}
+        """Yield the id and the ending of some of the runs, without building their records.
+
+        Runs that ended alike share one ending.
+        """
+        states, errors, nothing = self._columns["state"], self._columns["error"], [None] * len(self)
+        trials, equivalents, seconds, tokens = (self._columns.get(name, nothing) for name in _LIMITS)
+        shared: dict[tuple[Any, ...], Ending] = {}
         for i in indices:
-            budget = self.budget(i)
-            yield self.ids[i], Ending(states[i], errors[i], shared.setdefault(budget, budget))
+            key = states[i], errors[i], trials[i], equivalents[i], seconds[i], tokens[i]
+            if key not in shared:
+                shared[key] = Ending(key[0], key[1], Budget(*key[2:]))
+            yield self.ids[i], shared[key]
 
     def budget(self, index: int) -> Budget:
         """Return the budget of one of the runs."""
-        limits = ("trials", "equivalents", "seconds", "tokens")
-        return Budget(*(self._columns[name][index] if name in self._columns else None for name in limits))
+        return Budget(*(self._columns[name][index] if name in self._columns else None for name in _LIMITS))
 
     def __iter__(self) -> Iterator[RunRecord]:
         return (self[i] for i in range(len(self)))
@@ -185,16 +210,30 @@ class Records(Sequence[RunRecord]):
 
 def _entry(record: RunRecord) -> dict[str, Any]:
     entry = {**record.run.as_dict(), "state": record.state, "error": record.error, "spent": record.trials}
-    return {**entry, "thinking": list(record.thinking), "answers": dict(record.answers)}
+    entry |= {"thinking": list(record.thinking), "answers": dict(record.answers)}
+    return {**entry, "served": [list(one) for one in record.served]} if record.served else entry
+
+
+_OPTIONAL = {**OPTIONAL, "served": []}
+"""Fields that records leave out where they have these values; older records have none of them."""
 
 
 def _transposed(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = entries[0] if entries else ("id", "benchmark", "state", "error", "spent")
-    columns = {name: [entry[name] for entry in entries] for name in names if name not in OPTIONAL}
-    for name, default in OPTIONAL.items():  # no column for what no run has
+    columns = {name: [entry[name] for entry in entries] for name in names if name not in _OPTIONAL}
+    for name, default in _OPTIONAL.items():  # no column for what no run has
         if any(name in entry for entry in entries):
             columns[name] = [entry.get(name, default) for entry in entries]
     return columns
+
+
+def _as_texts(column: list[Any] | None, n: int) -> list[str | None]:
+    """Return values as JSON, and null for those that are empty; equal objects are written once."""
+    texts: dict[int, str | None] = {}
+    for value in column or []:
+        if id(value) not in texts:
+            texts[id(value)] = json.dumps(value, sort_keys=True) if value else None
+    return [None] * n if column is None else [texts[id(value)] for value in column]
 
 
 def _encoded(column: list[Any]) -> Any:

@@ -35,7 +35,13 @@ def write_outcomes(
     for key, group in groups.items():
         records = [
             RunRecord(
-                outcome.run, outcome.state, outcome.error, outcome.n, tuple(outcome.thinking), outcome.answers
+                outcome.run,
+                outcome.state,
+                outcome.error,
+                outcome.n,
+                tuple(outcome.thinking),
+                outcome.answers,
+                tuple(outcome.served),
             )
             for outcome in group
         ]
@@ -72,7 +78,7 @@ def _store(files: TrialFiles, frame: pl.DataFrame, records: list[RunRecord], pat
     """Write a file, or replace it, and count what it holds from now on."""
     kept = Records.of(records)
     # Records that were begun under an older version, and go on so, stay readable by it.
-    version = SCHEMA_VERSION if kept.has_schemes else WITHOUT_SCHEMES
+    version = SCHEMA_VERSION if kept.is_newer else WITHOUT_SCHEMES
     metadata = {"schema_version": version, "runs": kept.as_json()}
     with disk_errors(files.folder):
         path.parent.mkdir(parents=True, exist_ok=True)

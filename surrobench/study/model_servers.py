@@ -63,10 +63,11 @@ def choose_settings(
     Raises:
         ModelError: a server will answer no request (a wrong key, say).
     """
-    pending = results.unfinished(plan) if results is not None else plan
+    asking = [run for run in plan if run.asks_model] if suite.models else []
+    pending = results.unfinished(asking) if results is not None else asking
     servers = {
         label: _probed(label, suite.models[label], _asking(label, pending), plan, results, note)
-        for label in sorted({run.model for run in pending if run.model and run.asks_model})
+        for label in sorted({run.model for run in pending if run.model})
     }
     if not servers:
         return stored

@@ -86,6 +86,8 @@ def run_study(suite: Suite, text: str, options: Options, status: Status | None =
             earlier = earlier_runs(recording, journal_files.recorded_journal(options.replay))
         settings, as_now = ModelSettings(as_stored, fallbacks), planned
         planned = earlier.names(as_now)
+        if recording:
+            planned = planned.with_versions(recording.versions())
         if not options.replay:
             settings = choose_settings(suite, settings, planned, opened, status.note)
             planned = earlier.names(as_now.with_models(settings.suite))

@@ -157,6 +157,69 @@ def test_a_neighbour_is_part_of_the_identity(tmp_path: Path) -> None:
     assert len(versions) == 2
 
 
+@pytest.mark.parametrize(
+    ("imports", "name"),
+    [
+        ("def late():\n    from . import helper\n", "helper.py"),
+        ("def late():\n    from .helper import STEP\n", "helper.py"),
+        ("from .other import thing\n", "helper.py"),
+        ("from .inner.deep import STEP\n", "inner/deep.py"),
+    ],
+)
+def test_a_neighbour_counts_wherever_it_is_imported(tmp_path: Path, imports: str, name: str) -> None:
+    versions = []
+    for step in (0.5, 0.6):
+        (tmp_path / "inner").mkdir(exist_ok=True)
+        write(tmp_path, "from . import helper\nthing = helper\n", "other.py")
+        write(tmp_path, "", "helper.py")
+        write(tmp_path, f"STEP = {step}\n", name)
+        write(tmp_path, f"UNUSED = {step}\n", "unrelated.py")
+        path = write(tmp_path, imports + GENERATOR)
+        versions.append(optimizer(f"{path}:mine").version)
+    assert versions[0] != versions[1]
+    write(tmp_path, "UNUSED = 7\n", "unrelated.py")
+    assert optimizer(f"{path}:mine").version == versions[1]
+
+
+# ---------------------------------------------------------------------- the budget
+
+
+@pytest.mark.parametrize("says", [None, True, False])
+def test_a_method_says_whether_another_budget_makes_another_run(tmp_path: Path, says: bool | None) -> None:
+    said = "" if says is None else f"\nmine.uses_horizon = {says}\n"
+    path = write(tmp_path, GENERATOR + said)
+    [few], [many] = (planned(f"{path}:mine", trials=n) for n in (6, 9))
+    assert (few.id == many.id) == (says is False)
+
+
+def test_a_method_that_says_so_does_not_see_the_budget(tmp_path: Path) -> None:
+    peeks = """
+import numpy as np
+from surrobench.protocol.requests import Evaluate
+
+def peeks(task, rng):
+    assert task.horizon > 10**9, "it depends on the budget"
+    while True:
+        yield Evaluate(task.space.sample(1, rng))
+"""
+    assert outcome(f"{write(tmp_path, peeks)}:peeks").state == "failed"
+    path = write(tmp_path, peeks + "\npeeks.uses_horizon = False\n", "honest.py")
+    assert outcome(f"{path}:peeks").state == "ok"
+
+
+def test_a_sampler_made_from_a_seed_alone_cannot_see_the_budget(tmp_path: Path) -> None:
+    sampler = "import optuna\n\ndef make(seed):\n    return optuna.samplers.RandomSampler(seed=seed)\n"
+    path = write(tmp_path, sampler)
+    [few], [many] = (planned(f"{path}:make", trials=n) for n in (6, 9))
+    assert few.id == many.id
+
+
+def test_what_it_says_of_the_budget_is_yes_or_no(tmp_path: Path) -> None:
+    path = write(tmp_path, GENERATOR + "\nmine.uses_horizon = 'no'\n")
+    with pytest.raises(UsageError, match=r"uses_horizon is 'no'\. It must be True or False"):
+        optimizer(f"{path}:mine")
+
+
 def test_an_edit_is_seen_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, GENERATOR)
     assert optimizer(f"{path}:mine").resolve({}) == {"step": 0.5}
@@ -264,6 +327,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Pretends that a package offers two optimizers, one of them broken, and one under a name of ours."""
     write(tmp_path, GENERATOR, "fast_hpo_for_tests.py")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "fast_hpo_for_tests", raising=False)
     points = []
     for name, value in (("fast", ":mine"), ("broken", ".missing:mine"), ("random", ":mine")):
         point = importlib.metadata.EntryPoint(name, f"fast_hpo_for_tests{value}", own.GROUP)
@@ -277,8 +341,23 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_package_may_offer_optimizers() -> None:
     ended = outcome("fast")
     assert (ended.state, ended.run.optimizer, ended.run.file) == ("ok", "fast", None)
-    assert optimizer("fast").version == "fast-hpo 1.2"
+    assert "(fast-hpo 1.2)" in optimizer("fast").summary
     assert optimizer("random") is OPTIMIZERS["random"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_edit_of_a_packages_source_is_another_version_and_a_release_without_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> object:
+        monkeypatch.setattr("surrobench.optimizers.registry._brought", {})
+        return optimizer("fast").version
+
+    before = version()
+    monkeypatch.setattr(Distribution, "version", "1.3")
+    assert version() == before
+    write(tmp_path, GENERATOR.replace("0.5", "0.6"), "fast_hpo_for_tests.py")
+    assert version() != before
 
 
 @pytest.mark.usefixtures("installed")

@@ -8,17 +8,23 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from surrobench.llm import models
 from surrobench.llm.models import ModelSpec
+from surrobench.llm.prompt_variants import VARIANTS, ShownSpace
+from surrobench.llm.shown_values import ShownValues
+from surrobench.optimizers.classical.tpe import tpe_study
 from surrobench.optimizers.entry import Optimizer
+from surrobench.optimizers.llm import centaur, centaur_tpe, propose, sllmbo
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import identity, identity_1
 from surrobench.plan.planning import plan
 from surrobench.plan.run import Run
+from surrobench.protocol.requests import Message
 from surrobench.seeding import canonical
 from surrobench.suite.loading import suite_from_dict
 
@@ -215,6 +221,90 @@ def test_noise_is_no_part_of_the_identity_where_no_configuration_has_repetitions
         for noise in ("seeded", "fresh", "mean")
     }
     assert len(set(ids.values())) == 1
+
+
+def test_a_sampling_parameter_that_the_method_sends_anyway_is_no_part_of_the_identity() -> None:
+    def id_of(**sampling: object) -> str:
+        return the_run(suite({"method": "karpathy-agent"}, {"url": URL, "sampling": sampling})).id
+
+    assert id_of(temperature=0.7, max_tokens=2048.0) == id_of()
+    assert id_of(temperature=0.7, top_p=0.9) == id_of(top_p=0.9) != id_of()
+    assert id_of(temperature=0.8) != id_of()
+
+
+# ---------------------------------------------------------------------- the text that Python writes
+
+ASKING = sorted(name for name, entry in OPTIMIZERS.items() if entry.prompts)
+
+
+def ids_of_all(**head: Any) -> dict[str, str]:
+    """The id of each method that asks a model, under each variant; nothing is remembered."""
+    identity._known.clear()
+    return {
+        f"{name} {variant}": the_run(suite({"method": name}, {"url": URL}, variants=[variant], **head)).id
+        for name in ASKING
+        for variant in VARIANTS
+    }
+
+
+def unchanged(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """The methods whose ids are the same."""
+    return {name.partition(" ")[0] for name in before if before[name] == after[name]}
+
+
+def test_how_a_space_is_described_is_part_of_every_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, describe = ids_of_all(), ShownValues.describe
+    monkeypatch.setattr(ShownValues, "describe", lambda self: f"{describe(self)}.")
+    assert unchanged(before, ids_of_all()) == set()
+
+
+def test_how_a_value_is_written_is_part_of_every_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write = ids_of_all(), ShownSpace.write
+
+    def rounded(self: ShownSpace, x: Any) -> dict[str, Any]:
+        values = write(self, x).items()
+        return {name: round(value, 2) if isinstance(value, float) else value for name, value in values}
+
+    monkeypatch.setattr(ShownSpace, "write", rounded)
+    assert unchanged(before, ids_of_all()) <= {"zero-shot"}  # it asks once, before any trial
+
+
+def test_what_is_said_of_an_invalid_reply_is_part_of_the_id_where_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, never, said = ids_of_all(invalid="retry:1"), ids_of_all(), propose._asked_again
+    again = Message("user", "Once more:")
+    monkeypatch.setattr(propose, "_asked_again", lambda *args: (*said(*args)[:-1], again))
+    # LLAMBO asks again in rounds of its own; nobody is told anything.
+    assert unchanged(before, ids_of_all(invalid="retry:1")) == {"llambo", "llambo-optunahub"}
+    assert ids_of_all() == never
+
+
+def test_how_a_librarys_state_is_shown_is_part_of_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ids_of_all()
+    monkeypatch.setattr(centaur, "_digits", lambda number: round(float(number), 2))
+    monkeypatch.setattr(centaur_tpe, "good_group", lambda observed: 1 + (observed > 1))
+    assert unchanged(before, ids_of_all()) == set(ASKING) - {"centaur", "centaur-tpe"}
+
+
+def test_no_number_of_a_library_is_part_of_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of Optuna, which proposes something else, makes no other runs."""
+    before, asked = ids_of_all(), []
+
+    def elsewhere(*args: Any, **more: Any) -> Any:
+        study = tpe_study(*args, **more)
+        ask = study.ask
+
+        def other() -> Any:
+            asked.append((yield from ask()))
+            return np.full_like(asked[-1], np.nan)
+
+        monkeypatch.setattr(study, "ask", other)
+        return study
+
+    monkeypatch.setattr(sllmbo, "tpe_study", elsewhere)
+    assert ids_of_all() == before
+    assert asked
 
 
 # ---------------------------------------------------------------------- weights in a folder

@@ -11,6 +11,7 @@ from surrobench.errors import MissingLibrary, SuiteError
 from surrobench.libraries import Library
 from surrobench.llm.prompt_variants import method_name
 from surrobench.llm.prompts import TEXT_RULES
+from surrobench.optimizers.llm.toy_task import Rehearsed
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.plan import identity
 from surrobench.plan.planning import plan
@@ -76,8 +77,9 @@ def test_ids_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     # Frozen on purpose: a change here orphans every result and recording that anyone has. If a run's trials
     # really change, count up the version of its optimizer or benchmark, and freeze the new ids.
     monkeypatch.setattr(identity, "prompts_hash", lambda method, replaced: "0123456789abcdef")
+    monkeypatch.setattr(identity, "_rehearsed", lambda run, entry: Rehearsed("0123456789abcdef", {}))
     assert classical().id == "64f0cf424b88bd41"
-    assert agent().id == "1aefe974ece56c48"
+    assert agent().id == "cb3886eb5a83c1e7"
 
 
 def test_the_rules_of_writing_and_reading_are_part_of_the_id_of_what_asks_a_model() -> None:

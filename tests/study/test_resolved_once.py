@@ -12,6 +12,7 @@ import pytest
 from surrobench.benchmarks import registry as benchmarks
 from surrobench.optimizers import registry as optimizers
 from surrobench.results.folder import Results
+from surrobench.results.run_records import Records
 from surrobench.study.options import Options
 from surrobench.study.session import run_study
 from surrobench.suite.loading import parse_suite
@@ -59,9 +60,13 @@ def test_in_a_session_every_name_is_resolved_once(
         return build(results)
 
     monkeypatch.setattr(Results, "records", records)
+    read: list[Any] = []
+    end = Records.endings
+    monkeypatch.setattr(Records, "endings", lambda self, places: read.append(self) or end(self, places))
     asked, opened = Calls(monkeypatch, optimizers.optimizer), Calls(monkeypatch, benchmarks.benchmark)
     run_study(suite, TEXT, Options(out, replay=replay, part=part))
 
     assert asked.of == dict.fromkeys(METHODS, 1)
     assert opened.of == dict.fromkeys((MLP, NAS, FCN), 1)
     assert len(built) == (how == "replay")
+    assert len(read) == len({id(records) for records in read})  # how runs ended is read once a file

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,13 @@ from typing import Any
 from surrobench.errors import DataError, UnknownName
 from surrobench.paths import cache_dir
 from surrobench.plain_files import read_bytes, read_text
+from surrobench.seeding import content_hash
 from surrobench.untrusted import load_json
 
 VERSION = "1.0.2"
 MODEL, SPACE, ENCODING = "model.onnx", "config_space.json", "encoding.json"
+DIGITS = "digits"
+"""The key of a carried scenario's entry that says what ``content_digits`` were where its network was."""
 STATISTICS = "global_statistics/instance_target_statistics.csv"
 SUITES = {name: f"benchmark_suites/v1.0/{name}.json" for name in ("single", "multi")}
 _ENVIRONMENT = "SURROBENCH_YAHPO_DATA"
@@ -166,7 +169,10 @@ def read_facts(folder: Path, name: str) -> Facts:
     Raises:
         UnknownName: nothing is known of the scenario.
     """
-    entry = scenario_entry(folder, name)
+    return _facts(scenario_entry(folder, name))
+
+
+def _facts(entry: Mapping[str, Any]) -> Facts:
     dropped = entry.get("drop_predict") or []
     dropped = [dropped] if isinstance(dropped, str) else dropped
     # YAHPO's table says that the F1 score of rbv2 is minimised; like any F1 score it is better when larger
@@ -257,6 +263,27 @@ def read_model(folder: Path, name: str) -> bytes:
     if expected is not None and git_blob(data) != expected:
         raise damaged_model(folder, name)
     return data
+
+
+def is_published(folder: Path, name: str) -> bool:
+    """Return whether a scenario is one of the published data, with the published facts.
+
+    Its files are then checked against the published ones when they are read.
+    """
+    entry = shipped()["scenarios"].get(name)
+    known = f"{name}/{MODEL}" in shipped()["git_blobs"]
+    return known and entry is not None and read_facts(folder, name) == _facts(entry)
+
+
+def content_digits(folder: Path, name: str) -> str:
+    """Return the digits of what a scenario of the user's is: its facts, space, codes and network.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    files = [read_json(folder / name / file) for file in (SPACE, ENCODING)]
+    network = hashlib.sha256(read_model(folder, name)).hexdigest()
+    return content_hash([asdict(read_facts(folder, name)), *files, network])
 
 
 def damaged_model(folder: Path, name: str) -> DataError:

@@ -28,9 +28,12 @@ from surrobench.arrays import Floats
 from surrobench.benchmarks.base import Columns, Reference
 from surrobench.benchmarks.yahpo.data import (
     CARRIED,
+    DIGITS,
     ENCODING,
     SPACE,
+    content_digits,
     fetch_remedy,
+    is_published,
     read_facts,
     remembered,
     require_folder,
@@ -59,6 +62,10 @@ class CarriedScenario(Surrogate):
     """A scenario without its network: it says what it is, but cannot evaluate anything."""
 
     can_evaluate = False
+
+    def content(self) -> str:
+        """Return the digits that its files had where the network was; empty in older recordings."""
+        return str(scenario_entry(self.folder, self.name).get(DIGITS, ""))
 
     def prepare(self) -> None:
         """Do nothing: there is no network to load."""
@@ -113,6 +120,9 @@ def pack(results: Path, benchmarks: Iterable[str]) -> int:
     names = sorted({name.split("/")[1] for name in mine})
     target.mkdir(exist_ok=True)
     entries = {name: scenario_entry(source, name) for name in names}
+    for name in names:
+        if not is_published(source, name):
+            entries[name] = {**entries[name], DIGITS: content_digits(source, name)}
     (target / "scenarios.json").write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
     opened = {name: Surrogate(name, source, read_facts(source, name)) for name in names}
     for name in names:

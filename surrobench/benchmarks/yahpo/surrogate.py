@@ -28,7 +28,9 @@ from surrobench.benchmarks.yahpo.data import (
     SPACE,
     STATISTICS,
     Facts,
+    content_digits,
     damaged_model,
+    is_published,
     read_json,
     read_model,
 )
@@ -51,7 +53,8 @@ class Surrogate(Scenario):
         DataError: a file is missing or damaged.
     """
 
-    version = 1
+    version_1 = 1
+    libraries = ("onnxruntime",)
     noisy = False
     default_origin = (
         "the middle of each range, as published in YAHPO Gym's own search space (no library's default)"
@@ -135,6 +138,15 @@ class Surrogate(Scenario):
     def prepare(self) -> None:
         """Load the network, so that a damaged one is refused before a study starts."""
         _ = self._network
+
+    @cached_property
+    def version(self) -> int | str:  # type: ignore[override] # nobody sets it
+        """Return 1 for a scenario that is published, and the digits of its files for any other."""
+        return 1 if is_published(self.folder, self.name) else self.content() or self.version_1
+
+    def content(self) -> str:
+        """Return the digits of the scenario's files."""
+        return content_digits(self.folder, self.name)
 
     @cached_property
     def checksum(self) -> str:

@@ -110,6 +110,32 @@ def centaur(
         trials += 1
 
 
+def rehearsed(
+    task: Task,
+    rng: Generator,
+    *,
+    history: int,
+    top: int,
+    temperature: float,
+    max_tokens: int,
+    **others: Any,
+) -> Steps:
+    """Ask about a fixed state of CMA-ES, in the words of ``centaur``; see ``toy_task``."""
+    del rng, others
+    categorical = task.space.is_categorical
+    numeric = np.flatnonzero(~categorical & (task.space.levels != 1))
+    of_three = np.flatnonzero(categorical & (task.space.levels == 3))
+    n, probabilities = len(numeric), {int(j): np.array([0.5, 0.3, 0.2]) for j in of_three}
+    state = State(numeric, np.linspace(0.2, 0.7, n), 0.12345, np.eye(n) + 0.05, probabilities)
+    past = History(task)
+    drawn = Drawn(task.default, np.zeros(n), None)
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    while True:
+        prompt = _prompt(task, past, len(past), state, drawn, history, top)
+        proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
+        past.add((yield trial(proposal)))
+
+
 def is_models_turn(trials: int, warmup: int, ratio: float) -> bool:
     """Return whether the model proposes the next trial of a run that has had ``trials`` trials.
 

@@ -6,6 +6,8 @@ as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from surrobench.optimizers.base import Steps, Task
@@ -78,6 +80,27 @@ def centaur_tpe(
             study.tell(answer.configurations, answer.losses)
         past.add(answer)
         trials += 1
+
+
+def rehearsed(
+    task: Task,
+    rng: Generator,
+    *,
+    history: int,
+    top: int,
+    startup: int,
+    temperature: float,
+    max_tokens: int,
+    **others: Any,
+) -> Steps:
+    """Ask about a fixed proposal of TPE's, in the words of ``centaur_tpe``; see ``toy_task``."""
+    del rng, others
+    past = History(task)
+    sampling = {"temperature": temperature, "max_tokens": max_tokens}
+    while True:
+        prompt = _prompt(task, past, len(past), task.default, history, top, min(startup, 4))
+        proposal = yield from propose(task, past, (Message("user", prompt),), sampling)
+        past.add((yield trial(proposal)))
 
 
 def _prompt(task: Task, past: History, trials: int, own: Matrix, history: int, top: int, startup: int) -> str:

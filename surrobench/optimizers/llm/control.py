@@ -34,6 +34,8 @@ CONTROLS: tuple[Control, ...] = get_args(Control)
 PREFIX = "control:"
 CONTROL_VERSION = 2
 """This number counts up when a control would answer something else. It is part of every run's identity."""
+LIBRARIES = ("optuna", "scipy")
+"""The libraries that the trials of ``control:tpe`` depend on."""
 
 
 def control_named(model: str) -> Control | None:

@@ -14,6 +14,7 @@ from surrobench.errors import ResultsError, UsageError
 from surrobench.llm.prompt_variants import method_name
 from surrobench.patterns import fits, matching
 from surrobench.protocol.budget import ROUNDING, Budget
+from surrobench.report.data.earlier_ids import CELL, earlier_ids
 from surrobench.results.folder import Results
 from surrobench.stats.steps import Steps, Unit, spent_by, steps_of
 
@@ -95,16 +96,16 @@ def joint_plan(folders: Sequence[Results]) -> pl.DataFrame:
         folder.recorded_runs().select("run", "spent", pl.lit(number, pl.UInt32).alias("folder"))
         for number, folder in enumerate(folders)
     )
+    same = pl.col("run").replace(earlier_ids(folders, plan))
     plan = plan.join(recorded, on=["run", "folder"], how="left", maintain_order="left")
     _refuse_other_replies(folders, plan.filter(pl.col("llm").is_not_null() & pl.col("spent").is_not_null()))
     plan = (
         plan.sort("spent", descending=True, nulls_last=True, maintain_order=True)
-        .unique("run", keep="first", maintain_order=True)
+        .filter(same.is_first_distinct())
         .sort("benchmark", "folder", maintain_order=True)
         .drop("spent")
     )
-    cell = ["benchmark", "method", "seed"]
-    double = plan.filter(pl.struct(cell).is_duplicated()).sort(*cell, "folder")
+    double = plan.filter(pl.struct(CELL).is_duplicated()).sort(*CELL, "folder")
     if len(double):
         raise _not_the_same(folders, double, "its settings differ")
     return plan

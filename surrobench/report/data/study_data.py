@@ -35,6 +35,7 @@ from surrobench.report.data.load import (
     read_steps,
     usable_runs,
 )
+from surrobench.report.data.made_with import mixed_makings
 from surrobench.report.data.replicates import replicate_notes
 from surrobench.results.folder import Results
 from surrobench.stats.curves import Anytime, anytime
@@ -194,7 +195,7 @@ def load_study(
     untested = check_settings(folders, plan, mixed=mixed_settings)
     usable = usable_runs(folders, plan)
     by_rule = FailedRuns.of(folders, plan, failed)
-    notes = [*_notes(folders, whole, limit), *replicate_notes(folders, plan), *by_rule.notes(plan)]
+    notes = [*_notes(folders, whole, limit), *_on_runs(folders, plan), *by_rule.notes(plan)]
     beside: Beside | None = None
     spent = spent_for_area(plan)
     wanted: tuple[Unit, ...] = tuple(dict.fromkeys(("trials", *units, spent)))
@@ -258,6 +259,11 @@ def _on_lower_fidelity(found: Portion) -> list[str]:
         f"{found.below} of {len(found.rows)} runs have no trial at full fidelity: their incumbents are the "
         "best at the highest fidelity they reached, scored at the full one."
     ]
+
+
+def _on_runs(folders: Sequence[Results], plan: pl.DataFrame) -> list[str]:
+    """Return what is to be said of how the runs were made, and of runs that only repeat each other."""
+    return [*mixed_makings(folders, plan), *replicate_notes(folders, plan)]
 
 
 def _notes(folders: Sequence[Results], whole: pl.DataFrame, limit: Budget) -> list[str]:

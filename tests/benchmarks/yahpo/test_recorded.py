@@ -158,3 +158,24 @@ def test_a_flipped_bit_in_what_a_folder_carries_is_noticed(tmp_path, monkeypatch
 def test_where_there_is_nothing_of_yahpo_nothing_is_packed(tmp_path):
     assert pack(tmp_path, ["hpobench/mlp/car"]) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.yahpo
+def test_a_carried_scenario_of_the_users_has_the_version_that_it_had(tmp_path, monkeypatch):
+    """Its runs are then found in a replay without the network."""
+    source, folder, results = data.require_folder(), tmp_path / "data", tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(source / "VERSION", folder)
+    shutil.copytree(source / "rbv2_rpart", folder / "mine")
+    (folder / "scenarios.json").write_text(json.dumps({"mine": data.shipped()["scenarios"]["rbv2_rpart"]}))
+    data._facts_of_all.cache_clear()
+    monkeypatch.setenv("SURROBENCH_YAHPO_DATA", str(folder))
+    losses = np.linspace(0, 1, 5)
+    found = Reference(0.0, 0.5, 1.0, losses, exact=False)
+    monkeypatch.setattr(recorded.Surrogate, "reference", lambda self, instance: found)
+    results.mkdir()
+    pack(results, ["yahpo/mine/14"])
+    version = recorded.Surrogate("mine", folder, data.read_facts(folder, "mine")).version
+    assert version != 1
+    monkeypatch.setattr(data, "_remembered", [results / "yahpo"])
+    assert open_carried("mine").version == version

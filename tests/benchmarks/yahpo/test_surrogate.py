@@ -245,6 +245,23 @@ def test_a_scenario_that_nobody_has_run_works_without_code(copy):
     assert np.array_equal(where.evaluate(X)["acc"], expected.evaluate(X, index, None).values[:, 0])
 
 
+def test_a_scenario_of_the_users_is_known_by_its_files_and_a_published_one_by_its_name(copy):
+    assert open_scenario("rbv2_rpart").version == 1
+    facts = shipped()["scenarios"]["rbv2_rpart"]
+    (copy / "rbv2_rpart").rename(copy / "mine")
+    (copy / "scenarios.json").write_text(json.dumps({"mine": facts}))
+    yahpo_data._facts_of_all.cache_clear()
+    versions = [open_scenario("mine").version, open_scenario("mine").version]
+    network = copy / "mine" / "model.onnx"
+    network.write_bytes(network.read_bytes()[:-1] + b"\1")
+    versions.append(open_scenario("mine").version)
+    space = copy / "mine" / "config_space.json"
+    space.write_text(space.read_text().replace('"lower": 1,', '"lower": 2,', 1))
+    versions.append(open_scenario("mine").version)
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+
+
 def test_without_data_one_line_says_which_command_would_help(nothing):
     help_ = "surrobench data pull yahpo"
     for ask in (
