@@ -116,12 +116,12 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "spent", "workers", "text_rules", "scheme"), (int,)),
     **dict.fromkeys(("trials", "tokens"), (int, type(None))),
     **dict.fromkeys(("equivalents", "seconds"), (int, float, type(None))),
-    **dict.fromkeys(("parameters", "given", "answers"), (dict,)),
+    **dict.fromkeys(("parameters", "given", "answers", "versions"), (dict,)),
     "prompts": (dict, type(None)),
     "overhead": (bool,),
-    "thinking": (list,),
+    **dict.fromkeys(("thinking", "served"), (list,)),
 }
-_FIELDS = {field.name for field in fields(Run)} | {"state", "error", "spent", "thinking", "answers"}
+_FIELDS = {field.name for field in fields(Run)} | {"state", "error", "spent", "thinking", "answers", "served"}
 _NEEDED = ("id", "benchmark", "method", "optimizer", "seed", "state", "error", "spent")
 
 

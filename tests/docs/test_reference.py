@@ -98,7 +98,7 @@ def test_the_keys_of_a_journal_are_those_of_a_recording():
         written = {key for line in file for key in json.loads(line)}
     said = set(first_cells("Journal"))
     assert written - {"versions", "schema_version"} <= said
-    assert said - written <= {"thinking", "tokens_thinking", "crc"}, (
+    assert said - written <= {"thinking", "tokens_thinking", "crc", "served"}, (
         "only where there was any, or since later"
     )
 
