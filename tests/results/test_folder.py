@@ -150,7 +150,7 @@ def test_a_wasted_trial_has_nulls_and_its_reason_and_a_repaired_one_says_how(tmp
         "missing",
         "unparsable",
         "missing",
-        "missing",
+        "unparsable",
     ]
     for column in wasted.columns:
         if column.startswith(("config.", "objective.")) or column in {"value", "score"}:
