@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Any, get_args
 
@@ -16,7 +15,6 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from surrobench.engine.outcome import RunState
-from surrobench.plan.run import Run
 from surrobench.untrusted import load_toml
 
 
@@ -116,12 +114,12 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "spent", "workers", "text_rules", "scheme"), (int,)),
     **dict.fromkeys(("trials", "tokens"), (int, type(None))),
     **dict.fromkeys(("equivalents", "seconds"), (int, float, type(None))),
-    **dict.fromkeys(("parameters", "given", "answers", "versions"), (dict,)),
-    "prompts": (dict, type(None)),
+    **dict.fromkeys(("parameters", "given", "answers"), (dict,)),
+    **dict.fromkeys(("prompts", "versions"), (dict, type(None))),
+    "served": (list, type(None)),
     "overhead": (bool,),
-    **dict.fromkeys(("thinking", "served"), (list,)),
+    "thinking": (list,),
 }
-_FIELDS = {field.name for field in fields(Run)} | {"state", "error", "spent", "thinking", "answers", "served"}
 _NEEDED = ("id", "benchmark", "method", "optimizer", "seed", "state", "error", "spent")
 
 
@@ -136,7 +134,7 @@ def check_records(columns: Any) -> None:
             raise Unfit(f"its records have no {name}")
     n = len(columns["id"])
     for name, column in columns.items():
-        if name not in _FIELDS:
+        if name not in _TYPES:
             raise Unfit(f"its records have an unknown field {name!r}")
         if not isinstance(column, list) or len(column) != n:
             raise Unfit(f"its records do not all have {name}")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import polars as pl
 import pytest
 
 from surrobench.execution.process_pool import InlineExecutor
+from surrobench.plan.run import Run
+from surrobench.results import stored
 from surrobench.results.folder import Results
+from surrobench.results.run_records import RunRecord
 from tests.llm.faulty_server import FaultyServer
 from tests.studies import MLP, NAS, answer, run, suite_text, surrobench
 
@@ -321,6 +325,12 @@ def test_every_damage_is_one_line_that_names_the_file(whole: Path, tmp_path: Pat
     assert about, errors
     if name in NEWER:
         assert all("was written by a newer surrobench" in error for error in about)
+
+
+def test_every_field_of_a_record_has_a_type() -> None:
+    """A field that is new, and has none, would make every file look damaged."""
+    of_record = {field.name for field in fields(RunRecord)} - {"run", "trials"} | {"spent"}
+    assert {field.name for field in fields(Run)} | of_record == stored._TYPES.keys()
 
 
 def test_there_are_more_than_eighty_kinds_of_damage() -> None:
