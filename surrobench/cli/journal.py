@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from surrobench.cli import output
 from surrobench.cli.command import Command, verbosity_options
 from surrobench.cli.options import RESULTS
 from surrobench.cli.output import count
@@ -41,10 +42,10 @@ def repair(results: Path) -> None:
     done = repair_journal(folder)
     if done.copy is None:
         held = f"{count(done.entries, 'completion')} of {count(done.runs, 'run')}"
-        click.echo(f"{done.path} is whole: {held}.")
+        output.write(f"{done.path} is whole: {held}.")
         return
     damaged = ", ".join(map(str, done.damaged[:10])) + (", ..." if len(done.damaged) > 10 else "")
-    click.echo(f"Damaged and dropped: {count(len(done.damaged), 'line')} ({damaged}).")
+    output.write(f"Damaged and dropped: {count(len(done.damaged), 'line')} ({damaged}).")
     finished = folder.endings()
     for run, entries in done.dropped.items():
         what = (
@@ -52,6 +53,6 @@ def repair(results: Path) -> None:
             if run in finished
             else "it starts from the beginning"
         )
-        click.echo(f"Run {run} has lost {count(entries, 'whole completion')}, too: {what}.")
+        output.write(f"Run {run} has lost {count(entries, 'whole completion')}, too: {what}.")
     held = f"{count(done.entries, 'completion')} of {count(done.runs, 'run')}"
-    click.echo(f"The journal holds {held}; as it was, it is kept as {done.copy}.")
+    output.write(f"The journal holds {held}; as it was, it is kept as {done.copy}.")

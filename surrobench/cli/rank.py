@@ -291,8 +291,6 @@ def _print_multiverse(folders: list[Results], form: Any, by: str | None, options
     Raises:
         UsageError: groups were asked for, too.
     """
-    from rich.console import Console
-
     from surrobench.cli.options import load
     from surrobench.errors import UsageError
     from surrobench.report.ranking.multiverse import budgets, multiverse
@@ -310,9 +308,9 @@ def _print_multiverse(folders: list[Results], form: Any, by: str | None, options
     }
     table = multiverse_table(multiverse(studies, _wanted(options)))
     if form == "table":
-        Console().print(terminal([table]))
+        output.console().print(terminal([table]))
     else:
-        click.echo(render([table], form), nl=False)
+        output.write(render([table], form), nl=False)
 
 
 def _print(rankings: list[Ranking], form: Any, *, notes: bool) -> None:

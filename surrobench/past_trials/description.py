@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from surrobench.errors import DataError, in_one_line
 from surrobench.past_trials.trials import FAILED, REPETITION, PastTrials
+from surrobench.plain_files import read_parquet
 from surrobench.space.hyperparameter import bounds_of, is_log, supported, values_of
 from surrobench.untrusted import load_toml
 
@@ -113,7 +114,7 @@ def read(path: Path) -> PastTrials:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     table = path.parent / described.trials
     try:
-        frame = pl.read_parquet(table.read_bytes())
+        frame = read_parquet(table)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{table} cannot be read: {in_one_line(error)}.") from None
     space = _space(described.space, path.name)

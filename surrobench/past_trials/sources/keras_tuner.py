@@ -10,7 +10,7 @@ from surrobench.errors import DataError, in_one_line
 from surrobench.past_trials.trials import Asked, Found, PastTrial, State
 from surrobench.untrusted import load_json
 
-TRIAL = "trial.json"
+TRIALS = "trial_*/trial.json"
 _STATES: dict[str, State] = {
     "COMPLETED": "complete",
     "STOPPED": "pruned",
@@ -21,7 +21,7 @@ _STATES: dict[str, State] = {
 
 def recognizes(path: Path) -> bool:
     """Return whether a folder holds trials of KerasTuner."""
-    return path.is_dir() and any(path.glob(f"trial_*/{TRIAL}"))
+    return path.is_dir() and any(path.glob(TRIALS))
 
 
 def read(source: str, asked: Asked) -> list[Found]:
@@ -32,7 +32,7 @@ def read(source: str, asked: Asked) -> list[Found]:
     """
     folder = Path(source)
     trials, dropped, directions = [], Counter[str](), dict[str, bool | None]()
-    for file in sorted(folder.glob(f"trial_*/{TRIAL}")):
+    for file in sorted(folder.glob(TRIALS)):
         try:
             content = load_json(file.read_bytes())
             state = _STATES.get(content["status"])

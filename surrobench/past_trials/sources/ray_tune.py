@@ -16,13 +16,13 @@ from surrobench.past_trials.sources.table import CONVENTIONS
 from surrobench.past_trials.trials import Asked, Found, PastTrial, State
 from surrobench.untrusted import load_json
 
-RESULT = "result.json"
+RESULTS = "*/result.json"
 _NO_METRIC = next(one.other for one in CONVENTIONS if one.name == "Ray Tune")
 
 
 def recognizes(path: Path) -> bool:
     """Return whether a folder holds trials of Ray Tune."""
-    return path.is_dir() and any(path.glob(f"*/{RESULT}"))
+    return path.is_dir() and any(path.glob(RESULTS))
 
 
 def read(source: str, asked: Asked) -> list[Found]:
@@ -35,7 +35,7 @@ def read(source: str, asked: Asked) -> list[Found]:
     """
     folder = Path(source)
     trials, dropped, metrics = [], Counter[str](), dict[str, None]()
-    for file in sorted(folder.glob(f"*/{RESULT}")):
+    for file in sorted(folder.glob(RESULTS)):
         lines = _lines(file)
         failed = (file.parent / "error.txt").exists() or (file.parent / "error.pkl").exists()
         if not lines:
