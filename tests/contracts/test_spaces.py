@@ -17,7 +17,7 @@ from surrobench.benchmarks.yahpo.surrogate import Surrogate
 from surrobench.optimizers.base import Task
 from surrobench.optimizers.registry import OPTIMIZERS
 from surrobench.protocol.budget import UNLIMITED
-from surrobench.protocol.requests import Evaluate, Evaluated
+from surrobench.protocol.requests import Compute, Evaluate, Evaluated
 from surrobench.seeding import stream
 from surrobench.space.search_space import SearchSpace
 from tests.space.test_search_space import random_space
@@ -106,6 +106,9 @@ def proposals(name, space, n, *, granted=0, fails=False, best_at=0.3, seed=0, ho
             request = program.send(answer)
         except StopIteration:
             break
+        if isinstance(request, Compute):
+            answer = request.alone()
+            continue
         assert isinstance(request, Evaluate)
         asked = request.configurations
         asked = space.from_unit(asked) if request.unit else asked
