@@ -182,7 +182,7 @@ def _first_problem(error: ValidationError, text: str) -> str:
     else:
         message = re.sub(r"^Value error, ", "", problem["msg"])
         message = f"{key}: {message}" if keys else message
-        if not isinstance(problem["input"], dict):
+        if not isinstance(problem["input"], dict) and not message.endswith("."):  # a whole sentence says it
             message += f", not {problem['input']!r}"
         if problem["type"] == "literal_error":
             known = re.findall("'([^']+)'", problem["ctx"]["expected"])

@@ -33,7 +33,10 @@ BAD_SUITES = {
     "budget-word": (SUITE.replace("trials = 4", 'trials = "many"'), "trials: "),
     "control": (SUITE.replace("[optimizers.random]", "[optimizers.tpe]"), "unknown control 'random'"),
     "agent-without-model": (SUITE + f"[optimizers.{AGENT}]", "needs a language model"),
-    "model-for-random": (SUITE + 'models = ["m"]\n[models.m]\nurl = "u"', "takes no language model"),
+    "model-for-random": (
+        SUITE + 'models = ["m"]\n[models.m]\nurl = "http://127.0.0.1:9/v1"',
+        "takes no language model",
+    ),
     "not-toml": ("name: tiny", "is not TOML"),
     "twice": (SUITE + '[optimizers.again]\nmethod = "random"', "'random' and 'again' are the same"),
 }
@@ -183,7 +186,7 @@ def test_rank_of_an_incomplete_study_lists_what_is_missing(tmp_path, monkeypatch
     assert "4 runs are missing, failed or observed nothing: " in done.error
     assert f"tpe on {NAS} seed 1" in done.error
     assert MLP not in done.error
-    assert f"See surrobench status {tmp_path / 'r'}; --partial leaves their benchmarks out." in done.error
+    assert f"See surrobench status {tmp_path / 'r'}; --partial leaves their benchmarks out" in done.error
 
     partial = surrobench("rank", tmp_path / "r", "--partial", "--format", "json")
     assert partial.status == 0
@@ -306,8 +309,9 @@ def test_what_rank_refuses_is_one_line(results, words, status, says):
 
 
 def test_rank_shows_intervals_and_names_the_correction_and_the_test_of_pairs(tmp_path):
-    text = suite_text(MLP, "hpobench/mlp/car", "hpobench/mlp/kc1", methods=("random", "tpe"), seeds=3)
-    assert run(text, tmp_path).complete
+    names = ("car", "kc1", "vehicle", "phoneme", "segment")
+    benchmarks = [f"hpobench/mlp/{name}" for name in names]
+    assert run(suite_text(MLP, *benchmarks, methods=("random", "tpe"), seeds=3), tmp_path).complete
     words = ["rank", tmp_path, "--correction", "bh", "--posthoc", "conover", "--intervals"]
     done = surrobench(*words)
     assert done.status == 0, done.err

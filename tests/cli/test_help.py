@@ -16,9 +16,9 @@ from surrobench.results.folder import Results
 from tests.studies import MLP, run, suite_text, surrobench
 
 VERBS = {
-    "Add", "Ask", "Choose", "Colour", "Compare", "Compute", "Correct", "Count", "Draw", "Evaluate",
+    "Add", "Ask", "Choose", "Colour", "Compare", "Compute", "Correct", "Count", "Draw", "Drop", "Evaluate",
     "Exit", "Fetch", "Find", "Fit", "Give", "Import", "Keep", "Leave", "List", "Listen", "Load", "Look",
-    "Make", "Measure", "Name", "Offer", "Pass", "Plan", "Print", "Rank", "Recompute", "Run", "Say",
+    "Make", "Measure", "Name", "Offer", "Pass", "Plan", "Print", "Rank", "Recompute", "Repair", "Run", "Say",
     "Scale", "Seed", "Serve", "Set", "Share", "Show", "Simulate", "Start", "Store", "Take", "Try",
     "Use", "Write",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from surrobench.execution.process_pool import InlineExecutor
 from surrobench.report.claims import judge
 from surrobench.results.folder import Results
 from surrobench.results.ledger import read_looks
-from tests.studies import run, suite_text, surrobench
+from tests.studies import edit_manifest, run, suite_text, surrobench
 
 SETS = [f"hpobench/mlp/{name}" for name in ("australian", "car", "kc1", "phoneme", "segment", "vehicle")]
 CLAIM = '[claims.c]\nsays = "sobol is no worse"\nno_worse = "sobol"\nthan = "random"\nmargin = {margin}\n'
@@ -107,10 +107,11 @@ def test_benchmarks_that_were_added_after_results_are_named(tmp_path):
 
 def test_what_an_older_version_wrote_has_no_label_and_a_replay_keeps_what_was_stated(tmp_path):
     run(text(), tmp_path / "old")
-    path = tmp_path / "old" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["ledger"], manifest["suite"]["alpha"], manifest["suite"]["looks"]
-    path.write_text(json.dumps(manifest))
+
+    def as_older(manifest):
+        del manifest["ledger"], manifest["suite"]["alpha"], manifest["suite"]["looks"]
+
+    edit_manifest(tmp_path / "old", as_older)
     assert judged(tmp_path / "old").status == ""
     run(text(margin=0.9), tmp_path / "again", replay=tmp_path / "old")
     first, second = Results(tmp_path / "again").manifest["ledger"]["statements"]

@@ -24,7 +24,7 @@ def covered():
 def test_tests_hold_their_level_under_either_null(rejected):
     most = stats.binom.isf(RARE, TESTS, MOST_REJECTED) / TESTS
     assert {(row.null, row.what): row.share for row in rejected if row.limited and row.share > most} == {}
-    assert len([row for row in rejected if row.limited]) == 26
+    assert len([row for row in rejected if row.limited]) == 30
 
 
 def test_intervals_cover_under_either_null(covered):

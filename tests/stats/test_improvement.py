@@ -82,8 +82,8 @@ def test_influences_say_how_the_probability_changes(pairing):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 999), random=st.randoms(use_true_random=False), tied=st.booleans())
 def test_order_does_not_matter_and_swapping_gives_the_complement(pairing, seed, random, tied):
-    first, second = np.random.default_rng(seed).random((2, 5, 4)).round(1 if tied else 9)
-    rows, seeds = random.sample(range(5), 5), random.sample(range(4), 4)
+    first, second = np.random.default_rng(seed).random((2, 7, 4)).round(1 if tied else 9)
+    rows, seeds = random.sample(range(7), 7), random.sample(range(4), 4)
     plain = improvement_interval(first, second, np.random.default_rng(0), pairing, resamples=100)
     other = improvement_interval(
         first[rows][:, seeds], second[rows][:, seeds], np.random.default_rng(0), pairing, resamples=100
@@ -115,7 +115,7 @@ def test_equal_methods_are_even():
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_what_is_resampled_from_score_tables_is_what_a_new_comparison_gives(tied):
-    first, second = np.random.default_rng(7).random((2, 5, 4)).round(1 if tied else 9)
+    first, second = np.random.default_rng(7).random((2, 7, 4)).round(1 if tied else 9)
     rng = np.random.default_rng(8)
     instances = rng.integers(5, size=(30, 5, 1))
     seeds = rng.integers(4, size=(30, 5, 6))
