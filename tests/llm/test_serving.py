@@ -81,10 +81,10 @@ def test_a_commit_is_the_revision_that_is_loaded(tmp_path: Path) -> None:
         assert "--revision" not in server_command(GPU, ModelSpec(serve="vllm", model="m", **other))
 
 
-def test_where_weights_lie_and_how_work_is_spread_is_no_part_of_the_identity() -> None:
+def test_how_work_is_spread_is_no_part_of_the_identity() -> None:
     plain = ModelSpec(url="http://127.0.0.1:9/v1", model="m").identity()
     spread: dict[str, Any] = {"tensor_parallel": 2, "data_parallel": 4, "max_model_len": 9, "max_num_seqs": 3}
-    spread |= {"weights": "/models/m", "python": "/usr/bin/python3"}
+    spread |= {"python": "/usr/bin/python3"}
     assert ModelSpec(serve="vllm", model="m", **spread).identity() == plain
     assert ModelSpec(serve="vllm", model="m", dtype="float16").identity() != plain
     assert ModelSpec(serve="vllm", model="m", extra=["--quantization", "fp8"]).identity() != plain
@@ -138,6 +138,7 @@ print("it is loading")
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
+        self.wfile.write(b'{"data": [{"id": "m"}]}')
 HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
 """
 SPEC = ModelSpec(serve="vllm", model="m")

@@ -23,6 +23,7 @@ from surrobench.llm.journal_lines import encode
 from surrobench.llm.prompts import TEXT_RULES
 from surrobench.report.data.study_data import load_study
 from surrobench.results.folder import Results
+from surrobench.study import earlier_runs
 from surrobench.study import session as study
 from surrobench.study.options import Options
 from surrobench.study.progress import Status
@@ -500,7 +501,7 @@ def test_a_compressed_journal_is_a_recording_too(tmp_path, recording):
 def test_a_study_keeps_the_rules_of_writing_and_reading_that_it_was_begun_with(tmp_path, server, monkeypatch):
     text = suite_text(MLP, methods=["random"], models={"m": server.url}, seeds=1)
     with monkeypatch.context() as before:
-        before.setattr(study, "text_rules_of", lambda folder: 1)
+        before.setattr(earlier_runs, "text_rules_of", lambda folder: 1)
         run(text, tmp_path / "old")
     edit_manifest(tmp_path / "old", lambda manifest: manifest.pop("text_rules"))
 
@@ -667,7 +668,7 @@ def test_a_replay_under_another_prompt_or_sampling_is_refused(
 
 def test_a_replay_of_what_is_no_recording_is_one_clear_line(tmp_path, recording):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"No recording at .*empty"):
+    with pytest.raises(ResultsError, match="empty holds no recording"):
         run(recording, tmp_path / "r", replay=tmp_path / "empty")
     (tmp_path / "notes.txt").write_text("remember the milk\n")
     with pytest.raises(ResultsError, match=r"notes\.txt is damaged at line 1"):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 
 import numpy as np
 import polars as pl
@@ -238,7 +237,9 @@ def test_benchmarks_of_one_data_set_keep_their_runs_and_are_one_block_unless_tol
     monkeypatch.setattr(Benchmark, "data_set", "the same")
     together = load_comparison([Results(folder)], "variant")
     assert (together.instances, together.blocks) == (2, 1)
-    assert load_comparison([Results(folder)], "variant", blocks="instance") == replace(alone, notes=ANY)
+    of_instances = load_comparison([Results(folder)], "variant", blocks="instance")
+    # By their text, since an interval that is not known is not equal to itself.
+    assert repr(replace(of_instances, notes=())) == repr(replace(alone, notes=()))
     for joint, one in zip((*together.first, *together.final), (*alone.first, *alone.final), strict=True):
         assert (joint.runs, joint.never, joint.late) == (one.runs, one.never, one.late)
         if one.regret is not None and joint.regret is not None:
