@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,8 @@ def command(
             with console.status(f"Starting {spec.model}; its log: {log}"):
                 server = stack.enter_context(_server(spec, log, host, port))
             _say(spec, server, log)
-            server.process.wait()
+            while server.process.poll() is None:  # Ctrl-C may reach another thread, which wakes no wait
+                time.sleep(0.2)
         raise ModelError(f"The server of {spec.model} has ended.", f"Its log: {log}")
     except KeyboardInterrupt:
         output.complain("\nStopped.")
