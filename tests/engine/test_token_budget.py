@@ -155,8 +155,8 @@ def test_a_study_whose_server_counts_no_tokens_ends(tmp_path: Path, probed: bool
         assert "does not count tokens, and the suite limits them." in problem
         assert server.bodies == []
     else:
-        assert summary.states == {"ok": 2, "failed": 2}
-        assert "did not count the tokens of a reply" in problem
+        assert summary.states == {"ok": 2, "parked": 2}
+        assert "counted no tokens of a reply" in problem
         assert len(server.bodies) == 2
 
 
