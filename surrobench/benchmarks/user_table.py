@@ -50,6 +50,7 @@ from surrobench.benchmarks.user_table_files import (
     read_table,
 )
 from surrobench.errors import DataError, UnknownName, UsageError
+from surrobench.past_trials.infer import looks_logarithmic
 from surrobench.paths import cache_dir, find_file
 from surrobench.plain_files import parquet_metadata, read_parquet
 from surrobench.seeding import Keys
@@ -371,7 +372,7 @@ def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) 
         return CategoricalHyperparameter(name, values)
     if log and values[0] <= 0:
         raise DataError(f"{table}: {name} has the value {values[0]}, which no log scale has.")
-    log = _looks_logarithmic(values) if log is None else log
+    log = looks_logarithmic(values) if log is None else log
     if len(values) <= GRID_VALUES:
         return OrdinalHyperparameter(name, values, meta={"log": log})
     kind = UniformIntegerHyperparameter if column.dtype.is_integer() else UniformFloatHyperparameter
@@ -382,17 +383,6 @@ def _hyperparameter(name: str, column: pl.Series, log: bool | None, table: str) 
             f"{table}: {name} from {values[0]} to {values[-1]} is no range: {' '.join(str(error).split())}.",
             "Count in other units, or write the values as words.",
         ) from None
-
-
-def _looks_logarithmic(values: list[float]) -> bool:
-    """Return whether the middle value is nearer to the middle of the values' range on a log scale."""
-    low, middle, high = values[0], float(np.median(values)), values[-1]
-    if low <= 0:
-        return False
-    if high - low < 1e-9 * low:
-        return False  # so near to each other, the logarithms of neighbours are equal
-    on_log = np.log(middle / low) / np.log(high / low)
-    return bool(abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5))
 
 
 def _fidelity(column: pl.Series) -> Fidelity:

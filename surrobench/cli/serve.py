@@ -92,7 +92,8 @@ def command(
             with console.status(f"Starting {spec.model}; its log: {log}"):
                 server = stack.enter_context(_server(spec, log, host, port))
             _say(spec, server, log)
-            while server.process.poll() is None:  # Ctrl-C may reach another thread, which wakes no wait
+            # Polars replaces the handler of Ctrl-C by one that resumes a blocking wait.
+            while server.process.poll() is None:
                 time.sleep(0.2)
         raise ModelError(f"The server of {spec.model} has ended.", f"Its log: {log}")
     except KeyboardInterrupt:

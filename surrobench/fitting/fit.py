@@ -24,7 +24,7 @@ from surrobench.fitting.candidates import Fit, refitted
 from surrobench.fitting.export import as_onnx, differs
 from surrobench.fitting.noise import Noise, noise
 from surrobench.fitting.quality import ENOUGH, Quality, quality
-from surrobench.fitting.selection import choose, validated
+from surrobench.fitting.selection import OUTER, choose, validated
 from surrobench.libraries import ONNXRUNTIME, SKL2ONNX, SKLEARN
 from surrobench.past_trials.trials import PastTrials
 from surrobench.seeding import stream
@@ -97,7 +97,7 @@ def _fitted(title: str, data: TrialArrays, note: Callable[[str], None]) -> Surro
     noises = [noise(data.features, data.y[:, 0], chosen.out_of_fold.mean(axis=0), data.group, data.at)]
     for column in range(1, data.y.shape[1]):
         other = refitted(chosen.fit, data.features, data.y[:, column], column)
-        unseen = validated(other, data.features, data.y[:, column], data.group, 5, 0)
+        unseen = validated(other, data.features, data.y[:, column], data.group, OUTER, 0)
         fits.append(other)
         noises.append(noise(data.features, data.y[:, column], unseen, data.group, data.at))
     judged = quality(data, chosen, noises[0])

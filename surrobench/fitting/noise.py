@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrobench.fitting.candidates import Fit
-from surrobench.fitting.selection import validated
+from surrobench.fitting.selection import OUTER, validated
 from surrobench.space.hyperparameter import Matrix
 
 ENOUGH_REPETITIONS = 10
@@ -87,7 +87,7 @@ def _varying(
     leaf = max(10, len(residuals) // 20)
     target = np.abs(residuals) * np.sqrt(np.pi / 2)
     fit = Fit(ExtraTreesRegressor(50, min_samples_leaf=leaf, random_state=0), features, target)
-    spread = np.maximum(validated(fit, features, target, group, 5, 0), sigma / 20)
+    spread = np.maximum(validated(fit, features, target, group, OUTER, 0), sigma / 20)
     gain = np.log(sigma / spread) + (residuals / sigma) ** 2 / 2 - (residuals / spread) ** 2 / 2
     error = float(np.std(gain)) / np.sqrt(len(gain))
     return fit if gain.mean() > 2 * error else None

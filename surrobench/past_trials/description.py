@@ -26,6 +26,7 @@ from ConfigSpace.conditions import AndConjunction
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from surrobench.errors import DataError, in_one_line
+from surrobench.past_trials.infer import active_where
 from surrobench.past_trials.trials import FAILED, REPETITION, PastTrials
 from surrobench.plain_files import read_parquet
 from surrobench.space.hyperparameter import bounds_of, is_log, supported, values_of
@@ -189,12 +190,7 @@ def _space(described: Mapping[str, HyperparameterText], name: str) -> Configurat
         made = {key: _hyperparameter(key, text) for key, text in described.items()}
         space.add(list(made.values()))
         for key, text in described.items():
-            conditions = [
-                EqualsCondition(made[key], made[of], values[0])
-                if len(values) == 1
-                else InCondition(made[key], made[of], [*values])
-                for of, values in text.active_if.items()
-            ]
+            conditions = [active_where(made[key], made[of], values) for of, values in text.active_if.items()]
             if conditions:
                 space.add(conditions[0] if len(conditions) == 1 else AndConjunction(*conditions))
     except KeyError as error:

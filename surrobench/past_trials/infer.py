@@ -105,12 +105,18 @@ def with_conditions(
             sentences.append(f"{name} is left out: nothing says when it is active.")
             continue
         of, values = parent
-        if len(values) == 1:
-            space.add(EqualsCondition(made[name], made[of], values[0]))
-        else:
-            space.add(InCondition(made[name], made[of], values))
+        space.add(active_where(made[name], made[of], values))
         sentences.append(f"{name} is taken to be active where {of} is {' or '.join(map(str, values))}.")
     return space, sentences
+
+
+def active_where(child: Any, parent: Any, values: Sequence[Any]) -> EqualsCondition | InCondition:
+    """Return the condition that a hyperparameter is active where another one has one of some values."""
+    return (
+        EqualsCondition(child, parent, values[0])
+        if len(values) == 1
+        else InCondition(child, parent, [*values])
+    )
 
 
 def looks_logarithmic(values: Sequence[float]) -> bool:
@@ -122,6 +128,8 @@ def looks_logarithmic(values: Sequence[float]) -> bool:
     low, middle, high = values[0], float(np.median(values)), values[-1]
     if low <= 0:
         return False
+    if high - low < 1e-9 * low:
+        return False  # so near to each other, the logarithms of neighbours are equal
     on_log = np.log(middle / low) / np.log(high / low)
     return bool(abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5))
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.benchmarks.onnx import NoNetwork, open_session
 from surrobench.errors import DataError, in_one_line
-from surrobench.libraries import ONNXRUNTIME
 from surrobench.space.hyperparameter import Matrix
 
 
@@ -20,17 +20,11 @@ class Model:
     """
 
     def __init__(self, content: bytes, name: str) -> None:
-        ONNXRUNTIME.require("A fitted surrogate")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # only errors are logged
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            session = open_session(content, "A fitted surrogate")
             [self._input] = (part.name for part in session.get_inputs())
             [self._output] = (part.name for part in session.get_outputs())
-        except Exception as error:  # onnxruntime's own errors share no base class
+        except (NoNetwork, ValueError) as error:
             raise DataError(f"{name} is no model: {in_one_line(error)}.", "Fit it again.") from None
         self._session: Any = session
 

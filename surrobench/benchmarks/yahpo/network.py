@@ -1,7 +1,4 @@
-"""Evaluate the ONNX network of a YAHPO scenario in batches.
-
-This is the only file that imports onnxruntime.
-"""
+"""Evaluate the ONNX network of a YAHPO scenario in batches."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from surrobench.benchmarks.onnx import NoNetwork, open_session
 from surrobench.errors import DataError
-from surrobench.libraries import ONNXRUNTIME
 from surrobench.system import usable_cores, usable_threads
 
 Floats = NDArray[np.float32]
@@ -37,10 +34,6 @@ may not meet one.
 """
 
 
-class NoNetwork(Exception):
-    """The error for bytes that are no network with the expected inputs and outputs."""
-
-
 class Network:
     """A network in onnxruntime. It turns two matrices into one, in chunks of at most ``CHUNK`` rows.
 
@@ -50,18 +43,12 @@ class Network:
     """
 
     def __init__(self, data: bytes, outputs: int) -> None:
-        ONNXRUNTIME.require("YAHPO Gym")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # only errors are logged
+        session = open_session(data, "YAHPO Gym")
         try:
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
             # The inputs are assigned by position, as in the reference: categories are first.
             self._categories, self._numbers = (part.name for part in session.get_inputs())
             self._output = session.get_outputs()[0].name
-        except Exception as error:  # onnxruntime's own errors share no base class
+        except (ValueError, IndexError) as error:
             raise NoNetwork(str(error)) from error
         self._session: Any = session
         self._outputs = outputs

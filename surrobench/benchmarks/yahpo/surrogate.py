@@ -22,6 +22,7 @@ from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
 from surrobench.benchmarks.base import Columns, Fidelity, Objective, Reference, Scenario, TaskCard
+from surrobench.benchmarks.onnx import NoNetwork
 from surrobench.benchmarks.yahpo import names
 from surrobench.benchmarks.yahpo.data import (
     ENCODING,
@@ -35,7 +36,7 @@ from surrobench.benchmarks.yahpo.data import (
     read_model,
 )
 from surrobench.benchmarks.yahpo.inputs import Inputs
-from surrobench.benchmarks.yahpo.network import CHUNK, Network, NoNetwork
+from surrobench.benchmarks.yahpo.network import CHUNK, Network
 from surrobench.benchmarks.yahpo.quantized import without_step
 from surrobench.benchmarks.yahpo.reference import cached_reference
 from surrobench.errors import DataError
